@@ -1,0 +1,233 @@
+"""Every error that Darkroom raises.
+
+    DarkroomError
+    ├── StoreUnavailableError      a store does not answer; transient, the caller may try again
+    ├── StaleEpochError            a newer incarnation owns the request; the writer must stop
+    ├── ImageError                 one image failed; `code` is an `ImageErrorCode`
+    ├── RefusedError               the client asked for something that is not accepted
+    │   ├── CatalogueError         the CSV has errors; every one of them is in `problems`
+    │   └── OptionsError           the options have errors
+    ├── BlockedAddressError        the guard refused an address
+    ├── ServerStartError           an embedded server did not start; says the log and the remedy
+    └── ApiError                   the HTTP API answered a client with a problem
+
+Constructors take positional arguments and pass all of them on to `Exception`, because Ray pickles errors by `args`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cluster.records import RowProblem
+
+
+class ImageErrorCode(StrEnum):
+    """Why an image failed: the closed list of codes that results, webhooks and metrics use."""
+
+    # The source; worth another try.
+    TIMEOUT = "timeout"
+    CONNECTION_FAILED = "connection_failed"
+    DNS_FAILED = "dns_failed"
+    DOWNLOAD_TRUNCATED = "download_truncated"
+    SOURCE_ERROR = "source_error"
+    RATE_LIMITED = "rate_limited"
+    # The source; final.
+    NOT_FOUND = "not_found"
+    FORBIDDEN = "forbidden"
+    HTTP_ERROR = "http_error"
+    TOO_MANY_REDIRECTS = "too_many_redirects"
+    BLOCKED_ADDRESS = "blocked_address"
+    TOO_LARGE = "too_large"
+    # The bytes; final.
+    EMPTY = "empty"
+    NOT_AN_IMAGE = "not_an_image"
+    UNSUPPORTED_FORMAT = "unsupported_format"
+    CORRUPT_IMAGE = "corrupt_image"
+    TOO_MANY_PIXELS = "too_many_pixels"
+    TOO_MANY_FRAMES = "too_many_frames"
+    ENCODE_FAILED = "encode_failed"
+    # The worker.
+    DECODER_CRASHED = "decoder_crashed"
+    OUT_OF_MEMORY = "out_of_memory"
+    INTERNAL_ERROR = "internal_error"
+
+    @property
+    def transient(self) -> bool:
+        """Whether the same image may succeed when it is tried again later."""
+        return self in _TRANSIENT
+
+
+_TRANSIENT = frozenset(
+    {
+        ImageErrorCode.TIMEOUT,
+        ImageErrorCode.CONNECTION_FAILED,
+        ImageErrorCode.DNS_FAILED,
+        ImageErrorCode.DOWNLOAD_TRUNCATED,
+        ImageErrorCode.SOURCE_ERROR,
+        ImageErrorCode.RATE_LIMITED,
+        ImageErrorCode.DECODER_CRASHED,
+        ImageErrorCode.OUT_OF_MEMORY,
+        ImageErrorCode.INTERNAL_ERROR,
+    },
+)
+
+
+class DarkroomError(Exception):
+    """The root of the tree; `str()` of it is fit for the one who can act."""
+
+
+class StoreUnavailableError(DarkroomError):
+    """A store (`mongodb`, `redis` or `s3`) does not answer."""
+
+    def __init__(self, store: str, detail: str) -> None:
+        super().__init__(store, detail)
+        self.store = store
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return f"{self.store} does not answer: {self.detail}"
+
+
+class StaleEpochError(DarkroomError):
+    """A write was refused because a newer incarnation of the coordinator owns the request."""
+
+
+class ImageError(DarkroomError):
+    """One image failed.
+
+    Args:
+        code: The stable code.
+        message: One sentence for the owner of the catalogue.
+        http_status: What the source answered, when it did.
+        retry_after_seconds: How long the source asked to wait, when it did.
+    """
+
+    def __init__(
+        self,
+        code: ImageErrorCode,
+        message: str,
+        http_status: int | None = None,
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        super().__init__(code, message, http_status, retry_after_seconds)
+        self.code = code
+        self.message = message
+        self.http_status = http_status
+        self.retry_after_seconds = retry_after_seconds
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class RefusedError(DarkroomError):
+    """The client asked for something that is not accepted; becomes a problem document.
+
+    Args:
+        status: The HTTP status.
+        code: The stable code, snake_case.
+        detail: What is wrong and what to do about it.
+        retry_after_seconds: When to try again, for 429 and 503.
+    """
+
+    def __init__(self, status: int, code: str, detail: str, retry_after_seconds: int | None = None) -> None:
+        super().__init__(status, code, detail, retry_after_seconds)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.retry_after_seconds = retry_after_seconds
+
+    def __str__(self) -> str:
+        return self.detail
+
+
+class CatalogueError(RefusedError):
+    """The CSV has errors.
+
+    Args:
+        problems: The first errors found, in the order of the file.
+        total: How many there are in all.
+    """
+
+    def __init__(self, problems: Sequence[RowProblem], total: int) -> None:
+        noun = "error" if total == 1 else "errors"
+        super().__init__(422, "invalid_catalogue", f"The CSV has {total} {noun}; nothing was stored.")
+        self.args = (problems, total)
+        self.problems = problems
+        self.total = total
+
+
+class OptionsError(RefusedError):
+    """The options have errors, each with the field's name.
+
+    Args:
+        problems: Pairs of the field's name and what is wrong with it.
+    """
+
+    def __init__(self, problems: Sequence[tuple[str, str]]) -> None:
+        listed = "; ".join(f"{field}: {message}" for field, message in problems)
+        super().__init__(400, "invalid_options", f"The options are not valid. {listed}")
+        self.args = (problems,)
+        self.problems = problems
+
+
+class BlockedAddressError(DarkroomError):
+    """The guard refused an address.
+
+    Args:
+        host: The host as the URL names it.
+        reason: Which range the address is in; never the address itself.
+    """
+
+    def __init__(self, host: str, reason: str) -> None:
+        super().__init__(host, reason)
+        self.host = host
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.host} is not a public address ({self.reason})"
+
+
+class ServerStartError(DarkroomError):
+    """An embedded server did not start.
+
+    Args:
+        server: Which one.
+        log_path: Its log.
+        log_tail: The log's last lines.
+        remedy: What to do, in one sentence.
+    """
+
+    def __init__(self, server: str, log_path: str, log_tail: str, remedy: str) -> None:
+        super().__init__(server, log_path, log_tail, remedy)
+        self.server = server
+        self.log_path = log_path
+        self.log_tail = log_tail
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.server} did not start. {self.remedy}\n{self.log_path} ends with:\n{self.log_tail}"
+
+
+class ApiError(DarkroomError):
+    """The HTTP API answered with a problem document.
+
+    Args:
+        status: The HTTP status; 0 when there was no answer at all.
+        code: The stable code.
+        detail: What is wrong.
+        problem: The whole document.
+    """
+
+    def __init__(self, status: int, code: str, detail: str, problem: dict[str, object]) -> None:
+        super().__init__(status, code, detail, problem)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return self.detail

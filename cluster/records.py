@@ -1,0 +1,223 @@
+"""The records that MongoDB holds and the API shows; field names are camelCase in both."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from cluster.errors import ImageErrorCode
+
+
+class Record(BaseModel):
+    """A frozen record: snake_case in Python, camelCase in MongoDB and JSON."""
+
+    model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
+
+    def document(self) -> dict[str, Any]:
+        """The record as MongoDB holds it."""
+        return self.model_dump(by_alias=True)
+
+
+class Status(StrEnum):
+    """Where a request, a product or an image is; the last two are terminal."""
+
+    PENDING = "pending"
+    PROCESSING = "processing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+
+class Reason(StrEnum):
+    """Why a request failed."""
+
+    ALL_IMAGES_FAILED = "all_images_failed"
+
+
+class Decision(StrEnum):
+    """Which bytes an output holds."""
+
+    COMPRESSED = "compressed"
+    KEPT_ORIGINAL = "kept_original"
+
+
+class ImageFormat(StrEnum):
+    """The formats that an output can have."""
+
+    JPEG = "jpeg"
+    PNG = "png"
+    WEBP = "webp"
+    AVIF = "avif"
+    GIF = "gif"
+    TIFF = "tiff"
+
+
+class ImageOptions(Record):
+    """What the client asks for, the same for every image of a request."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: Literal["keep", "jpeg", "webp", "avif", "png"] = "keep"  # the format of the outputs
+    quality: int = Field(default=75, ge=1, le=100)  # of lossy formats
+    max_width: int | None = Field(default=None, ge=1, le=16_384)  # pixels; aspect is kept, nothing is enlarged
+    max_height: int | None = Field(default=None, ge=1, le=16_384)  # pixels
+    background: str = Field(default="#ffffff", pattern="^#[0-9a-fA-F]{6}$")  # under alpha where the format has none
+    keep_metadata: bool = False  # EXIF, XMP and IPTC; orientation is applied in any case
+
+
+class ImageFailure(Record):
+    """Why an image failed."""
+
+    code: ImageErrorCode  # stable
+    message: str  # one sentence for the owner of the catalogue
+
+
+class Image(Record):
+    """One image of a product, aligned with `inputImageUrls`."""
+
+    status: Status = Status.PENDING
+    error: ImageFailure | None = None  # of the last attempt
+    http_status: int | None = None  # what the source answered
+    attempts: int = 0  # counted before the image is decoded
+    bytes_in: int = 0  # as downloaded
+    bytes_out: int = 0  # as stored
+    width: int | None = None  # pixels, of the output
+    height: int | None = None  # pixels, of the output
+    format: ImageFormat | None = None  # of the output
+    decision: Decision | None = None
+
+
+class Product(Record):
+    """One row of the catalogue."""
+
+    request_id: str
+    row: int  # the line's number in the file, from 1; unique in a request, where serial numbers may repeat
+    serial_number: int
+    product_name: str
+    input_image_urls: list[str]
+    output_image_urls: list[str | None]  # object keys; aligned with the inputs, None until stored
+    processing_status: Status = Status.PENDING
+    images: list[Image]  # aligned with the inputs
+    cells: list[str]  # the row as it was, aligned with the request's columns
+    first_image: int  # the ordinal of its first image in the request, from 0: the place in the progress bitmap
+    epoch: int = 1  # of the coordinator that may write it
+
+
+class Counts(Record):
+    """How many of what a request has."""
+
+    rows: int = 0  # of the file, header and rejected rows not counted
+    products: int = 0
+    images: int = 0
+    completed: int = 0  # images
+    failed: int = 0  # images
+
+
+class ByteCounts(Record):
+    """Sums over the completed images, in bytes."""
+
+    in_: Annotated[int, Field(alias="in")] = 0
+    out: int = 0
+
+
+class WebhookTarget(Record):
+    """Where the callback goes."""
+
+    url: str
+    secret: str  # encrypted
+    triggered: bool = False  # an endpoint has accepted it
+    attempts: int = 0
+
+
+class ProcessingRequest(Record):
+    """One accepted upload."""
+
+    request_id: str
+    owner: str  # the id of the API key
+    status: Status = Status.PENDING
+    reason: Reason | None = None  # why it failed
+    created_at: datetime
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    priority: int = 5  # 0 to 9, 9 first
+    options: ImageOptions = ImageOptions()
+    counts: Counts = Counts()
+    bytes: ByteCounts = ByteCounts()
+    columns: list[str]  # the header, without columns of an earlier result
+    filename: str | None = None
+    webhook: WebhookTarget | None = None
+    idempotency_key: str | None = None
+    fingerprint: str  # SHA-256 of file and form: tells a repeat from a conflict
+    epoch: int = 0  # raised by each incarnation of the coordinator
+    url_column: int  # where `columns` has the image URLs
+
+
+class DeliveryState(StrEnum):
+    """Where a webhook delivery is; the last two are terminal."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+
+
+class DeliveryResponse(Record):
+    """What one attempt at a delivery got."""
+
+    at: datetime
+    http_status: int | None = None
+    error: str | None = None  # when there was no answer
+    duration_seconds: float
+
+
+class Delivery(Record):
+    """One entry of the webhook outbox."""
+
+    delivery_id: str  # sent as `webhook-id`, the same at every attempt
+    request_id: str
+    owner: str
+    url: str
+    secret: str  # encrypted
+    event: Literal["request.completed", "request.failed"]
+    payload: str  # the body, byte for byte the same at every attempt
+    state: DeliveryState = DeliveryState.PENDING
+    attempts: int = 0
+    next_attempt_at: datetime
+    created_at: datetime
+    responses: list[DeliveryResponse] = []
+
+
+class Scope(StrEnum):
+    """What an API key may do."""
+
+    READ = "read"
+    WRITE = "write"
+
+
+class ApiKey(Record):
+    """An API key as MongoDB holds it: never the key itself."""
+
+    key_id: str
+    name: str
+    secret_hash: str  # SHA-256, hex; the secret has 256 random bits, so it needs no salt and no slow hash
+    scopes: list[Scope]
+    created_at: datetime
+    revoked_at: datetime | None = None
+
+
+class RowProblem(Record):
+    """One error of a CSV."""
+
+    row: int  # the line's number in the file; 1 is the header
+    column: str | None
+    value: str | None
+    code: str
+    message: str
+
+
+def utc_now() -> datetime:
+    """Now, in UTC, with the millisecond precision that MongoDB keeps."""
+    now = datetime.now(UTC)
+    return now.replace(microsecond=now.microsecond // 1000 * 1000)

@@ -1,0 +1,109 @@
+"""The settings: environment variables with the prefix `DARKROOM_`, and the only reader of the environment."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+IPNetwork = IPv4Network | IPv6Network
+
+MEBIBYTE = 1024 * 1024
+
+
+class Settings(BaseSettings):
+    """Everything an operator can set. Durations are in seconds, sizes in bytes."""
+
+    model_config = SettingsConfigDict(env_prefix="DARKROOM_", frozen=True, extra="ignore")
+
+    # The stores.
+    mongo_url: str = "mongodb://127.0.0.1:27017/?replicaSet=darkroom"
+    """MongoDB; a replica set, because closing a request is a transaction."""
+    mongo_database: str = "darkroom"
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    s3_bucket: str = "darkroom"
+    s3_endpoint_url: str | None = None
+    """Unset means AWS."""
+    s3_public_url: str | None = None
+    """Where the bucket is readable by all, for example a CDN; unset means presigned links."""
+    s3_region: str = "us-east-1"
+    s3_server_side_encryption: str | None = None
+    """`AES256` or `aws:kms`, sent with every put."""
+    store_timeout_seconds: float = Field(default=10, gt=0)
+    """How long one call to a store may take before the store counts as away."""
+
+    # Secrets and the network.
+    secret_key: SecretStr = SecretStr("")
+    """At least 32 characters; webhook secrets are encrypted with it and the keys' own ones derived from it."""
+    allowed_networks: Annotated[tuple[IPNetwork, ...], NoDecode] = ()
+    """Networks (CIDR, separated by commas) that fetches and webhooks may reach although they are not public."""
+    allow_http_webhooks: bool = False
+    public_url: str | None = None
+    """Where clients reach this service; makes the links in a webhook absolute."""
+
+    # Ray.
+    ray_address: str | None = None
+    """A running Ray cluster (`host:6379`); unset means `darkroom up` starts its own."""
+    ray_namespace: str = "darkroom"
+
+    # Admission.
+    max_upload_bytes: int = Field(default=256 * MEBIBYTE, gt=0)
+    max_rows: int = Field(default=1_000_000, gt=0)
+    max_images_per_product: int = Field(default=100, gt=0)
+    max_active_requests: int = Field(default=8, gt=0)
+    max_queued_images: int = Field(default=5_000_000, gt=0)
+
+    # Fetching a source image.
+    image_timeout_seconds: float = Field(default=30, gt=0)
+    """From the first byte sent to the last byte received, redirects included."""
+    connect_timeout_seconds: float = Field(default=5, gt=0)
+    max_image_bytes: int = Field(default=64 * MEBIBYTE, gt=0)
+    max_redirects: int = Field(default=5, ge=0)
+    max_attempts: int = Field(default=3, gt=0)
+    """How often an image with a transient error is tried."""
+    retry_base_seconds: float = Field(default=1, gt=0)
+    retry_cap_seconds: float = Field(default=60, gt=0)
+
+    # Decoding.
+    max_pixels: int = Field(default=50_000_000, gt=0)
+    max_side_pixels: int = Field(default=16_384, gt=0)
+    max_frames: int = Field(default=100, gt=0)
+    max_progressive_pixels: int = Field(default=20_000_000, gt=0)
+    """A progressive JPEG is held in memory whole and may hide many scans."""
+
+    # Batches.
+    batch_seconds: float = Field(default=1.5, gt=0)
+    """How much work one Ray task should hold."""
+    max_batch_images: int = Field(default=32, gt=0)
+    downloads_per_task: int = Field(default=8, gt=0)
+
+    # Webhooks.
+    webhook_timeout_seconds: float = Field(default=15, gt=0)
+    webhook_retry_seconds: Annotated[tuple[float, ...], NoDecode] = (5, 300, 1800, 7200, 18000, 36000, 50400)
+    """Pause before each further attempt (seconds, separated by commas), before jitter."""
+
+    @field_validator("allowed_networks", mode="before")
+    @classmethod
+    def _split_networks(cls, value: object) -> object:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("webhook_retry_seconds", mode="before")
+    @classmethod
+    def _split_seconds(cls, value: object) -> object:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _check_public_urls(self) -> Self:
+        for name in ("s3_public_url", "public_url"):
+            url = getattr(self, name)
+            if url is not None and not url.startswith(("http://", "https://")):
+                message = f"DARKROOM_{name.upper()} must start with http:// or https://, not {url!r}"
+                raise ValueError(message)
+        return self
+
+
+DEFAULT_HOME = Path(".darkroom")
+"""Where the embedded servers keep data, logs and keys, under the current folder."""

@@ -1,0 +1,1 @@
+"""The HTTP face of Darkroom, served by Ray Serve."""
