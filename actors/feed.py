@@ -1,0 +1,106 @@
+"""The images of a request that are to be done, in the order they may be done."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections import deque
+from typing import TYPE_CHECKING
+
+from actors.work import WorkItem
+from cluster.records import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from cluster.mongo.products import ProductStore
+    from cluster.records import Product
+
+_PAGE_PRODUCTS = 200
+_MAX_WAITING = 10_000  # images between two attempts; past that, no new ones are read
+
+
+class Feed:
+    """Reads unfinished products page by page, and keeps the images that wait for another attempt.
+
+    Its memory is bounded by one page and `_MAX_WAITING` images, however long the request is.
+
+    Args:
+        products: The collection.
+        request_id: The request.
+        clock: Seconds, monotonic.
+    """
+
+    def __init__(self, products: ProductStore, request_id: str, clock: Callable[[], float]) -> None:
+        self._products = products
+        self._request_id = request_id
+        self._clock = clock
+        self._ready: deque[WorkItem] = deque()
+        self._waiting: list[tuple[float, int, WorkItem]] = []
+        self._order = itertools.count()
+        self._after_row = 0
+        self._read_all = False
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether nothing is left, neither now nor later."""
+        return self._read_all and not self._ready and not self._waiting
+
+    @property
+    def ready(self) -> int:
+        """How many images of those read so far can be done now."""
+        self._wake_due()
+        return len(self._ready)
+
+    @property
+    def seconds_to_next(self) -> float | None:
+        """How long until the next waiting image may be done; None when none waits."""
+        return max(0.0, self._waiting[0][0] - self._clock()) if self._waiting else None
+
+    async def refill(self, wanted: int) -> None:
+        """Read on until as many images are ready, or there are no more.
+
+        Raises:
+            StoreUnavailableError: MongoDB does not answer.
+        """
+        while self.ready < wanted and not self._read_all and len(self._waiting) < _MAX_WAITING:
+            products = await self._products.unfinished(
+                self._request_id, after_row=self._after_row, limit=_PAGE_PRODUCTS
+            )
+            self._ready.extend(unfinished_items(products))
+            self._read_all = len(products) < _PAGE_PRODUCTS
+            if products:
+                self._after_row = products[-1].row
+
+    def take(self, limit: int) -> tuple[WorkItem, ...]:
+        """The next images to do."""
+        return tuple(self._ready.popleft() for _ in range(min(limit, len(self._ready))))
+
+    def put_back(self, items: Iterable[WorkItem]) -> None:
+        """These were not done after all: they are the next."""
+        self._ready.extendleft(items)
+
+    def put_later(self, item: WorkItem, delay_seconds: float) -> None:
+        """This one waits before it is done."""
+        heapq.heappush(self._waiting, (self._clock() + delay_seconds, next(self._order), item))
+
+    def _wake_due(self) -> None:
+        now = self._clock()
+        while self._waiting and self._waiting[0][0] <= now:
+            self._ready.append(heapq.heappop(self._waiting)[2])
+
+
+def unfinished_items(products: Iterable[Product]) -> list[WorkItem]:
+    """The images of these products that are not terminal."""
+    return [
+        WorkItem(
+            row=product.row,
+            index=index,
+            ordinal=product.first_image + index,
+            url=product.input_image_urls[index],
+            attempt=image.attempts + 1,
+        )
+        for product in products
+        for index, image in enumerate(product.images)
+        if image.status in (Status.PENDING, Status.PROCESSING)
+    ]

@@ -1,0 +1,170 @@
+"""The Ray task that does the images of a batch: fetch, compress, put, and record."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import ray
+import stamina
+
+from actors.backoff import backoff_seconds
+from actors.imaging import CONTENT_TYPES, EXTENSIONS, Compressed, Limits, compress
+from actors.work import Batch, BatchReport, Fate, Outcome, WorkItem
+from cluster.bucket import Bucket, object_key
+from cluster.errors import ImageError, ImageErrorCode, StoreUnavailableError
+from cluster.http.download import Download, download
+from cluster.http.transport import guarded_client
+from cluster.mongo.connection import Database
+from cluster.mongo.products import ImageResult, ProductStore
+from cluster.progress import CountedImage, Progress
+from cluster.records import Image, ImageFailure, Status
+from cluster.telemetry import log_as_json
+
+if TYPE_CHECKING:
+    from cluster.settings import Settings
+
+_PUT_THREADS = 4
+_RECORD_SECONDS = 60
+logger = logging.getLogger("darkroom.process_images")
+
+
+@ray.remote(num_cpus=1, max_retries=0, scheduling_strategy="SPREAD")
+def process_images(batch: Batch, settings: Settings) -> BatchReport:
+    """Do a batch, in a worker process that keeps its connections from one batch to the next."""
+    return _worker(settings).run(batch)
+
+
+@functools.lru_cache(maxsize=1)
+def _worker(settings: Settings) -> Worker:
+    log_as_json()
+    return Worker(settings)
+
+
+class Worker:
+    """The connections and threads of one worker process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._limits = Limits(
+            max_pixels=settings.max_pixels,
+            max_side_pixels=settings.max_side_pixels,
+            max_frames=settings.max_frames,
+            max_progressive_pixels=settings.max_progressive_pixels,
+        )
+        self._runner = asyncio.Runner()
+        self._bucket = Bucket(settings)
+        # The task owns one core: one thread compresses, while the others wait for the network.
+        self._compress_thread = ThreadPoolExecutor(1, "compress")
+        self._put_threads = ThreadPoolExecutor(_PUT_THREADS, "put")
+        self._runner.run(self._connect())
+
+    async def _connect(self) -> None:
+        self._http = guarded_client(self._settings, max_connections=self._settings.downloads_per_task)
+        self._products = ProductStore(Database(self._settings))
+        self._progress = Progress(self._settings)
+
+    def run(self, batch: Batch) -> BatchReport:
+        """Do a batch and report; raises nothing that a single image or an absent store could cause."""
+        return self._runner.run(self._run(batch))
+
+    async def _run(self, batch: Batch) -> BatchReport:
+        started = time.monotonic()
+        try:
+            images = [(item.row, item.index) for item in batch.items]
+            if not await self._products.begin_attempts(batch.request_id, batch.epoch, images):
+                return BatchReport(())
+            downloads = asyncio.Semaphore(self._settings.downloads_per_task)
+            done = await asyncio.gather(*(self._do_image(batch, item, downloads) for item in batch.items))
+            results = [(outcome, result) for outcome, result in done if result is not None]
+            await self._record(batch, [result for _, result in results])
+        except StoreUnavailableError as error:
+            logger.warning("batch deferred: %s", error, extra={"requestId": batch.request_id})
+            return BatchReport(tuple(Outcome(item, Fate.DEFERRED) for item in batch.items))
+        counted = await self._count(
+            batch, [CountedImage.of(outcome.item.ordinal, result.image) for outcome, result in results]
+        )
+        return BatchReport(tuple(outcome for outcome, _ in done), time.monotonic() - started, counted)
+
+    async def _do_image(
+        self, batch: Batch, item: WorkItem, downloads: asyncio.Semaphore
+    ) -> tuple[Outcome, ImageResult | None]:
+        try:
+            async with downloads:
+                source = await download(self._http, item.url, settings=self._settings)
+            return await self._store(batch, item, source)
+        except StoreUnavailableError as error:
+            logger.warning("image deferred: %s", error, extra={"requestId": batch.request_id, "row": item.row})
+            return Outcome(item, Fate.DEFERRED), None
+        except ImageError as error:
+            return self._failed(item, error)
+        except Exception:  # what we did not foresee must cost one image, not the batch
+            logger.exception("image failed", extra={"requestId": batch.request_id, "row": item.row})
+            return self._failed(item, ImageError(ImageErrorCode.INTERNAL_ERROR, "Darkroom failed on this image."))
+
+    async def _store(self, batch: Batch, item: WorkItem, source: Download) -> tuple[Outcome, ImageResult]:
+        loop = asyncio.get_running_loop()
+        output = await loop.run_in_executor(self._compress_thread, compress, source.data, batch.options, self._limits)
+        key = object_key(batch.request_id, item.row, item.index, EXTENSIONS[output.format])
+        put = functools.partial(self._bucket.put, key, output.data, content_type=CONTENT_TYPES[output.format])
+        await loop.run_in_executor(self._put_threads, put)
+        return Outcome(item, Fate.COMPLETED), ImageResult(
+            item.row, item.index, _completed(source, output, item.attempt), key
+        )
+
+    def _failed(self, item: WorkItem, error: ImageError) -> tuple[Outcome, ImageResult | None]:
+        if error.code.transient and item.attempt < self._settings.max_attempts:
+            delay = error.retry_after_seconds
+            if delay is None:
+                delay = backoff_seconds(
+                    item.attempt,
+                    base_seconds=self._settings.retry_base_seconds,
+                    cap_seconds=self._settings.retry_cap_seconds,
+                )
+            return Outcome(item, Fate.RETRY, min(delay, self._settings.retry_cap_seconds)), None
+        return Outcome(item, Fate.FAILED), ImageResult(item.row, item.index, failed_image(item, error), None)
+
+    async def _record(self, batch: Batch, results: list[ImageResult]) -> None:
+        """Write what was done; it is worth a wait, since the work would be done again."""
+        retries = stamina.retry_context(on=StoreUnavailableError, attempts=None, timeout=_RECORD_SECONDS)
+        async for attempt in retries:
+            with attempt:
+                await self._products.record_results(batch.request_id, batch.epoch, results)
+
+    async def _count(self, batch: Batch, images: list[CountedImage]) -> bool:
+        if not images:
+            return True
+        try:
+            await self._progress.count(batch.request_id, images)
+        except StoreUnavailableError as error:
+            logger.warning("progress not counted: %s", error, extra={"requestId": batch.request_id})
+            return False
+        return True
+
+
+def failed_image(item: WorkItem, error: ImageError) -> Image:
+    """The record of an image that failed for good."""
+    return Image(
+        status=Status.FAILED,
+        error=ImageFailure(code=error.code, message=error.message),
+        http_status=error.http_status,
+        attempts=item.attempt,
+    )
+
+
+def _completed(source: Download, output: Compressed, attempt: int) -> Image:
+    return Image(
+        status=Status.COMPLETED,
+        http_status=source.http_status,
+        attempts=attempt,
+        bytes_in=len(source.data),
+        bytes_out=len(output.data),
+        width=output.width,
+        height=output.height,
+        format=output.format,
+        decision=output.decision,
+    )

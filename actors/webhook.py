@@ -1,0 +1,138 @@
+"""The actor that delivers callbacks from the outbox, signed by Standard Webhooks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import httpx
+from standardwebhooks.webhooks import Webhook as Signer
+
+from cluster.errors import BlockedAddressError, StoreUnavailableError
+from cluster.http.transport import guarded_client
+from cluster.mongo.connection import Database
+from cluster.mongo.outbox import Outbox
+from cluster.records import Delivery, DeliveryResponse, DeliveryState, utc_now
+from cluster.secrets import Secrets
+from cluster.telemetry import log_as_json
+
+if TYPE_CHECKING:
+    from cluster.settings import Settings
+
+_POLL_SECONDS = 1.0
+_CONCURRENT_DELIVERIES = 20
+_JITTER = 0.2  # of each pause, up and down
+_GONE = 410
+logger = logging.getLogger("darkroom.webhook")
+
+
+class WebhookSender:
+    """One for the deployment. The outbox in MongoDB is its queue; a notification only saves the wait for the next look.
+
+    An attempt is claimed for longer than it can take, so that a delivery whose sender died is made again, with the
+    same `webhook-id`.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        log_as_json()
+        self._settings = settings
+        self._secrets = Secrets(settings)
+        self._outbox = Outbox(Database(settings))
+        self._http = guarded_client(settings, max_connections=_CONCURRENT_DELIVERIES)
+        self._free = asyncio.Semaphore(_CONCURRENT_DELIVERIES)
+        self._wake = asyncio.Event()
+        self._tasks = {asyncio.get_running_loop().create_task(self._run())}
+
+    async def notify(self) -> None:
+        """Something was put in the outbox: look now."""
+        self._wake.set()
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._deliver_due()
+            except StoreUnavailableError as error:
+                logger.warning("waiting: %s", error)
+            except Exception:  # the outbox must not stop at what we did not foresee
+                logger.exception("the outbox stumbled; trying again")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), _POLL_SECONDS)
+            self._wake.clear()
+
+    async def _deliver_due(self) -> None:
+        while True:
+            await self._free.acquire()
+            delivery = None
+            try:
+                delivery = await self._outbox.claim_due(lease_seconds=2 * self._settings.webhook_timeout_seconds)
+            finally:
+                if delivery is None:
+                    self._free.release()
+            if delivery is None:
+                return
+            task = asyncio.create_task(self._deliver(delivery))
+            self._tasks.add(task)
+            task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._free.release()
+        if not task.cancelled() and task.exception() is not None:
+            # Its lease ends, and it is due again.
+            logger.error("delivery interrupted", exc_info=task.exception())
+
+    async def _deliver(self, delivery: Delivery) -> None:
+        response = await self._post(delivery)
+        state, pause_seconds = self._verdict(delivery, response)
+        next_attempt_at = utc_now() + timedelta(seconds=pause_seconds)
+        await self._outbox.record_attempt(delivery, response, state=state, next_attempt_at=next_attempt_at)
+        logger.info(
+            "webhook %s",
+            state,
+            extra={"requestId": delivery.request_id, "attempt": delivery.attempts, "httpStatus": response.http_status},
+        )
+
+    async def _post(self, delivery: Delivery) -> DeliveryResponse:
+        started_at, started = utc_now(), time.monotonic()
+        status, error = None, None
+        try:
+            async with asyncio.timeout(self._settings.webhook_timeout_seconds):
+                status = await self._send(delivery)
+        except TimeoutError:
+            error = f"no answer within {self._settings.webhook_timeout_seconds:g} s"
+        except BlockedAddressError:
+            error = "the address is not public"
+        except (httpx.HTTPError, httpx.InvalidURL) as problem:
+            error = type(problem).__name__
+        return DeliveryResponse(
+            at=started_at, http_status=status, error=error, duration_seconds=round(time.monotonic() - started, 3)
+        )
+
+    async def _send(self, delivery: Delivery) -> int:
+        """The answer's status; its body is not read."""
+        now = utc_now()
+        signer = Signer(self._secrets.decrypt(delivery.secret))
+        headers = {
+            "content-type": "application/json",
+            "webhook-id": delivery.delivery_id,
+            "webhook-timestamp": str(int(now.timestamp())),
+            "webhook-signature": signer.sign(delivery.delivery_id, now, delivery.payload),
+        }
+        async with self._http.stream("POST", delivery.url, content=delivery.payload, headers=headers) as answer:
+            return answer.status_code
+
+    def _verdict(self, delivery: Delivery, response: DeliveryResponse) -> tuple[DeliveryState, float]:
+        """What the answer means, and how long to wait before the next attempt. Redirects are not followed."""
+        status = response.http_status
+        if status is not None and httpx.codes.is_success(status):
+            return DeliveryState.DELIVERED, 0
+        pauses = self._settings.webhook_retry_seconds
+        if status == _GONE or delivery.attempts > len(pauses):
+            return DeliveryState.FAILED, 0
+        jitter = random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - jitter needs no secrecy
+        return DeliveryState.PENDING, pauses[delivery.attempts - 1] * jitter

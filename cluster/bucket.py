@@ -1,0 +1,101 @@
+"""The S3 bucket that the outputs go to."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError, HTTPClientError, NoCredentialsError
+from botocore.exceptions import ConnectionError as BotoConnectionError
+
+from cluster.errors import StoreUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mypy_boto3_s3 import S3Client
+
+    from cluster.settings import Settings
+
+LINK_SECONDS = 7 * 24 * 3600  # the most that a presigned link can have
+_MAX_CONNECTIONS = 32
+_ATTEMPTS = 3
+
+
+class Bucket:
+    """One bucket, by blocking calls: use it from threads.
+
+    Every method but `link` raises `StoreUnavailableError` when S3 does not answer, or refuses.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._name = settings.s3_bucket
+        self._public_url = settings.s3_public_url
+        sse = settings.s3_server_side_encryption
+        self._put_options: dict[str, Any] = {} if sse is None else {"ServerSideEncryption": sse}
+        self._s3: S3Client = boto3.client(
+            "s3",
+            endpoint_url=settings.s3_endpoint_url,
+            region_name=settings.s3_region,
+            config=Config(
+                connect_timeout=settings.store_timeout_seconds,
+                read_timeout=settings.store_timeout_seconds,
+                retries={"total_max_attempts": _ATTEMPTS, "mode": "standard"},
+                max_pool_connections=_MAX_CONNECTIONS,
+                signature_version="s3v4",
+                s3={"addressing_style": "path" if settings.s3_endpoint_url else "auto"},
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
+            ),
+        )
+
+    def ensure(self) -> None:
+        """Create the bucket when it is not there."""
+        with s3_errors():
+            try:
+                self._s3.head_bucket(Bucket=self._name)
+            except ClientError as error:
+                if error.response["Error"]["Code"] not in {"404", "NoSuchBucket"}:
+                    raise
+                self._s3.create_bucket(Bucket=self._name)
+
+    def put(self, key: str, data: bytes, *, content_type: str) -> None:
+        """Store an object; the same key again replaces it."""
+        with s3_errors():
+            self._s3.put_object(Bucket=self._name, Key=key, Body=data, ContentType=content_type, **self._put_options)
+
+    def ping(self) -> None:
+        """Return when the bucket can be reached."""
+        with s3_errors():
+            self._s3.head_bucket(Bucket=self._name)
+
+    def link(self, key: str) -> str:
+        """Where the object can be read: under the public URL when that is set, else presigned for 7 days."""
+        if self._public_url is not None:
+            return f"{self._public_url.rstrip('/')}/{quote(key)}"
+        return self._s3.generate_presigned_url(
+            "get_object", Params={"Bucket": self._name, "Key": key}, ExpiresIn=LINK_SECONDS
+        )
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._s3.close()
+
+
+def object_key(request_id: str, row: int, index: int, extension: str) -> str:
+    """The key of an output: the same for every attempt at the image, so that it is stored once."""
+    return f"{request_id}/{row}/{index}.{extension}"
+
+
+@contextmanager
+def s3_errors() -> Iterator[None]:
+    """Turn "S3 is away", "overloaded" and "refuses us" into `StoreUnavailableError`: all are the operator's to mend."""
+    try:
+        yield
+    except (BotoConnectionError, HTTPClientError, NoCredentialsError) as error:
+        raise StoreUnavailableError("s3", type(error).__name__) from error
+    except ClientError as error:
+        raise StoreUnavailableError("s3", error.response.get("Error", {}).get("Code", "ClientError")) from error

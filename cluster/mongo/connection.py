@@ -1,0 +1,126 @@
+"""The connection to MongoDB, its collections and their indexes."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from pymongo import ASCENDING, DESCENDING, AsyncMongoClient, IndexModel, WriteConcern
+from pymongo.errors import ConnectionFailure, ExecutionTimeout, NotPrimaryError, OperationFailure, WTimeoutError
+from pymongo.read_concern import ReadConcern
+
+from cluster.errors import StoreUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+
+    from pymongo.asynchronous.client_session import AsyncClientSession
+    from pymongo.asynchronous.collection import AsyncCollection
+
+    from cluster.settings import Settings
+
+Document = dict[str, Any]
+
+DURABLE = WriteConcern(w="majority", j=True)
+
+_INDEXES = {
+    "processing_requests": [
+        IndexModel([("requestId", ASCENDING)], unique=True),
+        IndexModel([("status", ASCENDING), ("priority", DESCENDING), ("createdAt", ASCENDING)]),
+        IndexModel([("owner", ASCENDING), ("createdAt", DESCENDING), ("requestId", DESCENDING)]),
+        IndexModel(
+            [("owner", ASCENDING), ("idempotencyKey", ASCENDING)],
+            unique=True,
+            partialFilterExpression={"idempotencyKey": {"$type": "string"}},
+        ),
+    ],
+    "products": [
+        IndexModel([("requestId", ASCENDING), ("row", ASCENDING)], unique=True),
+        IndexModel([("requestId", ASCENDING), ("processingStatus", ASCENDING), ("row", ASCENDING)]),
+    ],
+    "webhook_deliveries": [
+        IndexModel([("deliveryId", ASCENDING)], unique=True),
+        IndexModel([("requestId", ASCENDING), ("createdAt", ASCENDING)]),
+        IndexModel([("state", ASCENDING), ("nextAttemptAt", ASCENDING)]),
+    ],
+    "api_keys": [IndexModel([("keyId", ASCENDING)], unique=True)],
+}
+
+
+class Database:
+    """The collections of one deployment; every write is acknowledged by the majority and journaled."""
+
+    def __init__(self, settings: Settings) -> None:
+        timeout_ms = int(settings.store_timeout_seconds * 1000)
+        self._client: AsyncMongoClient[Document] = AsyncMongoClient(
+            settings.mongo_url,
+            appname="darkroom",
+            tz_aware=True,
+            serverSelectionTimeoutMS=timeout_ms,
+            connectTimeoutMS=timeout_ms,
+            timeoutMS=timeout_ms,
+        )
+        self._database = self._client.get_database(
+            settings.mongo_database,
+            write_concern=DURABLE,
+            read_concern=ReadConcern("majority"),
+        )
+        self.requests = self.collection("processing_requests")
+        self.products = self.collection("products")
+        self.deliveries = self.collection("webhook_deliveries")
+        self.api_keys = self.collection("api_keys")
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: Settings) -> AsyncIterator[Database]:
+        """A connection that is closed at the end of the block."""
+        database = cls(settings)
+        try:
+            yield database
+        finally:
+            await database.close()
+
+    def collection(self, name: str) -> AsyncCollection[Document]:
+        """One collection, by its name in MongoDB."""
+        return self._database[name]
+
+    async def ensure_indexes(self) -> None:
+        """Create what is missing; safe to call from many processes at once.
+
+        Raises:
+            StoreUnavailableError: MongoDB does not answer.
+        """
+        with mongo_errors():
+            for name, indexes in _INDEXES.items():
+                await self.collection(name).create_indexes(indexes)
+
+    async def ping(self) -> None:
+        """Return when a primary answers.
+
+        Raises:
+            StoreUnavailableError: None does.
+        """
+        with mongo_errors():
+            await self._database.command("ping")
+
+    async def in_transaction(self, write: Callable[[AsyncClientSession], Awaitable[None]]) -> None:
+        """Commit all that `write` does with its session, or none of it; it may run more than once."""
+        async with self._client.start_session() as session:
+            await session.with_transaction(write, write_concern=DURABLE)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.close()
+
+
+@contextmanager
+def mongo_errors() -> Iterator[None]:
+    """Turn "MongoDB is away" in all its forms into `StoreUnavailableError`; other errors pass."""
+    try:
+        yield
+    except (ConnectionFailure, NotPrimaryError, ExecutionTimeout, WTimeoutError) as error:
+        raise StoreUnavailableError("mongodb", type(error).__name__) from error
+    except OperationFailure as error:
+        if error.has_error_label("TransientTransactionError") or error.has_error_label("RetryableWriteError"):
+            raise StoreUnavailableError("mongodb", type(error).__name__) from error
+        raise

@@ -1,0 +1,72 @@
+"""The collection `webhook_deliveries`: callbacks to be made, and what became of them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from pymongo import ASCENDING, ReturnDocument
+
+from cluster.mongo.connection import mongo_errors
+from cluster.records import Delivery, DeliveryResponse, DeliveryState, utc_now
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from cluster.mongo.connection import Database
+
+
+class Outbox:
+    """Every method raises `StoreUnavailableError` when MongoDB does not answer."""
+
+    def __init__(self, database: Database) -> None:
+        self._deliveries = database.deliveries
+        self._requests = database.requests
+
+    async def claim_due(self, *, lease_seconds: float) -> Delivery | None:
+        """The delivery that has been due longest. It is due again after the lease, should the claimer die."""
+        now = utc_now()
+        with mongo_errors():
+            document = await self._deliveries.find_one_and_update(
+                {"state": DeliveryState.PENDING, "nextAttemptAt": {"$lte": now}},
+                {"$set": {"nextAttemptAt": now + timedelta(seconds=lease_seconds)}, "$inc": {"attempts": 1}},
+                sort=[("nextAttemptAt", ASCENDING)],
+                return_document=ReturnDocument.AFTER,
+            )
+        return None if document is None else Delivery.model_validate(document)
+
+    async def record_attempt(
+        self,
+        delivery: Delivery,
+        response: DeliveryResponse,
+        *,
+        state: DeliveryState,
+        next_attempt_at: datetime,
+    ) -> None:
+        """Write what an attempt got, on the delivery and on its request."""
+        change = {
+            "$set": {"state": state, "nextAttemptAt": next_attempt_at},
+            "$push": {"responses": response.document()},
+        }
+        accepted = {"$set": {"webhook.triggered": True}} if state is DeliveryState.DELIVERED else {}
+        with mongo_errors():
+            await self._deliveries.update_one({"deliveryId": delivery.delivery_id}, change)
+            await self._requests.update_one(
+                {"requestId": delivery.request_id}, {"$inc": {"webhook.attempts": 1}} | accepted
+            )
+
+    async def of_request(self, request_id: str) -> list[Delivery]:
+        """The deliveries of one request, the oldest first."""
+        with mongo_errors():
+            cursor = self._deliveries.find({"requestId": request_id}).sort("createdAt", ASCENDING)
+            return [Delivery.model_validate(document) async for document in cursor]
+
+    async def redeliver(self, request_id: str, delivery_id: str) -> Delivery | None:
+        """Make a delivery due now, with all its attempts before it again; None when there is no such delivery."""
+        with mongo_errors():
+            document = await self._deliveries.find_one_and_update(
+                {"requestId": request_id, "deliveryId": delivery_id},
+                {"$set": {"state": DeliveryState.PENDING, "attempts": 0, "nextAttemptAt": utc_now()}},
+                return_document=ReturnDocument.AFTER,
+            )
+        return None if document is None else Delivery.model_validate(document)

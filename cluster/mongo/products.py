@@ -1,0 +1,189 @@
+"""The collection `products`: one document a row of the catalogue."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pymongo import ASCENDING, UpdateOne
+
+from cluster.mongo.connection import mongo_errors
+from cluster.records import ByteCounts, Counts, Image, Product, Status
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+
+    from cluster.mongo.connection import Database, Document
+
+_UNFINISHED = [Status.PENDING, Status.PROCESSING]
+_PAGE_PRODUCTS = 500
+
+
+class ImageResult(NamedTuple):
+    """The terminal state of one image."""
+
+    row: int
+    position: int  # in the row
+    image: Image
+    key: str | None  # of the stored object
+
+
+class ProductStore:
+    """Reads and fenced writes. A write by a coordinator's epoch that is not the product's own changes nothing.
+
+    Every method raises `StoreUnavailableError` when MongoDB does not answer.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._products = database.products
+
+    async def insert(self, products: Iterable[Product]) -> None:
+        """Write new products; they exist for nobody before their request does."""
+        with mongo_errors():
+            await self._products.insert_many([product.document() for product in products], ordered=False)
+
+    async def delete(self, request_id: str) -> None:
+        """Remove all products of a request."""
+        with mongo_errors():
+            await self._products.delete_many({"requestId": request_id})
+
+    async def take_over(self, request_id: str, epoch: int) -> None:
+        """Give what is unfinished to a new coordinator; from now on, writes of older ones are refused."""
+        with mongo_errors():
+            await self._products.update_many(
+                {"requestId": request_id, "processingStatus": {"$in": _UNFINISHED}, "epoch": {"$lt": epoch}},
+                {"$set": {"epoch": epoch}},
+            )
+
+    async def unfinished(self, request_id: str, *, after_row: int, limit: int) -> list[Product]:
+        """The next products that have images to do, in the order of the file."""
+        query = {"requestId": request_id, "processingStatus": {"$in": _UNFINISHED}, "row": {"$gt": after_row}}
+        return await self._find(query, limit)
+
+    async def page(self, request_id: str, *, after_row: int, limit: int, status: Status | None = None) -> list[Product]:
+        """The next products, in the order of the file."""
+        query: Document = {"requestId": request_id, "row": {"$gt": after_row}}
+        if status is not None:
+            query["processingStatus"] = status
+        return await self._find(query, limit)
+
+    async def rows(self, request_id: str, rows: Collection[int]) -> list[Product]:
+        """The products of some rows."""
+        return await self._find({"requestId": request_id, "row": {"$in": list(rows)}}, len(rows))
+
+    async def stream(self, request_id: str, *, status: Status | None = None) -> AsyncIterator[Product]:
+        """All products, in the order of the file; page by page, so that no cursor can time out."""
+        after_row = 0
+        while products := await self.page(request_id, after_row=after_row, limit=_PAGE_PRODUCTS, status=status):
+            for product in products:
+                yield product
+            after_row = products[-1].row
+
+    async def begin_attempts(self, request_id: str, epoch: int, images: Sequence[tuple[int, int]]) -> bool:
+        """Count an attempt at each `(row, index)` before it is tried; False when any was not ours to try."""
+        updates = [
+            UpdateOne(
+                _unfinished_image(request_id, epoch, row, index),
+                {
+                    "$inc": {f"images.{index}.attempts": 1},
+                    "$set": {f"images.{index}.status": Status.PROCESSING, "processingStatus": Status.PROCESSING},
+                },
+            )
+            for row, index in images
+        ]
+        with mongo_errors():
+            result = await self._products.bulk_write(updates, ordered=False)
+        return result.matched_count == len(images)
+
+    async def record_results(self, request_id: str, epoch: int, results: Sequence[ImageResult]) -> None:
+        """Write terminal images; one that is already terminal, or belongs to a newer epoch, stays as it is."""
+        if not results:
+            return
+        updates = [
+            UpdateOne(_unfinished_image(request_id, epoch, row, index), {"$set": _terminal_fields(index, image, key)})
+            for row, index, image, key in results
+        ]
+        finished = {
+            "requestId": request_id,
+            "row": {"$in": sorted({row for row, *_ in results})},
+            "epoch": epoch,
+            "images.status": {"$nin": _UNFINISHED},
+        }
+        any_failed = {"$in": [Status.FAILED, "$images.status"]}
+        close = {"$set": {"processingStatus": {"$cond": [any_failed, Status.FAILED, Status.COMPLETED]}}}
+        with mongo_errors():
+            await self._products.bulk_write(updates, ordered=False)
+            await self._products.update_many(finished, [close])
+
+    async def tally(self, request_id: str) -> tuple[Counts, ByteCounts]:
+        """Count the images by outcome; the truth behind the progress in Redis. One pass over the request's products."""
+        pipeline: list[Document] = [
+            {"$match": {"requestId": request_id}},
+            {"$project": {"images": 1}},
+            {"$unwind": "$images"},
+            {
+                "$group": {
+                    "_id": "$images.status",
+                    "images": {"$sum": 1},
+                    "bytesIn": {"$sum": "$images.bytesIn"},
+                    "bytesOut": {"$sum": "$images.bytesOut"},
+                },
+            },
+        ]
+        with mongo_errors():
+            groups = {group["_id"]: group async for group in await self._products.aggregate(pipeline)}
+            products = await self._products.count_documents({"requestId": request_id})
+        completed, failed = groups.get(Status.COMPLETED, {}), groups.get(Status.FAILED, {})
+        counts = Counts(
+            rows=products,
+            products=products,
+            images=sum(group["images"] for group in groups.values()),
+            completed=completed.get("images", 0),
+            failed=failed.get("images", 0),
+        )
+        return counts, ByteCounts(in_=completed.get("bytesIn", 0), out=completed.get("bytesOut", 0))
+
+    async def failures(self, request_id: str) -> list[Document]:
+        """The failed images by code, the most frequent first: `code`, `count`, and one URL as `sampleUrl`."""
+        pipeline: list[Document] = [
+            {"$match": {"requestId": request_id, "images.status": Status.FAILED}},
+            {"$project": {"images": 1, "inputImageUrls": 1}},
+            {"$unwind": {"path": "$images", "includeArrayIndex": "index"}},
+            {"$match": {"images.status": Status.FAILED}},
+            {
+                "$group": {
+                    "_id": "$images.error.code",
+                    "count": {"$sum": 1},
+                    "sampleUrl": {"$first": {"$arrayElemAt": ["$inputImageUrls", {"$toInt": "$index"}]}},
+                },
+            },
+            {"$sort": {"count": -1, "_id": 1}},
+            {"$project": {"_id": 0, "code": "$_id", "count": 1, "sampleUrl": 1}},
+        ]
+        with mongo_errors():
+            return [group async for group in await self._products.aggregate(pipeline)]
+
+    async def request_ids(self) -> list[str]:
+        """Every request that has products, whether it was committed or not."""
+        with mongo_errors():
+            groups = await self._products.aggregate([{"$group": {"_id": "$requestId"}}])
+            return [group["_id"] async for group in groups]
+
+    async def _find(self, query: Document, limit: int) -> list[Product]:
+        with mongo_errors():
+            cursor = self._products.find(query).sort("row", ASCENDING).limit(limit)
+            return [Product.model_validate(document) async for document in cursor]
+
+
+def _unfinished_image(request_id: str, epoch: int, row: int, index: int) -> Document:
+    return {
+        "requestId": request_id,
+        "row": row,
+        "epoch": epoch,
+        f"images.{index}.status": {"$in": _UNFINISHED},
+    }
+
+
+def _terminal_fields(index: int, image: Image, key: str | None) -> dict[str, Any]:
+    # `attempts` is left out: it was counted when the attempt began.
+    fields = image.model_dump(by_alias=True, exclude={"attempts"})
+    return {f"images.{index}.{name}": value for name, value in fields.items()} | {f"outputImageUrls.{index}": key}
