@@ -1,0 +1,81 @@
+"""What the commands show a person: a request, its failures, the errors of a CSV."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.filesize import decimal
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cluster.client import RequestStatus
+
+SHOWN_ROWS = 20
+STATE_STYLES = {"pending": "cyan", "processing": "cyan", "completed": "green", "failed": "red"}
+
+
+def request_summary(status: RequestStatus) -> Table:
+    """A request in a few lines."""
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="bold", no_wrap=True)
+    facts.add_column(overflow="fold")
+    for name, value in _facts(status):
+        facts.add_row(f" {name}", value)
+    return facts
+
+
+def row_errors(errors: Sequence[dict[str, Any]]) -> Table:
+    """The first errors of a CSV."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("Row", justify="right", no_wrap=True)
+    table.add_column("Column", no_wrap=True)
+    table.add_column("Value", overflow="ellipsis", no_wrap=True, max_width=32)
+    table.add_column("Error", overflow="fold")
+    for error in errors[:SHOWN_ROWS]:
+        row, column, value, message = (error.get(name) for name in ("row", "column", "value", "message"))
+        table.add_row(*(Text("" if cell is None else str(cell)) for cell in (row, column, value, message)))
+    return table
+
+
+def more_errors(shown: int, total: int) -> str | None:
+    """How many errors are not in the table; None when all are."""
+    left = total - min(shown, SHOWN_ROWS)
+    return f"… and {left:,} more; --json lists up to 1,000." if left > 0 else None
+
+
+def _facts(status: RequestStatus) -> list[tuple[str, str | Text]]:
+    counts, total = status.counts, status.bytes
+    state = Text.assemble((status.status, STATE_STYLES.get(status.status, "")), _because(status))
+    failed = (f", {counts.failed:,} failed", "yellow") if counts.failed else ""
+    facts: list[tuple[str, str | Text]] = [
+        ("Request", status.request_id),
+        ("Status", state),
+        ("Images", Text.assemble(f"{counts.completed:,} of {counts.images:,} compressed", failed)),
+    ]
+    if total.in_:
+        facts.append(("Bytes", f"{decimal(total.in_)} → {decimal(total.out)}, {1 - total.out / total.in_:.0%} saved"))
+    facts.extend(
+        ("Failures" if index == 0 else "", _failure(failure.code, failure.count, failure.sample_url))
+        for index, failure in enumerate(status.failures)
+    )
+    if status.seconds is not None:
+        facts.append(("Time", f"{status.seconds:,.1f} s"))
+    if status.webhook is not None:
+        told = "delivered" if status.webhook.triggered else "not delivered yet"
+        facts.append(("Webhook", f"{status.webhook.url}, {told}, attempts: {status.webhook.attempts}"))
+    return facts
+
+
+def _because(status: RequestStatus) -> str:
+    if status.reason:
+        return f" ({status.reason})"
+    return "" if status.terminal else f", {status.progress:.0f}%"
+
+
+def _failure(code: str, count: int, sample_url: str | None) -> Text:
+    sample = f", for example {sample_url}" if sample_url else ""
+    return Text.assemble((f"{count:,} {code}", "yellow"), sample)

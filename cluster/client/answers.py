@@ -1,0 +1,173 @@
+"""What the API answers, as the client hands it on.
+
+Lenient on purpose: a client must outlive its server's next version, so unknown fields are kept, codes and states are
+plain strings, and only what identifies a thing is required.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from cluster.records import RowProblem
+
+TERMINAL_STATES = frozenset({"completed", "failed"})
+
+
+class Answer(BaseModel):
+    """A frozen part of an answer: snake_case in Python, camelCase in JSON."""
+
+    model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True, extra="allow")
+
+    def document(self) -> dict[str, Any]:
+        """The answer as the server gave it, fit for `json.dumps`."""
+        return self.model_dump(by_alias=True, mode="json", exclude_unset=True)
+
+
+class CountsAnswer(Answer):
+    """How many of what; `completed` to `unprocessed` count images."""
+
+    rows: int = 0
+    products: int = 0
+    images: int = 0
+    completed: int = 0
+    failed: int = 0
+    in_flight: int = 0
+    unprocessed: int = 0
+
+    @property
+    def done(self) -> int:
+        """How many images are in a terminal state."""
+        return self.completed + self.failed
+
+
+class BytesAnswer(Answer):
+    """Sums over the completed images, in bytes."""
+
+    in_: Annotated[int, Field(alias="in")] = 0
+    out: int = 0
+
+
+class Submission(Answer):
+    """What an upload was answered; the `request_id` of a dry run is empty."""
+
+    request_id: str = ""
+    status: str | None = None
+    message: str | None = None
+    valid: bool = True
+    counts: CountsAnswer = CountsAnswer()
+    rejected_rows: list[RowProblem] = []
+
+
+class ImageErrorAnswer(Answer):
+    """Why an image failed."""
+
+    code: str
+    message: str = ""
+
+
+class ImageAnswer(Answer):
+    """One image, aligned with its product's `input_image_urls`."""
+
+    status: str
+    error: ImageErrorAnswer | None = None
+    http_status: int | None = None
+    attempts: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    width: int | None = None
+    height: int | None = None
+    format: str | None = None
+    decision: str | None = None
+
+
+class ProductAnswer(Answer):
+    """One row of the catalogue with its results."""
+
+    row: int
+    serial_number: int
+    product_name: str
+    input_image_urls: list[str]
+    output_image_urls: list[str | None]
+    processing_status: str
+    images: list[ImageAnswer] = []
+
+
+class FailureAnswer(Answer):
+    """How many images failed with one code."""
+
+    code: str
+    count: int
+    sample_url: str | None = None
+
+
+class WebhookAnswer(Answer):
+    """Where the callback goes and whether an endpoint has accepted it."""
+
+    url: str
+    triggered: bool = False
+    attempts: int = 0
+
+
+class RequestSummary(Answer):
+    """A request without its products."""
+
+    request_id: str
+    status: str
+    progress: float = 0
+    reason: str | None = None
+    counts: CountsAnswer = CountsAnswer()
+    bytes: BytesAnswer = BytesAnswer()
+    created_at: datetime | None = None
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    eta_seconds: float | None = None
+    filename: str | None = None
+    webhook: WebhookAnswer | None = None
+
+    @property
+    def terminal(self) -> bool:
+        """Whether nothing will change any more."""
+        return self.status in TERMINAL_STATES
+
+    @property
+    def seconds(self) -> float | None:
+        """From acceptance to the end, while it has one."""
+        if self.created_at is None or self.completed_at is None:
+            return None
+        return (self.completed_at - self.created_at).total_seconds()
+
+
+class RequestStatus(RequestSummary):
+    """A request with one page of its products."""
+
+    products: list[ProductAnswer] = []
+    failures: list[FailureAnswer] = []
+    next_cursor: str | None = None
+
+
+class RequestPage(Answer):
+    """One page of requests, newest first."""
+
+    requests: list[RequestSummary]
+    next_cursor: str | None = None
+
+
+class DeliveryAnswer(Answer):
+    """One entry of the webhook outbox."""
+
+    delivery_id: str
+    event: str
+    state: str
+    attempts: int = 0
+    next_attempt_at: datetime | None = None
+    responses: list[dict[str, Any]] = []
+
+
+class Readiness(Answer):
+    """Whether the service can take work; the other fields say what is wrong."""
+
+    ready: bool

@@ -1,0 +1,278 @@
+"""The client of Darkroom's HTTP API, synchronous."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+from urllib.parse import quote
+
+from cluster.client.answers import (
+    DeliveryAnswer,
+    ProductAnswer,
+    Readiness,
+    RequestPage,
+    RequestStatus,
+    Submission,
+)
+from cluster.client.transport import Transport, checked, document, retried, retry_after_seconds
+from cluster.client.waiting import Deadline, passes
+from cluster.errors import ApiError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    import httpx
+
+DEFAULT_TIMEOUT_SECONDS = 30.0
+DEFAULT_POLL_SECONDS = 1.0
+OUTAGE_SECONDS = 60.0
+PAGE_LIMIT = 100
+
+
+class Darkroom:
+    """A Darkroom service.
+
+    Every method raises `ApiError` when the service refuses, with the status, the stable code and the problem document,
+    and when there is no answer (status 0, code `unreachable` or `answer_lost`).
+
+    Args:
+        url: Where the service is, for example `http://127.0.0.1:8000`.
+        api_key: A key of `darkroom keys create`.
+        timeout_seconds: How long the service may be silent.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        api_key: str | None = None,
+        timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
+    ) -> None:
+        self._transport = Transport(url, api_key=api_key, timeout_seconds=timeout_seconds)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.close()
+
+    @property
+    def url(self) -> str:
+        """Where the service is, without a slash at the end."""
+        return self._transport.url
+
+    def submit(
+        self,
+        catalogue: str | Path | bytes,
+        *,
+        filename: str | None = None,
+        webhook_url: str | None = None,
+        webhook_secret: str | None = None,
+        options: Mapping[str, object] | None = None,
+        on_invalid_row: Literal["reject", "skip"] | None = None,
+        dry_run: bool = False,
+        columns: Mapping[str, str] | None = None,
+        priority: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> Submission:
+        """Upload a catalogue.
+
+        A service that is busy (429, 503 with `Retry-After`) and an answer that was lost are tried again, a few times
+        and with one idempotency key, so that the catalogue is never processed twice.
+
+        Args:
+            catalogue: The CSV: its path, or its bytes.
+            filename: What the request is called; the path's own name if not given.
+            webhook_url: Is told when the request ends.
+            webhook_secret: `whsec_` and base64, signs the call; the API key's own secret if not given.
+            options: How images are made: `format`, `quality`, `maxWidth`, `maxHeight`, `background`, `keepMetadata`.
+            on_invalid_row: Refuse the file for one bad row (the service's default), or skip that row.
+            dry_run: Validate and store nothing.
+            columns: Where the catalogue's own column names differ, as the service documents.
+            priority: 0 to 9, 9 first.
+            idempotency_key: Makes a repeated call answer as the first one did; a random one if not given.
+
+        Raises:
+            ApiError: Code `invalid_catalogue` when the CSV has errors; they are in `problem["errors"]`.
+        """
+        form = {
+            "webhookUrl": webhook_url,
+            "webhookSecret": webhook_secret,
+            "options": json.dumps(dict(options)) if options else None,
+            "onInvalidRow": on_invalid_row,
+            "dryRun": "true" if dry_run else None,
+            "columns": json.dumps(dict(columns)) if columns else None,
+            "priority": None if priority is None else str(priority),
+        }
+        response = self._upload(
+            catalogue,
+            filename=filename,
+            form={name: value for name, value in form.items() if value is not None},
+            headers={"idempotency-key": idempotency_key or uuid.uuid4().hex},
+        )
+        return Submission.model_validate(document(response))
+
+    def status(
+        self,
+        request_id: str,
+        *,
+        limit: int | None = None,
+        cursor: str | None = None,
+        product_status: str | None = None,
+    ) -> RequestStatus:
+        """How far a request is, with one page of its products.
+
+        Args:
+            request_id: Which request.
+            limit: How many products at most.
+            cursor: The `next_cursor` of the page before.
+            product_status: Only products in this state.
+        """
+        response = self._transport.get(
+            f"/api/status/{_quoted(request_id)}",
+            limit=limit,
+            cursor=cursor,
+            productStatus=product_status,
+        )
+        return RequestStatus.model_validate(document(response))
+
+    def products(self, request_id: str, *, product_status: str | None = None) -> Iterator[ProductAnswer]:
+        """All products of a request, in the order of the file, page by page."""
+        cursor = None
+        while True:
+            page = self.status(request_id, limit=PAGE_LIMIT, cursor=cursor, product_status=product_status)
+            yield from page.products
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    def wait(
+        self,
+        request_id: str,
+        *,
+        timeout_seconds: float | None = None,
+        poll_seconds: float | None = None,
+        on_progress: Callable[[RequestStatus], None] | None = None,
+    ) -> RequestStatus:
+        """Wait until a request is completed or failed; a service that is away meanwhile has a minute to come back.
+
+        Args:
+            request_id: Which request.
+            timeout_seconds: How long to wait at most; None waits for ever.
+            poll_seconds: The pause between two looks; as long as the service asks if not given.
+            on_progress: Called with every status seen, the last one included.
+
+        Raises:
+            TimeoutError: It is still running; it goes on without the client.
+        """
+        waiting = Deadline(timeout_seconds)
+        status, asked_seconds = self._poll(request_id)
+        while True:
+            if on_progress is not None:
+                on_progress(status)
+            if status.terminal:
+                return status
+            pause_seconds = poll_seconds or asked_seconds or DEFAULT_POLL_SECONDS
+            if not waiting.sleep(pause_seconds):
+                message = f"request {request_id} is still {status.status} after {timeout_seconds} s"
+                raise TimeoutError(message)
+            status, asked_seconds = self._poll_through_outage(request_id, pause_seconds=pause_seconds)
+
+    def requests(
+        self,
+        *,
+        status: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> RequestPage:
+        """One page of the key's requests, newest first."""
+        response = self._transport.get("/api/requests", status=status, limit=limit, cursor=cursor)
+        return RequestPage.model_validate(document(response))
+
+    def results(
+        self,
+        request_id: str,
+        *,
+        file_format: Literal["csv", "jsonl"] = "csv",
+        only: Literal["all", "failed"] = "all",
+    ) -> Iterator[bytes]:
+        """The results in pieces, as they come; a request that still runs has those that are there."""
+        path = f"/api/requests/{_quoted(request_id)}/results.{file_format}"
+        return self._transport.stream(path, only=only)
+
+    def save_results(
+        self,
+        request_id: str,
+        path: str | Path,
+        *,
+        file_format: Literal["csv", "jsonl"] = "csv",
+        only: Literal["all", "failed"] = "all",
+    ) -> int:
+        """Write the results to a file, which appears only when it is whole; answers its size in bytes."""
+        target = Path(path)
+        partial = target.with_name(f"{target.name}.part")
+        try:
+            with partial.open("wb") as file:
+                size_bytes = sum(map(file.write, self.results(request_id, file_format=file_format, only=only)))
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
+        return size_bytes
+
+    def deliveries(self, request_id: str) -> list[DeliveryAnswer]:
+        """What became of the request's webhook."""
+        response = self._transport.get(f"/api/requests/{_quoted(request_id)}/deliveries")
+        return [DeliveryAnswer.model_validate(each) for each in document(response)["deliveries"]]
+
+    def redeliver(self, request_id: str, delivery_id: str) -> dict[str, Any]:
+        """Send a webhook once more, with the same id and body."""
+        path = f"/api/requests/{_quoted(request_id)}/deliveries/{_quoted(delivery_id)}/redeliver"
+        return document(checked(self._transport.send("POST", path)))
+
+    def ready(self) -> Readiness:
+        """Whether the service can take work, and what keeps it from that."""
+        response = self._transport.send("GET", "/readyz")
+        return Readiness.model_validate({**document(response), "ready": response.is_success})
+
+    def _upload(
+        self,
+        catalogue: str | Path | bytes,
+        *,
+        filename: str | None,
+        form: dict[str, str],
+        headers: dict[str, str],
+    ) -> httpx.Response:
+        if isinstance(catalogue, bytes):
+            files = {"file": (filename or "catalogue.csv", catalogue, "text/csv")}
+            return retried(lambda: self._transport.send("POST", "/api/upload", data=form, files=files, headers=headers))
+        path = Path(catalogue)
+
+        def send() -> httpx.Response:
+            with path.open("rb") as file:
+                files = {"file": (filename or path.name, file, "text/csv")}
+                return self._transport.send("POST", "/api/upload", data=form, files=files, headers=headers)
+
+        return retried(send)
+
+    def _poll(self, request_id: str) -> tuple[RequestStatus, float | None]:
+        response = self._transport.get(f"/api/status/{_quoted(request_id)}", limit=1)
+        return RequestStatus.model_validate(document(response)), retry_after_seconds(response)
+
+    def _poll_through_outage(self, request_id: str, *, pause_seconds: float) -> tuple[RequestStatus, float | None]:
+        outage = Deadline(OUTAGE_SECONDS)
+        while True:
+            try:
+                return self._poll(request_id)
+            except ApiError as error:
+                if not passes(error) or not outage.sleep(pause_seconds):
+                    raise
+
+
+def _quoted(identifier: str) -> str:
+    return quote(identifier, safe="")

@@ -1,0 +1,154 @@
+"""HTTP for the client: one connection pool, problem documents as `ApiError`, and bounded retries."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from cluster.errors import ApiError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+CONNECT_TIMEOUT_SECONDS = 5.0
+RETRYABLE_STATUSES = frozenset({httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE})
+MAX_SUBMIT_ATTEMPTS = 5
+MAX_RETRY_PAUSE_SECONDS = 60.0
+LOST_ANSWER_PAUSE_SECONDS = 1.0
+
+
+class Transport:
+    """Sends requests to one service.
+
+    Args:
+        url: Where it is, `http://` or `https://`.
+        api_key: Sent as a bearer token.
+        timeout_seconds: How long it may be silent.
+    """
+
+    def __init__(self, url: str, *, api_key: str | None, timeout_seconds: float) -> None:
+        if not url.startswith(("http://", "https://")):
+            message = f"the service's address must start with http:// or https://, not {url!r}"
+            raise ValueError(message)
+        self.url = url.rstrip("/")
+        self._http = httpx.Client(
+            base_url=self.url,
+            headers={"authorization": f"Bearer {api_key}"} if api_key else {},
+            timeout=httpx.Timeout(timeout_seconds, connect=min(CONNECT_TIMEOUT_SECONDS, timeout_seconds)),
+            trust_env=False,  # only the settings read the environment, and a proxy must not get in front of loopback
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def send(self, method: str, path: str, **arguments: Any) -> httpx.Response:  # noqa: ANN401 - httpx' own arguments, handed on
+        """The answer, of any status; raises `ApiError` with status 0 when there is none."""
+        with self._explained():
+            return self._http.request(method, path, **arguments)
+
+    def get(self, path: str, **params: str | int | None) -> httpx.Response:
+        """A good answer to a GET; arguments that are None are left out."""
+        given = {name: value for name, value in params.items() if value is not None}
+        return checked(self.send("GET", path, params=given))
+
+    def stream(self, path: str, **params: str) -> Iterator[bytes]:
+        """The body of a good answer in pieces, as they come."""
+        with self._explained(), self._http.stream("GET", path, params=params) as response:
+            if not response.is_success:
+                response.read()
+                checked(response)
+            yield from response.iter_bytes()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            detail = f"Nothing answers at {self.url}. Is the service running? `darkroom up` starts it."
+            raise ApiError(0, "unreachable", detail, {}) from error
+        except httpx.TransportError as error:
+            detail = f"{self.url} took the call but its answer was lost ({type(error).__name__}); try again."
+            raise ApiError(0, "answer_lost", detail, {}) from error
+        except httpx.InvalidURL as error:
+            raise ApiError(0, "unreachable", f"{self.url} is not an address: {error}.", {}) from error
+
+
+def checked(response: httpx.Response) -> httpx.Response:
+    """The answer itself when it is good.
+
+    Raises:
+        ApiError: It is a problem.
+    """
+    if response.is_success:
+        return response
+    problem = _document(response)
+    code = str(problem.get("code") or f"http_{response.status_code}")
+    detail = str(problem.get("detail") or problem.get("title") or _unexplained(response))
+    raise ApiError(response.status_code, code, detail, _with_retry_after(problem, response))
+
+
+def document(response: httpx.Response) -> dict[str, Any]:
+    """The JSON object of a good answer.
+
+    Raises:
+        ApiError: It is none, so something else than Darkroom is at this address.
+    """
+    found = _document(response)
+    if not found:
+        url = response.request.url.copy_with(path="/", query=None)
+        detail = f"{url} answered {response.status_code}, but not as Darkroom does; is this the right address?"
+        raise ApiError(response.status_code, "not_darkroom", detail, {})
+    return found
+
+
+def retried(call: Callable[[], httpx.Response]) -> httpx.Response:
+    """A good answer to a call that may safely be repeated.
+
+    429 and 503 are tried again when they say `Retry-After` and that is within a minute; so is a lost answer. At most
+    five calls are made, and the last one's error is the caller's.
+    """
+    for attempt in range(1, MAX_SUBMIT_ATTEMPTS + 1):
+        try:
+            return checked(call())
+        except ApiError as error:
+            pause_seconds = _pause_seconds(error)
+            if pause_seconds is None or attempt == MAX_SUBMIT_ATTEMPTS:
+                raise
+            time.sleep(pause_seconds)
+    raise AssertionError  # the loop returns or raises
+
+
+def retry_after_seconds(response: httpx.Response) -> float | None:
+    """How long the server asked to wait; None when it did not, or as a date, which Darkroom does not send."""
+    value = response.headers.get("retry-after", "")
+    return float(value) if value.isdecimal() else None
+
+
+def _pause_seconds(error: ApiError) -> float | None:
+    if error.code == "answer_lost":
+        return LOST_ANSWER_PAUSE_SECONDS
+    asked = error.problem.get("retryAfterSeconds")
+    if error.status in RETRYABLE_STATUSES and isinstance(asked, float) and asked <= MAX_RETRY_PAUSE_SECONDS:
+        return asked
+    return None
+
+
+def _with_retry_after(problem: dict[str, Any], response: httpx.Response) -> dict[str, Any]:
+    seconds = retry_after_seconds(response)
+    return problem if seconds is None else {**problem, "retryAfterSeconds": seconds}
+
+
+def _document(response: httpx.Response) -> dict[str, Any]:
+    try:
+        found = response.json()
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _unexplained(response: httpx.Response) -> str:
+    return f"The service answered {response.status_code} {response.reason_phrase} and did not say why."

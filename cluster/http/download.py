@@ -1,0 +1,186 @@
+"""Downloading one image from an address that a stranger wrote."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import ssl
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+import httpx
+
+from cluster.errors import BlockedAddressError, ImageError, ImageErrorCode
+from cluster.http.content import ContentDecoder, ContentError
+from cluster.http.transport import NameResolutionError
+from cluster.http.url import SCHEMES, parse_url
+
+if TYPE_CHECKING:
+    from cluster.settings import Settings
+
+_REDIRECTS = (301, 302, 303, 307, 308)
+
+_CODES = {
+    401: ImageErrorCode.FORBIDDEN,
+    403: ImageErrorCode.FORBIDDEN,
+    404: ImageErrorCode.NOT_FOUND,
+    410: ImageErrorCode.NOT_FOUND,
+    429: ImageErrorCode.RATE_LIMITED,
+}
+
+_BAD_REDIRECT = "The source redirects to something that is not a web address."
+
+_SECONDS = re.compile(r"\d{1,9}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """What a source answered with success.
+
+    Attributes:
+        data: The body after any decompression; never empty.
+        http_status: 200 to 299.
+    """
+
+    data: bytes
+    http_status: int
+
+
+async def download(client: httpx.AsyncClient, url: str, *, settings: Settings) -> Download:
+    """Fetch one image, redirects included, within `image_timeout_seconds` and `max_image_bytes`.
+
+    Args:
+        client: From `guarded_client`; must not follow redirects by itself.
+        url: As the catalogue has it; normalised as a browser would.
+        settings: `image_timeout_seconds`, `max_image_bytes`, `max_redirects`.
+
+    Raises:
+        ImageError: With the code that says why, the source's status where there was one, and its `Retry-After`.
+    """
+    try:
+        async with asyncio.timeout(settings.image_timeout_seconds):
+            return await _follow(client, url, settings)
+    except (TimeoutError, httpx.TimeoutException) as error:
+        message = (
+            f"The source did not accept a connection within {settings.connect_timeout_seconds:g} seconds."
+            if isinstance(error, httpx.ConnectTimeout)
+            else f"The source did not send the whole image within {settings.image_timeout_seconds:g} seconds."
+        )
+        raise ImageError(ImageErrorCode.TIMEOUT, message) from error
+
+
+async def _follow(client: httpx.AsyncClient, url: str, settings: Settings) -> Download:
+    target = _target(url)
+    for _ in range(settings.max_redirects + 1):
+        response = await _send(client, target)
+        try:
+            location = response.headers.get("Location")
+            if response.status_code not in _REDIRECTS or location is None:
+                _check_status(response)
+                return Download(await _read(response, settings.max_image_bytes), response.status_code)
+            target = _target(location, response)
+        finally:
+            await response.aclose()
+    message = f"The source redirects more than {settings.max_redirects} times."
+    raise ImageError(ImageErrorCode.TOO_MANY_REDIRECTS, message, response.status_code)
+
+
+def _target(url: str, redirect: httpx.Response | None = None) -> httpx.URL:
+    try:
+        target = parse_url(str(redirect.url.join(url)) if redirect else url)
+    except httpx.InvalidURL:
+        target = None
+    if target is not None and target.scheme in SCHEMES:
+        # Credentials in a URL would be sent on as an Authorization header.
+        return target.copy_with(username=None, password=None)
+    if redirect is None:
+        raise ImageError(ImageErrorCode.HTTP_ERROR, "The URL is not a web address that can be fetched.")
+    raise ImageError(ImageErrorCode.HTTP_ERROR, _BAD_REDIRECT, redirect.status_code)
+
+
+async def _send(client: httpx.AsyncClient, target: httpx.URL) -> httpx.Response:
+    try:
+        return await client.send(client.build_request("GET", target), stream=True)
+    except BlockedAddressError as error:
+        raise ImageError(ImageErrorCode.BLOCKED_ADDRESS, f"{error}.") from error
+    except NameResolutionError as error:
+        message = f"The host name {target.raw_host.decode('ascii')} could not be resolved."
+        raise ImageError(ImageErrorCode.DNS_FAILED, message) from error
+    except httpx.TimeoutException:
+        raise
+    except httpx.TransportError as error:
+        if isinstance(error.__context__, httpx.InvalidURL):  # httpx reads `Location` although it need not follow it
+            raise ImageError(ImageErrorCode.HTTP_ERROR, _BAD_REDIRECT) from error
+        raise ImageError(ImageErrorCode.CONNECTION_FAILED, _connection_message(error)) from error
+
+
+def _connection_message(error: httpx.TransportError) -> str:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLError):
+            return "A secure connection to the source failed; its certificate may be invalid or expired."
+        cause = cause.__cause__ or cause.__context__  # httpcore raises its own `from None`
+    if isinstance(error, httpx.ConnectError):
+        return "The source did not accept a connection."
+    return "The source closed the connection without an answer."
+
+
+def _check_status(response: httpx.Response) -> None:
+    status = response.status_code
+    if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+        return
+    code = _CODES.get(status, ImageErrorCode.HTTP_ERROR)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        code = ImageErrorCode.SOURCE_ERROR
+    waits = status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
+    seconds = retry_after_seconds(response.headers.get("Retry-After", "")) if waits else None
+    raise ImageError(code, f"The source answered {status}.", status, seconds)
+
+
+def retry_after_seconds(value: str) -> float | None:
+    """The value of a `Retry-After` header as seconds from now; None when it says nothing.
+
+    Source: RFC 9110, section 10.2.3.
+    """
+    value = value.strip()
+    if _SECONDS.fullmatch(value):
+        return float(value)
+    try:
+        moment = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+
+
+async def _read(response: httpx.Response, max_bytes: int) -> bytes:
+    status = response.status_code
+    too_large = ImageError(ImageErrorCode.TOO_LARGE, f"The image is larger than {max_bytes:,} bytes.", status)
+    declared = response.headers.get("Content-Length", "")
+    if declared.isdecimal() and int(declared[:20]) > max_bytes:
+        raise too_large
+    parts: list[bytes] = []
+    left = max_bytes
+    try:
+        decoder = ContentDecoder(response.headers.get("Content-Encoding", ""))
+        async for raw in response.aiter_raw():
+            part = decoder.decode(raw, left + 1)
+            left -= len(part)
+            if left < 0:
+                raise too_large
+            parts.append(part)
+        decoder.finish()
+    except ContentError as error:
+        code = ImageErrorCode.DOWNLOAD_TRUNCATED if error.truncated else ImageErrorCode.HTTP_ERROR
+        raise ImageError(code, str(error), status) from error
+    except httpx.TimeoutException:
+        raise
+    except httpx.TransportError as error:
+        message = "The source closed the connection before the image was complete."
+        raise ImageError(ImageErrorCode.DOWNLOAD_TRUNCATED, message, status) from error
+    if left == max_bytes:
+        raise ImageError(ImageErrorCode.EMPTY, "The source sent an empty file.", status)
+    return b"".join(parts)

@@ -1,0 +1,92 @@
+"""Errors as RFC 9457 problem documents: a stable code, a sentence for the client, and nothing internal."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from cluster.errors import CatalogueError, RefusedError, StoreUnavailableError
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+    from starlette.requests import Request
+
+PROBLEM_TYPE = "application/problem+json"
+_STORE_RETRY_SECONDS = 5
+logger = logging.getLogger("darkroom.api")
+
+
+def problem(
+    status: int, code: str, detail: str, *, headers: dict[str, str] | None = None, **members: object
+) -> JSONResponse:
+    """A problem document. `members` are added to it in camelCase, as they are given."""
+    body: dict[str, Any] = {
+        "type": f"urn:darkroom:problem:{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "code": code,
+    }
+    return JSONResponse(body | members, status_code=status, headers=headers, media_type=PROBLEM_TYPE)
+
+
+def install_problem_handlers(app: FastAPI) -> None:
+    """Answer every error of this application with a problem document."""
+    app.add_exception_handler(RefusedError, refused)
+    app.add_exception_handler(StoreUnavailableError, store_unavailable)
+    app.add_exception_handler(RequestValidationError, _invalid_parameters)
+    app.add_exception_handler(HTTPException, _http_exception)
+    app.add_exception_handler(Exception, _unforeseen)
+
+
+async def refused(_request: Request, error: Exception) -> JSONResponse:
+    """The answer to a `RefusedError`."""
+    assert isinstance(error, RefusedError)  # noqa: S101 - what this handler was registered for
+    members: dict[str, object] = {}
+    if isinstance(error, CatalogueError):
+        members = {
+            "errors": [problem.model_dump(mode="json", by_alias=True) for problem in error.problems],
+            "errorCount": error.total,
+        }
+    headers = {} if error.retry_after_seconds is None else {"Retry-After": str(error.retry_after_seconds)}
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = 'Basic realm="Darkroom", charset="UTF-8"'
+    return problem(error.status, error.code, error.detail, headers=headers, **members)
+
+
+async def store_unavailable(_request: Request, error: Exception) -> JSONResponse:
+    """The answer while a store is away."""
+    logger.warning("answered 503: %s", error)
+    return problem(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "store_unavailable",
+        "A store that Darkroom needs is away. Nothing was half accepted; try again.",
+        headers={"Retry-After": str(_STORE_RETRY_SECONDS)},
+    )
+
+
+async def _invalid_parameters(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - what this handler was registered for
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"][1:])
+    return problem(HTTPStatus.BAD_REQUEST, "invalid_parameter", f"{name}: {first['msg']}")
+
+
+async def _http_exception(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101 - what this handler was registered for
+    status = HTTPStatus(error.status_code)
+    return problem(status, status.name.lower(), str(error.detail), headers=dict(error.headers or {}))
+
+
+async def _unforeseen(_request: Request, error: Exception) -> JSONResponse:
+    logger.error("answered 500", exc_info=error)
+    return problem(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "internal_error",
+        "Darkroom failed on this request. The log has more, under the X-Request-Id of this answer.",
+    )

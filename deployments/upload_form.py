@@ -1,0 +1,128 @@
+"""The form of an upload, from a multipart body or from a raw CSV with query parameters."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, IO, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic.alias_generators import to_camel
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
+
+from cluster.errors import OptionsError, RefusedError
+from cluster.records import ImageOptions
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from starlette.requests import Request
+
+_MEMORY_BYTES = 1024 * 1024  # a larger file goes to disk
+_MAX_FIELDS = 20
+_MAX_FIELD_BYTES = 64 * 1024
+_CSV_TYPES = frozenset({"text/csv", "application/csv"})
+
+
+class UploadFields(BaseModel):
+    """The form's fields but for the file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel)
+
+    webhook_url: str | None = None
+    webhook_secret: str | None = None  # signs the callback; by default the API key's own secret does
+    priority: int = Field(default=5, ge=0, le=9)
+    options: ImageOptions = ImageOptions()
+    on_invalid_row: Literal["reject", "skip"] = "reject"
+    dry_run: bool = False
+    columns: dict[str, str] = {}
+
+    @field_validator("options", "columns", mode="before")
+    @classmethod
+    def _parse_json(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            return json.loads(value)
+        except ValueError as error:
+            raise ValueError("is not valid JSON") from error
+
+
+@dataclass(frozen=True, slots=True)
+class UploadForm:
+    """One upload, as it was sent."""
+
+    file: IO[bytes]
+    filename: str | None
+    fields: UploadFields
+
+
+@asynccontextmanager
+async def upload_form(request: Request) -> AsyncIterator[UploadForm]:
+    """Read the form; its file is on disk when it is large, and gone at the end of the block.
+
+    Raises:
+        RefusedError: 400 malformed form, 413 too large, 415 neither a form nor a CSV.
+    """
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type == "multipart/form-data":
+        async with _multipart(request) as form:
+            yield form
+    elif media_type in _CSV_TYPES:
+        async with _raw(request) as form:
+            yield form
+    else:
+        raise RefusedError(
+            415, "not_a_csv", "Send the CSV as the field `file` of a multipart/form-data form, or as a text/csv body."
+        )
+
+
+@asynccontextmanager
+async def _multipart(request: Request) -> AsyncIterator[UploadForm]:
+    try:
+        form = await request.form(max_files=1, max_fields=_MAX_FIELDS, max_part_size=_MAX_FIELD_BYTES)
+    except (MultiPartException, HTTPException) as error:
+        raise RefusedError(400, "malformed_form", "The form is not valid multipart/form-data.") from error
+    try:
+        file = form.get("file")
+        if not isinstance(file, UploadFile):
+            raise RefusedError(400, "missing_file", "The form has no file in the field `file`.")
+        fields = {name: value for name, value in form.multi_items() if isinstance(value, str)}
+        yield UploadForm(file.file, file.filename, _parse_fields(fields))
+    finally:
+        await form.close()
+
+
+@asynccontextmanager
+async def _raw(request: Request) -> AsyncIterator[UploadForm]:
+    fields = _parse_fields(dict(request.query_params))
+    with tempfile.SpooledTemporaryFile(max_size=_MEMORY_BYTES) as file:
+        async for chunk in request.stream():
+            file.write(chunk)
+        file.seek(0)
+        yield UploadForm(file, None, fields)
+
+
+def _parse_fields(fields: Mapping[str, Any]) -> UploadFields:
+    try:
+        return UploadFields.model_validate(fields)
+    except ValidationError as error:
+        problems = [(_field_name(each["loc"]), _message(each)) for each in error.errors()]
+    if all(field.partition(".")[0] == "options" for field, _ in problems):
+        raise OptionsError([(field.removeprefix("options."), message) for field, message in problems])
+    listed = "; ".join(f"{field}: {message}" for field, message in problems)
+    raise RefusedError(400, "invalid_field", f"The form is not valid. {listed}")
+
+
+def _field_name(location: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in location)
+
+
+def _message(error: Mapping[str, Any]) -> str:
+    if error["type"] == "extra_forbidden":
+        return "there is no such field"
+    return str(error["msg"]).removeprefix("Value error, ")
