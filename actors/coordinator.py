@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 import ray
 import ray.actor
 
 from actors import registry
 from actors.backoff import backoff_seconds
+from actors.callback import callback
 from actors.dispatcher import Dispatcher
 from actors.process_images import process_images
 from cluster.errors import StaleEpochError, StoreUnavailableError
-from cluster.identifiers import new_identifier
 from cluster.mongo.connection import Database
 from cluster.mongo.products import ProductStore
 from cluster.mongo.requests import RequestStore
 from cluster.progress import CountedImage, Progress
-from cluster.records import ByteCounts, Counts, Delivery, ProcessingRequest, Reason, Status, utc_now
+from cluster.records import Reason, Status, utc_now
 from cluster.telemetry import log_as_json
 
 if TYPE_CHECKING:
     from actors.work import Batch, BatchReport
+    from cluster.records import ProcessingRequest
     from cluster.settings import Settings
 
 _REPORT_SECONDS = 0.5
@@ -54,11 +54,17 @@ class RequestCoordinator:
         self._dispatcher: Dispatcher | None = None
         self._task = asyncio.get_running_loop().create_task(self._run_to_the_end())
 
-    async def set_window(self, batches: int) -> None:
-        """How many batches may be in flight from now on."""
+    async def set_window(self, batches: int) -> int:
+        """How many batches may be in flight from now on.
+
+        Returns:
+            How many images are in tasks now.
+        """
         self._window = batches
-        if self._dispatcher is not None:
-            self._dispatcher.set_window(batches)
+        if self._dispatcher is None:
+            return 0
+        self._dispatcher.set_window(batches)
+        return self._dispatcher.images_in_flight
 
     async def leave(self) -> None:
         """End this process and free the actor's name."""
@@ -143,13 +149,18 @@ class RequestCoordinator:
         if counts.completed + counts.failed != counts.images:
             message = f"{counts.images - counts.completed - counts.failed} images are not terminal"
             raise RuntimeError(message)
-        status = Status.COMPLETED if counts.completed else Status.FAILED
-        reason = None if counts.completed else Reason.ALL_IMAGES_FAILED
-        delivery = _delivery(request, status, reason, counts, byte_counts)
-        await self._requests.close(
-            request, status=status, reason=reason, counts=counts, byte_counts=byte_counts, delivery=delivery
+        closed = request.model_copy(
+            update={
+                "status": Status.COMPLETED if counts.completed else Status.FAILED,
+                "reason": None if counts.completed else Reason.ALL_IMAGES_FAILED,
+                "completed_at": utc_now(),
+                "counts": counts,
+                "bytes": byte_counts,
+                "failures": await self._products.failures(request.request_id),
+            }
         )
-        logger.info("request closed", extra={"requestId": request.request_id, "status": status})
+        await self._requests.close(closed, callback(closed, public_url=self._settings.public_url))
+        logger.info("request closed", extra={"requestId": closed.request_id, "status": closed.status})
 
     def _say_goodbye(self) -> None:
         for name, method in ((registry.WEBHOOK, "notify"), (registry.QUEUE_MANAGER, "notify")):
@@ -158,34 +169,3 @@ class RequestCoordinator:
                 getattr(actor, method).remote()
         # Only a call to the actor can end it; this background task cannot.
         ray.get_runtime_context().current_actor.leave.remote()
-
-
-def _delivery(
-    request: ProcessingRequest, status: Status, reason: Reason | None, counts: Counts, byte_counts: ByteCounts
-) -> Delivery | None:
-    """The callback that tells of the end, or None when nobody asked for one."""
-    if request.webhook is None:
-        return None
-    event: Literal["request.completed", "request.failed"]
-    event = "request.completed" if status is Status.COMPLETED else "request.failed"
-    now = utc_now()
-    data: dict[str, Any] = {
-        "requestId": request.request_id,
-        "status": status,
-        "reason": reason,
-        "counts": counts.document(),
-        "bytes": byte_counts.document(),
-        "createdAt": request.created_at.isoformat(),
-        "completedAt": now.isoformat(),
-    }
-    return Delivery(
-        delivery_id=new_identifier("msg"),
-        request_id=request.request_id,
-        owner=request.owner,
-        url=request.webhook.url,
-        secret=request.webhook.secret,
-        event=event,
-        payload=json.dumps({"type": event, "timestamp": now.isoformat(), "data": data}, separators=(",", ":")),
-        next_attempt_at=now,
-        created_at=now,
-    )

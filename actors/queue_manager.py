@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _POLL_SECONDS = 1.0
 _BATCHES_PER_CORE = 2  # one runs while the next is on its way
+_PUSH_SECONDS = 2.0
+_DRAIN_POLL_SECONDS = 0.2
 _SWEEP_SECONDS = 600.0
 _UPLOAD_SECONDS = 3600.0  # an upload that has taken longer than this is dead
 logger = logging.getLogger("darkroom.queue_manager")
@@ -45,9 +47,10 @@ class QueueManager:
         self._requests = RequestStore(database)
         self._products = ProductStore(database)
         self._live: dict[str, ActorHandle[Any]] = {}
+        self._draining = False
         self._wake = asyncio.Event()
         loop = asyncio.get_running_loop()
-        self._tasks = {
+        self._tasks: set[asyncio.Task[Any]] = {
             loop.create_task(self._for_ever(self._look, self._wait_for_notice)),
             loop.create_task(self._for_ever(self._sweep, functools.partial(asyncio.sleep, _SWEEP_SECONDS))),
         }
@@ -59,6 +62,18 @@ class QueueManager:
     async def ping(self) -> int:
         """How many requests are being processed."""
         return len(self._live)
+
+    async def drain(self, timeout_seconds: float) -> int:
+        """Begin nothing more and wait for what runs; for a stop of the whole deployment.
+
+        Returns:
+            How many images are still in tasks; above 0 only when the time was too short.
+        """
+        self._draining = True
+        deadline = asyncio.get_running_loop().time() + timeout_seconds
+        while (left := await self._share_cores()) and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(_DRAIN_POLL_SECONDS)  # noqa: ASYNC110 - the event is in other processes
+        return left
 
     async def _for_ever(self, act: Callable[[], Awaitable[None]], pause: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -83,13 +98,16 @@ class QueueManager:
         for request_id in open_ids:
             if request_id not in self._live:
                 self._start(request_id)
-        while len(self._live) < self._settings.max_active_requests:
+        while len(self._live) < self._settings.max_active_requests and not self._draining:
             admitted = await self._requests.admit_next()
             if admitted is None:
                 break
             logger.info("request admitted", extra={"requestId": admitted})
             self._start(admitted)
-        self._share_cores()
+        # In the background: a coordinator that is starting must not hold up the next request.
+        sharing = asyncio.create_task(self._share_cores())
+        self._tasks.add(sharing)
+        sharing.add_done_callback(self._tasks.discard)
 
     def _start(self, request_id: str) -> None:
         name = registry.coordinator_name(request_id)
@@ -98,22 +116,27 @@ class QueueManager:
         )
 
     def _window(self) -> int:
+        if self._draining:
+            return 0
         cores = int(ray.cluster_resources().get("CPU", 1))
         return max(1, math.ceil(_BATCHES_PER_CORE * cores / max(1, len(self._live))))
 
-    def _share_cores(self) -> None:
+    async def _share_cores(self) -> int:
+        """Tell every coordinator its window; returns how many images are in tasks now."""
         window = self._window()
-        for request_id, coordinator in self._live.items():
-            task = asyncio.create_task(self._push_window(request_id, coordinator, window))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        in_flight = await asyncio.gather(*(self._push_window(request_id, window) for request_id in list(self._live)))
+        return sum(in_flight)
 
-    async def _push_window(self, request_id: str, coordinator: ActorHandle[Any], window: int) -> None:
+    async def _push_window(self, request_id: str, window: int) -> int:
         try:
-            await coordinator.set_window.remote(window)
+            images: int = await asyncio.wait_for(self._live[request_id].set_window.remote(window), _PUSH_SECONDS)
+        except TimeoutError:
+            return 0  # it is starting, or its process is stuck; the next look tells it again
         except RayActorError:
             # It has left, or is gone for good, or is being restarted: the next look finds out by MongoDB.
             self._live.pop(request_id, None)
+            return 0
+        return images
 
     async def _sweep(self) -> None:
         """Remove the products of uploads that died before their commit."""

@@ -123,6 +123,14 @@ class ByteCounts(Record):
     out: int = 0
 
 
+class FailureCount(Record):
+    """How many images failed with one code."""
+
+    code: ImageErrorCode
+    count: int
+    sample_url: str  # one of them
+
+
 class WebhookTarget(Record):
     """Where the callback goes."""
 
@@ -146,6 +154,7 @@ class ProcessingRequest(Record):
     options: ImageOptions = ImageOptions()
     counts: Counts = Counts()
     bytes: ByteCounts = ByteCounts()
+    failures: list[FailureCount] = []  # the most frequent first; written when the request is closed
     columns: list[str]  # the header, without columns of an earlier result
     filename: str | None = None
     webhook: WebhookTarget | None = None
@@ -153,6 +162,8 @@ class ProcessingRequest(Record):
     fingerprint: str  # SHA-256 of file and form: tells a repeat from a conflict
     epoch: int = 0  # raised by each incarnation of the coordinator
     url_column: int  # where `columns` has the image URLs
+    delimiter: str = ","  # of the file, and so of the result CSV
+    byte_order_mark: bool = False  # the same; Excel writes one and wants it back
 
 
 class DeliveryState(StrEnum):

@@ -51,6 +51,8 @@ class Settings(BaseSettings):
 
     # Admission.
     max_upload_bytes: int = Field(default=256 * MEBIBYTE, gt=0)
+    upload_idle_seconds: float = Field(default=30, gt=0)
+    """How long an upload may send nothing before it is given up."""
     max_rows: int = Field(default=1_000_000, gt=0)
     max_images_per_product: int = Field(default=100, gt=0)
     max_active_requests: int = Field(default=8, gt=0)

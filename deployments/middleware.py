@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 from typing import TYPE_CHECKING
@@ -84,22 +85,40 @@ def _token(headers: Headers) -> str:
 
 
 class BodyLimit:
-    """Refuses a body that is larger than the limit, while it streams."""
+    """Refuses a body that is larger than the limit, by its header or while it streams, and one that stalls."""
 
-    def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, *, max_bytes: int, idle_seconds: float) -> None:
         self._app = app
         self._max_bytes = max_bytes
+        self._idle_seconds = idle_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request, as ASGI has it."""
-        received_bytes = 0
+        received_bytes, complete = 0, False
 
         async def counted_receive() -> Message:
-            nonlocal received_bytes
-            message = await receive()
+            nonlocal received_bytes, complete
+            if complete:
+                return await receive()
+            if _declared_bytes(scope) > self._max_bytes:
+                raise self._too_large()
+            try:
+                message = await asyncio.wait_for(receive(), self._idle_seconds)
+            except TimeoutError:
+                detail = f"No data came for {self._idle_seconds:g} s; the upload was given up."
+                raise RefusedError(408, "upload_stalled", detail) from None
             received_bytes += len(message.get("body", b""))
             if received_bytes > self._max_bytes:
-                raise RefusedError(413, "too_large", f"The upload is larger than {self._max_bytes:,} bytes.")
+                raise self._too_large()
+            complete = not message.get("more_body", False)
             return message
 
         await self._app(scope, counted_receive, send)
+
+    def _too_large(self) -> RefusedError:
+        return RefusedError(413, "too_large", f"The upload is larger than {self._max_bytes:,} bytes.")
+
+
+def _declared_bytes(scope: Scope) -> int:
+    value = Headers(scope=scope).get("content-length", "")
+    return int(value) if value.isascii() and value.isdecimal() else 0

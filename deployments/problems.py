@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from cluster.errors import CatalogueError, RefusedError, StoreUnavailableError
 
@@ -41,6 +42,7 @@ def install_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(StoreUnavailableError, store_unavailable)
     app.add_exception_handler(RequestValidationError, _invalid_parameters)
     app.add_exception_handler(HTTPException, _http_exception)
+    app.add_exception_handler(ClientDisconnect, _client_left)
     app.add_exception_handler(Exception, _unforeseen)
 
 
@@ -81,6 +83,10 @@ async def _http_exception(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 - what this handler was registered for
     status = HTTPStatus(error.status_code)
     return problem(status, status.name.lower(), str(error.detail), headers=dict(error.headers or {}))
+
+
+async def _client_left(_request: Request, _error: Exception) -> JSONResponse:
+    return problem(HTTPStatus.BAD_REQUEST, "client_left", "The connection ended before the request was complete.")
 
 
 async def _unforeseen(_request: Request, error: Exception) -> JSONResponse:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import stamina
 from fastapi import Request
-from ray.exceptions import RayError
+from ray.exceptions import RayActorError, RayError
 
 from actors import registry
 from actors.system import start_system_actors
@@ -21,50 +21,74 @@ from cluster.mongo.outbox import Outbox
 from cluster.mongo.products import ProductStore
 from cluster.mongo.requests import RequestStore
 from cluster.progress import Progress
-from cluster.records import ApiKey, Scope
+from cluster.records import ApiKey, ProcessingRequest, Scope
 from cluster.secrets import Secrets
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Coroutine
+
+    from ray.actor import ActorHandle
 
     from cluster.settings import Settings
 
-_NOTICE_SECONDS = 2
+_NOTICE_SECONDS = 5
 logger = logging.getLogger("darkroom.api")
 
 
 class Actors:
-    """The way to the actors of the deployment. All of it is best effort: what counts is in MongoDB, and they look."""
+    """The way to the actors of the deployment. What counts is in MongoDB, and they look; a notice only saves time."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._queue_manager: ActorHandle[Any] | None = None
+        self._notices: set[asyncio.Task[None]] = set()
 
-    async def queue_changed(self) -> None:
-        """Tell the queue manager that there is work, and start it when it is not there."""
-        try:
-            manager = await asyncio.to_thread(start_system_actors, self._settings)
-            await asyncio.wait_for(manager.notify.remote(), _NOTICE_SECONDS)
-        except (RayError, TimeoutError, OSError) as error:
-            logger.warning("the queue manager was not notified: %s", error)
+    def queue_changed(self) -> None:
+        """Tell the queue manager, in the background, that there is work; start it when it is not there."""
+        self._send(self._notify_queue_manager())
 
-    async def outbox_changed(self) -> None:
-        """Tell the webhook sender that a delivery is due."""
-        sender = await asyncio.to_thread(registry.find, registry.WEBHOOK, self._settings)
-        if sender is not None:
-            sender.notify.remote()
+    def outbox_changed(self) -> None:
+        """Tell the webhook sender, in the background, that a delivery is due."""
+        self._send(self._notify_webhook_sender())
 
     async def ping(self) -> None:
         """Return when the queue manager answers.
 
         Raises:
-            RuntimeError: It is not there.
             RayError: It is dead, or being restarted.
         """
-        manager: Any = await asyncio.to_thread(registry.find, registry.QUEUE_MANAGER, self._settings)
-        if manager is None:
-            await asyncio.to_thread(start_system_actors, self._settings)
-            raise RuntimeError("it was not running; it is being started")
+        manager = await self._manager()
         await manager.ping.remote()
+
+    def _send(self, notice: Coroutine[Any, Any, None]) -> None:
+        async def bounded() -> None:
+            try:
+                await asyncio.wait_for(notice, _NOTICE_SECONDS)
+            except (RayError, TimeoutError, OSError) as error:
+                logger.warning("an actor was not notified: %s", type(error).__name__)
+
+        task = asyncio.create_task(bounded())
+        self._notices.add(task)
+        task.add_done_callback(self._notices.discard)
+
+    async def _notify_queue_manager(self) -> None:
+        manager = await self._manager()
+        try:
+            await manager.notify.remote()
+        except RayActorError:
+            self._queue_manager = None  # the next call finds it again, or starts it
+            raise
+
+    async def _notify_webhook_sender(self) -> None:
+        sender = await asyncio.to_thread(registry.find, registry.WEBHOOK, self._settings)
+        if sender is not None:
+            await sender.notify.remote()
+
+    async def _manager(self) -> ActorHandle[Any]:
+        # Kept, because finding an actor asks the head node.
+        if self._queue_manager is None:
+            self._queue_manager = await asyncio.to_thread(start_system_actors, self._settings)
+        return self._queue_manager
 
 
 class Services:
@@ -101,7 +125,7 @@ class Services:
                 await self.database.ensure_indexes()
                 await asyncio.to_thread(self.bucket.ensure)
         self.prepared = True
-        await self.actors.queue_changed()
+        self.actors.queue_changed()
 
     def require_prepared(self) -> None:
         """Nothing is accepted before the indexes that keep it unique are there.
@@ -135,6 +159,18 @@ def writer(request: Request) -> ApiKey:
         RefusedError: It may not.
     """
     return _key_with(Scope.WRITE, request)
+
+
+async def owned_request(services: Services, request_id: str, key: ApiKey) -> ProcessingRequest:
+    """A request of this key.
+
+    Raises:
+        RefusedError: There is none, or it is another key's; the two look the same.
+    """
+    request = await services.requests.get(request_id, owner=key.key_id)
+    if request is None:
+        raise RefusedError(404, "request_not_found", "There is no such request.")
+    return request
 
 
 def _key_with(scope: Scope, request: Request) -> ApiKey:

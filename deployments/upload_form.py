@@ -6,7 +6,7 @@ import json
 import tempfile
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, IO, Any, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.alias_generators import to_camel
@@ -26,6 +26,36 @@ _MEMORY_BYTES = 1024 * 1024  # a larger file goes to disk
 _MAX_FIELDS = 20
 _MAX_FIELD_BYTES = 64 * 1024
 _CSV_TYPES = frozenset({"text/csv", "application/csv"})
+
+
+FORM_SCHEMA: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {
+                        "file": {"type": "string", "format": "binary", "description": "The CSV."},
+                        "webhookUrl": {"type": "string", "description": "Is called when the request ends."},
+                        "webhookSecret": {"type": "string", "description": "`whsec_` and base64 of 24 to 64 bytes."},
+                        "priority": {"type": "integer", "minimum": 0, "maximum": 9, "default": 5},
+                        "options": {"type": "string", "description": 'JSON, for example `{"quality": 70}`.'},
+                        "onInvalidRow": {"type": "string", "enum": ["reject", "skip"], "default": "reject"},
+                        "dryRun": {"type": "boolean", "default": False, "description": "Validate only."},
+                        "columns": {
+                            "type": "string",
+                            "description": 'JSON: `{"Input Image Urls": "the name in your file"}`.',
+                        },
+                    },
+                }
+            },
+            "text/csv": {"schema": {"type": "string"}},
+        },
+    }
+}
+"""The body in OpenAPI's words; FastAPI cannot see it, because it is read as a stream."""
 
 
 class UploadFields(BaseModel):

@@ -37,6 +37,10 @@ _INDEXES = {
     "products": [
         IndexModel([("requestId", ASCENDING), ("row", ASCENDING)], unique=True),
         IndexModel([("requestId", ASCENDING), ("processingStatus", ASCENDING), ("row", ASCENDING)]),
+        IndexModel(
+            [("requestId", ASCENDING), ("images.status", ASCENDING)],
+            partialFilterExpression={"images.status": "failed"},
+        ),
     ],
     "webhook_deliveries": [
         IndexModel([("deliveryId", ASCENDING)], unique=True),

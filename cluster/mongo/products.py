@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pymongo import ASCENDING, UpdateOne
 
 from cluster.mongo.connection import mongo_errors
-from cluster.records import ByteCounts, Counts, Image, Product, Status
+from cluster.records import ByteCounts, Counts, FailureCount, Image, Product, Status
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Iterable, Sequence
@@ -142,8 +142,8 @@ class ProductStore:
         )
         return counts, ByteCounts(in_=completed.get("bytesIn", 0), out=completed.get("bytesOut", 0))
 
-    async def failures(self, request_id: str) -> list[Document]:
-        """The failed images by code, the most frequent first: `code`, `count`, and one URL as `sampleUrl`."""
+    async def failures(self, request_id: str) -> list[FailureCount]:
+        """The failed images by code, the most frequent first. Its cost grows with the failed images only."""
         pipeline: list[Document] = [
             {"$match": {"requestId": request_id, "images.status": Status.FAILED}},
             {"$project": {"images": 1, "inputImageUrls": 1}},
@@ -160,7 +160,7 @@ class ProductStore:
             {"$project": {"_id": 0, "code": "$_id", "count": 1, "sampleUrl": 1}},
         ]
         with mongo_errors():
-            return [group async for group in await self._products.aggregate(pipeline)]
+            return [FailureCount.model_validate(group) async for group in await self._products.aggregate(pipeline)]
 
     async def request_ids(self) -> list[str]:
         """Every request that has products, whether it was committed or not."""

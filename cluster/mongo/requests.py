@@ -9,7 +9,7 @@ from pymongo.errors import DuplicateKeyError
 
 from cluster.errors import StaleEpochError
 from cluster.mongo.connection import mongo_errors
-from cluster.records import ByteCounts, Counts, Delivery, ProcessingRequest, Reason, Status, utc_now
+from cluster.records import ProcessingRequest, Status, utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from pymongo.asynchronous.client_session import AsyncClientSession
 
     from cluster.mongo.connection import Database, Document
+    from cluster.records import Delivery
+
+
+_WRITTEN_AT_CLOSE = {"status", "reason", "completed_at", "counts", "bytes", "failures"}
 
 
 class RequestStore:
@@ -99,34 +103,19 @@ class RequestStore:
             )
         return None if document is None else ProcessingRequest.model_validate(document)
 
-    async def close(
-        self,
-        request: ProcessingRequest,
-        *,
-        status: Status,
-        reason: Reason | None,
-        counts: Counts,
-        byte_counts: ByteCounts,
-        delivery: Delivery | None,
-    ) -> None:
+    async def close(self, closed: ProcessingRequest, delivery: Delivery | None) -> None:
         """Close the request and write the webhook's outbox entry, both or neither.
 
         Raises:
             StaleEpochError: A newer coordinator owns the request, or it is closed already.
         """
-        query = {"requestId": request.request_id, "status": Status.PROCESSING, "epoch": request.epoch}
-        change = {
-            "status": status,
-            "reason": reason,
-            "completedAt": utc_now(),
-            "counts": counts.document(),
-            "bytes": byte_counts.document(),
-        }
+        query = {"requestId": closed.request_id, "status": Status.PROCESSING, "epoch": closed.epoch}
+        change = closed.model_dump(by_alias=True, include=_WRITTEN_AT_CLOSE)
 
         async def write(session: AsyncClientSession) -> None:
             result = await self._requests.update_one(query, {"$set": change}, session=session)
             if result.matched_count == 0:
-                raise StaleEpochError(request.request_id)
+                raise StaleEpochError(closed.request_id)
             if delivery is not None:
                 await self._database.deliveries.insert_one(delivery.document(), session=session)
 

@@ -1,0 +1,49 @@
+"""The callback that tells of a request's end, as the outbox holds it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Literal
+
+from cluster.identifiers import new_identifier
+from cluster.records import Delivery, Status, utc_now
+
+if TYPE_CHECKING:
+    from cluster.records import ProcessingRequest
+
+
+def callback(closed: ProcessingRequest, *, public_url: str | None) -> Delivery | None:
+    """The delivery, or None when nobody asked for one.
+
+    Args:
+        closed: The request as it ended.
+        public_url: What makes the payload's links absolute.
+    """
+    if closed.webhook is None:
+        return None
+    event: Literal["request.completed", "request.failed"]
+    event = "request.completed" if closed.status is Status.COMPLETED else "request.failed"
+    now = utc_now()
+    payload = {"type": event, "timestamp": now.isoformat(), "data": _data(closed, public_url or "")}
+    return Delivery(
+        delivery_id=new_identifier("msg"),
+        request_id=closed.request_id,
+        owner=closed.owner,
+        url=closed.webhook.url,
+        secret=closed.webhook.secret,
+        event=event,
+        payload=json.dumps(payload, separators=(",", ":")),
+        next_attempt_at=now,
+        created_at=now,
+    )
+
+
+def _data(closed: ProcessingRequest, base_url: str) -> dict[str, Any]:
+    shown = {"request_id", "status", "reason", "filename", "counts", "bytes", "failures", "created_at", "completed_at"}
+    base_url = base_url.rstrip("/")
+    return closed.model_dump(mode="json", by_alias=True, include=shown) | {
+        "links": {
+            "status": f"{base_url}/api/status/{closed.request_id}",
+            "results": f"{base_url}/api/requests/{closed.request_id}/results.csv",
+        },
+    }

@@ -1,0 +1,30 @@
+"""`python -m actors.drain SECONDS`: before the cluster stops, begin nothing more and wait for what runs."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import ray
+
+from actors import registry
+from cluster.settings import Settings
+
+_ANSWER_SECONDS = 10
+
+
+def main() -> None:
+    """Drain the deployment of the cluster at RAY_ADDRESS; the exit code is 1 when images were still in tasks."""
+    timeout_seconds = float(sys.argv[1])
+    settings = Settings()
+    ray.init(address="auto", namespace=settings.ray_namespace, log_to_driver=False)
+    manager = registry.find(registry.QUEUE_MANAGER, settings)
+    left: Any = 0
+    if manager is not None:
+        left = ray.get(manager.drain.remote(timeout_seconds), timeout=timeout_seconds + _ANSWER_SECONDS)
+    ray.shutdown()
+    sys.exit(1 if left else 0)
+
+
+if __name__ == "__main__":
+    main()

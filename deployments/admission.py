@@ -1,0 +1,204 @@
+"""From an upload to an accepted request: validated, its products written, then the request committed."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import itertools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cluster.errors import CatalogueError, RefusedError, StoreUnavailableError
+from cluster.http.url import url_problem
+from cluster.identifiers import new_identifier
+from cluster.records import Counts, Image, ProcessingRequest, Product, WebhookTarget, utc_now
+from cluster.secrets import check_webhook_secret
+from deployments.answers import UploadAnswer, UploadCounts
+from deployments.catalogue import open_catalogue, survey_catalogue, valid_rows
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from typing import IO
+
+    from cluster.settings import Settings
+    from deployments.catalogue import Catalogue, CatalogueRow, Survey
+    from deployments.services import Services
+    from deployments.upload_form import UploadForm
+
+_CHUNK_PRODUCTS = 1000
+_STORE_SECONDS = 1800  # less than the age at which products without a request are swept
+_QUEUE_FULL_RETRY_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """What is to be admitted.
+
+    Attributes:
+        form: The file and the fields.
+        owner: The id of the API key.
+        idempotency_key: The same for every repeat of one upload.
+    """
+
+    form: UploadForm
+    owner: str
+    idempotency_key: str | None
+
+
+async def admit(services: Services, upload: Upload) -> UploadAnswer:
+    """Validate and store an upload; on return it is promised to be finished, unless it was a dry run.
+
+    Raises:
+        CatalogueError: The CSV has errors.
+        RefusedError: Another part of the upload is not accepted, or the queue is full.
+        StoreUnavailableError: MongoDB does not answer; nothing was accepted.
+    """
+    settings, fields = services.settings, upload.form.fields
+    webhook = _webhook(services, upload)
+    catalogue, survey = await asyncio.to_thread(_validate, upload.form, settings)
+    if fields.dry_run:
+        return _answer(survey, "The catalogue is valid; nothing was stored.")
+    fingerprint = await asyncio.to_thread(_fingerprint, upload.form)
+    if upload.idempotency_key is not None:
+        earlier = await services.requests.find_repeat(upload.owner, upload.idempotency_key)
+        if earlier is not None:
+            return _repeated(earlier, fingerprint, survey)
+    await _check_room(services, survey)
+    request = ProcessingRequest(
+        request_id=new_identifier("req"),
+        owner=upload.owner,
+        created_at=utc_now(),
+        priority=fields.priority,
+        options=fields.options,
+        counts=Counts(rows=survey.rows, products=survey.products, images=survey.images),
+        columns=list(catalogue.columns),
+        url_column=catalogue.url_column,
+        delimiter=catalogue.delimiter,
+        byte_order_mark=catalogue.byte_order_mark,
+        filename=upload.form.filename,
+        webhook=webhook,
+        idempotency_key=upload.idempotency_key,
+        fingerprint=fingerprint,
+    )
+    return await _store(services, request, catalogue, survey)
+
+
+def _validate(form: UploadForm, settings: Settings) -> tuple[Catalogue, Survey]:
+    catalogue = open_catalogue(form.file, columns=form.fields.columns)
+    survey = survey_catalogue(
+        catalogue, max_rows=settings.max_rows, max_images_per_product=settings.max_images_per_product
+    )
+    if survey.problem_count and (form.fields.on_invalid_row == "reject" or not survey.products):
+        raise CatalogueError(survey.problems, survey.problem_count)
+    return catalogue, survey
+
+
+def _webhook(services: Services, upload: Upload) -> WebhookTarget | None:
+    fields = upload.form.fields
+    if fields.webhook_url is None:
+        if fields.webhook_secret is not None:
+            raise RefusedError(400, "invalid_webhook_url", "webhookSecret is given, but no webhookUrl.")
+        return None
+    problem = url_problem(fields.webhook_url)
+    if problem is None and not services.settings.allow_http_webhooks and not _is_https(fields.webhook_url):
+        problem = "it must start with https://"
+    if problem is not None:
+        raise RefusedError(400, "invalid_webhook_url", f"webhookUrl is not accepted: {problem}.")
+    secret = fields.webhook_secret
+    secret = services.secrets.webhook_secret(upload.owner) if secret is None else check_webhook_secret(secret)
+    return WebhookTarget(url=fields.webhook_url.strip(), secret=services.secrets.encrypt(secret))
+
+
+def _is_https(url: str) -> bool:
+    return url.strip().lower().startswith("https://")
+
+
+def _fingerprint(form: UploadForm) -> str:
+    digest = hashlib.sha256(form.fields.model_dump_json().encode())
+    form.file.seek(0)
+    for block in _blocks(form.file):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def _blocks(file: IO[bytes]) -> Iterator[bytes]:
+    while block := file.read(1 << 20):
+        yield block
+
+
+async def _check_room(services: Services, survey: Survey) -> None:
+    most = services.settings.max_queued_images
+    if survey.images > most:
+        raise RefusedError(413, "too_many_images", f"The catalogue has {survey.images:,} images; {most:,} are allowed.")
+    queued = await services.requests.queued_images()
+    if queued + survey.images > most:
+        detail = f"The queue has {queued:,} images and takes {most:,} at most; try again later."
+        raise RefusedError(503, "queue_full", detail, _QUEUE_FULL_RETRY_SECONDS)
+
+
+async def _store(services: Services, request: ProcessingRequest, catalogue: Catalogue, survey: Survey) -> UploadAnswer:
+    try:
+        async with asyncio.timeout(_STORE_SECONDS):
+            async for products in _product_chunks(request, catalogue, services.settings):
+                await services.products.insert(products)
+            # When this fails the products stay: the commit may have been made although its answer was lost.
+            # What was not committed is swept.
+            committed = await services.requests.commit(request)
+    except TimeoutError as error:
+        raise StoreUnavailableError("mongodb", "too slow for an upload") from error
+    if committed.request_id != request.request_id:
+        await services.products.delete(request.request_id)
+        return _repeated(committed, request.fingerprint, survey)
+    services.actors.queue_changed()
+    return _answer(survey, _accepted_message(survey), request)
+
+
+async def _product_chunks(
+    request: ProcessingRequest, catalogue: Catalogue, settings: Settings
+) -> AsyncIterator[list[Product]]:
+    products = _products(
+        request.request_id, valid_rows(catalogue, max_images_per_product=settings.max_images_per_product)
+    )
+    while chunk := await asyncio.to_thread(lambda: list(itertools.islice(products, _CHUNK_PRODUCTS))):
+        yield chunk
+
+
+def _products(request_id: str, rows: Iterator[CatalogueRow]) -> Iterator[Product]:
+    first_image = 0
+    for row in rows:
+        images = len(row.image_urls)
+        yield Product(
+            request_id=request_id,
+            row=row.row,
+            serial_number=row.serial_number,
+            product_name=row.product_name,
+            input_image_urls=list(row.image_urls),
+            output_image_urls=[None] * images,
+            images=[Image()] * images,
+            cells=row.cells,
+            first_image=first_image,
+        )
+        first_image += images
+
+
+def _repeated(earlier: ProcessingRequest, fingerprint: str, survey: Survey) -> UploadAnswer:
+    if earlier.fingerprint != fingerprint:
+        raise RefusedError(
+            409, "idempotency_conflict", "This Idempotency-Key was used for another upload; use a new one."
+        )
+    return _answer(survey, "This upload was accepted before; nothing is processed twice.", earlier)
+
+
+def _accepted_message(survey: Survey) -> str:
+    skipped = f" {survey.rejected_rows:,} rows with errors are skipped." if survey.rejected_rows else ""
+    return f"Accepted: {survey.images:,} images of {survey.products:,} products.{skipped}"
+
+
+def _answer(survey: Survey, message: str, request: ProcessingRequest | None = None) -> UploadAnswer:
+    return UploadAnswer(
+        request_id=request and request.request_id,
+        status=request and request.status,
+        message=message,
+        counts=UploadCounts(rows=survey.rows, products=survey.products, images=survey.images),
+        rejected_rows=survey.problems,
+    )

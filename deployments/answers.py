@@ -1,0 +1,184 @@
+"""What the API answers, as OpenAPI shows it. The records' own fields keep their names."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import ConfigDict, Field
+
+from cluster.records import (
+    ByteCounts,
+    DeliveryResponse,
+    DeliveryState,
+    FailureCount,
+    Image,
+    Product,
+    Reason,
+    Record,
+    RowProblem,
+    Status,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cluster.records import Delivery
+
+
+class Answer(Record):
+    """A part of an answer."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+
+class UploadCounts(Answer):
+    """What a catalogue has, rejected rows not counted in `products` and `images`."""
+
+    rows: int
+    products: int
+    images: int
+
+
+class UploadAnswer(Answer):
+    """An accepted upload; of a dry run, without `requestId`."""
+
+    request_id: str | None
+    status: Status | None
+    message: str
+    valid: bool = True
+    counts: UploadCounts
+    rejected_rows: list[RowProblem] = Field(description="The errors of skipped rows, at most 1,000.")
+
+
+class ImageCounts(Answer):
+    """How many of what; `completed` to `unprocessed` count images and add up to `images`."""
+
+    rows: int
+    products: int
+    images: int
+    completed: int
+    failed: int
+    in_flight: int
+    unprocessed: int
+
+
+class WebhookAnswer(Answer):
+    """Where the callback goes, and whether an endpoint has accepted it."""
+
+    url: str
+    triggered: bool
+    attempts: int
+
+
+class RequestAnswer(Answer):
+    """A request without its products."""
+
+    request_id: str
+    status: Status
+    reason: Reason | None
+    progress: float = Field(ge=0, le=100, description="Percent of images that are terminal; 100 only at the end.")
+    counts: ImageCounts
+    bytes: ByteCounts
+    filename: str | None
+    priority: int
+    created_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+    eta_seconds: float | None
+    webhook: WebhookAnswer | None
+
+
+class ProductAnswer(Answer):
+    """One row of the catalogue with its results."""
+
+    serial_number: int
+    product_name: str
+    input_image_urls: list[str]
+    output_image_urls: list[str | None] = Field(description="Aligned with the inputs; null where an image failed.")
+    processing_status: Status
+    row: int
+    images: list[Image]
+
+    @classmethod
+    def of(cls, product: Product, link: Callable[[str], str]) -> ProductAnswer:
+        """The product with links in place of object keys."""
+        links = [None if key is None else link(key) for key in product.output_image_urls]
+        return cls(
+            serial_number=product.serial_number,
+            product_name=product.product_name,
+            input_image_urls=product.input_image_urls,
+            output_image_urls=links,
+            processing_status=product.processing_status,
+            row=product.row,
+            images=product.images,
+        )
+
+
+class StatusAnswer(RequestAnswer):
+    """A request with its failures by code and one page of its products."""
+
+    failures: list[FailureCount]
+    products: list[ProductAnswer]
+    next_cursor: str | None
+
+
+class RequestPageAnswer(Answer):
+    """One page of requests, the newest first."""
+
+    requests: list[RequestAnswer]
+    next_cursor: str | None
+
+
+class DeliveryAnswer(Answer):
+    """One webhook delivery; its `deliveryId` is the `webhook-id` of every attempt."""
+
+    delivery_id: str
+    url: str
+    event: str
+    state: DeliveryState
+    attempts: int
+    next_attempt_at: datetime | None
+    created_at: datetime
+    responses: list[DeliveryResponse]
+
+    @classmethod
+    def of(cls, delivery: Delivery) -> DeliveryAnswer:
+        """The delivery without its secret and body."""
+        pending = delivery.state is DeliveryState.PENDING
+        return cls(
+            delivery_id=delivery.delivery_id,
+            url=delivery.url,
+            event=delivery.event,
+            state=delivery.state,
+            attempts=delivery.attempts,
+            next_attempt_at=delivery.next_attempt_at if pending else None,
+            created_at=delivery.created_at,
+            responses=delivery.responses,
+        )
+
+
+class DeliveriesAnswer(Answer):
+    """The deliveries of one request, the oldest first."""
+
+    deliveries: list[DeliveryAnswer]
+
+
+class CheckAnswer(Answer):
+    """One thing that the service needs."""
+
+    ok: bool
+    detail: str | None = None
+
+
+class ReadinessAnswer(Answer):
+    """Whether the service can take and do work."""
+
+    ready: bool
+    checks: dict[Literal["mongodb", "redis", "s3", "queueManager"], CheckAnswer]
+
+
+class HealthAnswer(Answer):
+    """This process answers."""
+
+    status: Literal["ok"] = "ok"

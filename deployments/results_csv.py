@@ -1,0 +1,80 @@
+"""The result CSV: the catalogue as it came, with what became of it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from typing import TYPE_CHECKING
+
+from cluster.records import Status
+from deployments.catalogue import ERRORS_COLUMN, OUTPUT_COLUMN
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from cluster.records import ProcessingRequest, Product
+
+_URL_SEPARATOR = ", "
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+_NUMBER = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)*")
+
+
+class ResultsCsv:
+    """Writes the rows of a request, with the delimiter and the byte order mark that its file had.
+
+    Args:
+        request: Whose results.
+        link: From an object key to the address where it can be read.
+        only_failed: Rows hold the image URLs that failed and no others, so that they can be uploaded again.
+    """
+
+    def __init__(self, request: ProcessingRequest, *, link: Callable[[str], str], only_failed: bool) -> None:
+        self._request = request
+        self._link = link
+        self._only_failed = only_failed
+
+    def header(self) -> bytes:
+        """The first line."""
+        mark = "\ufeff" if self._request.byte_order_mark else ""
+        return (mark + self._lines([[*self._request.columns, OUTPUT_COLUMN, ERRORS_COLUMN]])).encode()
+
+    def rows(self, products: Iterable[Product]) -> bytes:
+        """The lines of some products."""
+        return self._lines(map(self._row, products)).encode()
+
+    def _row(self, product: Product) -> list[str]:
+        shown = [
+            index
+            for index, image in enumerate(product.images)
+            if not self._only_failed or image.status is Status.FAILED
+        ]
+        cells = list(product.cells)
+        if self._only_failed:
+            cells[self._request.url_column] = _URL_SEPARATOR.join(product.input_image_urls[index] for index in shown)
+        keys = [product.output_image_urls[index] for index in shown]
+        links = _URL_SEPARATOR.join("" if key is None else self._link(key) for key in keys)
+        return [*cells, "" if not any(keys) else links, _errors(product)]
+
+    def _lines(self, rows: Iterable[Iterable[str]]) -> str:
+        text = io.StringIO()
+        writer = csv.writer(text, delimiter=self._request.delimiter)
+        writer.writerows([neutralised(cell) for cell in row] for row in rows)
+        return text.getvalue()
+
+
+def neutralised(cell: str) -> str:
+    """The cell, with an apostrophe before it when a spreadsheet would run it as a formula; plain numbers stay.
+
+    Source: OWASP, "CSV Injection".
+    """
+    return f"'{cell}" if cell.startswith(_FORMULA_STARTS) and not _NUMBER.fullmatch(cell) else cell
+
+
+def _errors(product: Product) -> str:
+    several = len(product.images) > 1
+    return " | ".join(
+        f"{f'image {number}: ' if several else ''}{image.error.code}: {image.error.message}"
+        for number, image in enumerate(product.images, start=1)
+        if image.error is not None and image.status is Status.FAILED
+    )

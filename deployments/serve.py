@@ -1,0 +1,31 @@
+"""The two Ray Serve deployments; `cluster/serve.yaml` names them and says how they scale."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ray import serve
+
+from cluster.settings import Settings
+from cluster.telemetry import log_as_json
+from deployments.app import status_app, upload_app
+from deployments.services import Services
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+
+def build_upload_app() -> FastAPI:
+    """Called in each replica of `Upload`."""
+    log_as_json()
+    return upload_app(Services(Settings()))
+
+
+def build_status_app() -> FastAPI:
+    """Called in each replica of `Status`."""
+    log_as_json()
+    return status_app(Services(Settings()))
+
+
+upload = serve.deployment(name="Upload")(serve.ingress(build_upload_app)()).bind()
+status = serve.deployment(name="Status")(serve.ingress(build_status_app)()).bind()
