@@ -71,8 +71,8 @@ class QueueManager:
         """
         self._draining = True
         deadline = asyncio.get_running_loop().time() + timeout_seconds
-        while (left := await self._share_cores()) and asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(_DRAIN_POLL_SECONDS)  # noqa: ASYNC110 - the event is in other processes
+        while (left := await self._share_cores()) and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110 - what it waits for is in other processes
+            await asyncio.sleep(_DRAIN_POLL_SECONDS)
         return left
 
     async def _for_ever(self, act: Callable[[], Awaitable[None]], pause: Callable[[], Awaitable[None]]) -> None:

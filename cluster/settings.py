@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Self
@@ -18,6 +19,17 @@ class Settings(BaseSettings):
     """Everything an operator can set. Durations are in seconds, sizes in bytes."""
 
     model_config = SettingsConfigDict(env_prefix="DARKROOM_", frozen=True, extra="ignore")
+
+    # The command line and the client.
+    home: Path = Path(".darkroom")
+    """Where the embedded servers keep data, logs and keys."""
+    url: str | None = None
+    """Where the service is; unset means the one that `darkroom up` started from `home`."""
+    api_key: SecretStr | None = None
+    """Unset means the one in `home`."""
+    host: str = "127.0.0.1"
+    """Where the HTTP server listens."""
+    port: int = Field(default=8000, gt=0, lt=65536)
 
     # The stores.
     mongo_url: str = "mongodb://127.0.0.1:27017/?replicaSet=darkroom"
@@ -99,7 +111,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _check_public_urls(self) -> Self:
-        for name in ("s3_public_url", "public_url"):
+        for name in ("s3_public_url", "public_url", "url"):
             url = getattr(self, name)
             if url is not None and not url.startswith(("http://", "https://")):
                 message = f"DARKROOM_{name.upper()} must start with http:// or https://, not {url!r}"
@@ -107,5 +119,8 @@ class Settings(BaseSettings):
         return self
 
 
-DEFAULT_HOME = Path(".darkroom")
-"""Where the embedded servers keep data, logs and keys, under the current folder."""
+def unknown_settings() -> list[str]:
+    """The environment variables that look like settings and are none: most are misspelt."""
+    prefix = str(Settings.model_config["env_prefix"])
+    known = {f"{prefix}{name}".upper() for name in Settings.model_fields}
+    return sorted(name for name in os.environ if name.startswith(prefix) and name not in known)

@@ -8,7 +8,7 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cluster.errors import CatalogueError, RefusedError, StoreUnavailableError
+from cluster.errors import RefusedError, StoreUnavailableError
 from cluster.http.url import url_problem
 from cluster.identifiers import new_identifier
 from cluster.records import Counts, Image, ProcessingRequest, Product, WebhookTarget, utc_now
@@ -73,8 +73,8 @@ async def admit(services: Services, upload: Upload) -> UploadAnswer:
         counts=Counts(rows=survey.rows, products=survey.products, images=survey.images),
         columns=list(catalogue.columns),
         url_column=catalogue.url_column,
-        delimiter=catalogue.delimiter,
-        byte_order_mark=catalogue.byte_order_mark,
+        delimiter=catalogue.dialect.delimiter,
+        byte_order_mark=catalogue.dialect.start > 0,
         filename=upload.form.filename,
         webhook=webhook,
         idempotency_key=upload.idempotency_key,
@@ -84,12 +84,16 @@ async def admit(services: Services, upload: Upload) -> UploadAnswer:
 
 
 def _validate(form: UploadForm, settings: Settings) -> tuple[Catalogue, Survey]:
-    catalogue = open_catalogue(form.file, columns=form.fields.columns)
-    survey = survey_catalogue(
-        catalogue, max_rows=settings.max_rows, max_images_per_product=settings.max_images_per_product
+    catalogue = open_catalogue(
+        form.file,
+        columns=form.fields.columns,
+        max_rows=settings.max_rows,
+        max_images_per_product=settings.max_images_per_product,
     )
-    if survey.problem_count and (form.fields.on_invalid_row == "reject" or not survey.products):
-        raise CatalogueError(survey.problems, survey.problem_count)
+    survey = survey_catalogue(catalogue)
+    refusal = survey.refusal(skip_invalid_rows=form.fields.on_invalid_row == "skip")
+    if refusal is not None:
+        raise refusal
     return catalogue, survey
 
 
@@ -139,7 +143,7 @@ async def _check_room(services: Services, survey: Survey) -> None:
 async def _store(services: Services, request: ProcessingRequest, catalogue: Catalogue, survey: Survey) -> UploadAnswer:
     try:
         async with asyncio.timeout(_STORE_SECONDS):
-            async for products in _product_chunks(request, catalogue, services.settings):
+            async for products in _product_chunks(request.request_id, catalogue):
                 await services.products.insert(products)
             # When this fails the products stay: the commit may have been made although its answer was lost.
             # What was not committed is swept.
@@ -153,12 +157,8 @@ async def _store(services: Services, request: ProcessingRequest, catalogue: Cata
     return _answer(survey, _accepted_message(survey), request)
 
 
-async def _product_chunks(
-    request: ProcessingRequest, catalogue: Catalogue, settings: Settings
-) -> AsyncIterator[list[Product]]:
-    products = _products(
-        request.request_id, valid_rows(catalogue, max_images_per_product=settings.max_images_per_product)
-    )
+async def _product_chunks(request_id: str, catalogue: Catalogue) -> AsyncIterator[list[Product]]:
+    products = _products(request_id, valid_rows(catalogue))
     while chunk := await asyncio.to_thread(lambda: list(itertools.islice(products, _CHUNK_PRODUCTS))):
         yield chunk
 
@@ -190,8 +190,12 @@ def _repeated(earlier: ProcessingRequest, fingerprint: str, survey: Survey) -> U
 
 
 def _accepted_message(survey: Survey) -> str:
-    skipped = f" {survey.rejected_rows:,} rows with errors are skipped." if survey.rejected_rows else ""
-    return f"Accepted: {survey.images:,} images of {survey.products:,} products.{skipped}"
+    skipped = f"; {_number(survey.rejected_rows, 'row')} with errors skipped" if survey.rejected_rows else ""
+    return f"Accepted: {_number(survey.images, 'image')} of {_number(survey.products, 'product')}{skipped}."
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def _answer(survey: Survey, message: str, request: ProcessingRequest | None = None) -> UploadAnswer:

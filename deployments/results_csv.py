@@ -8,7 +8,7 @@ import re
 from typing import TYPE_CHECKING
 
 from cluster.records import Status
-from deployments.catalogue import ERRORS_COLUMN, OUTPUT_COLUMN
+from deployments.catalogue import ERRORS_COLUMN, OUTPUT_URLS_COLUMN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -37,7 +37,7 @@ class ResultsCsv:
     def header(self) -> bytes:
         """The first line."""
         mark = "\ufeff" if self._request.byte_order_mark else ""
-        return (mark + self._lines([[*self._request.columns, OUTPUT_COLUMN, ERRORS_COLUMN]])).encode()
+        return (mark + self._lines([[*self._request.columns, OUTPUT_URLS_COLUMN, ERRORS_COLUMN]])).encode()
 
     def rows(self, products: Iterable[Product]) -> bytes:
         """The lines of some products."""

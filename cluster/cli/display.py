@@ -12,7 +12,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cluster.client import RequestStatus
+    from cluster.client import RequestStatus, RequestSummary
 
 SHOWN_ROWS = 20
 STATE_STYLES = {"pending": "cyan", "processing": "cyan", "completed": "green", "failed": "red"}
@@ -26,6 +26,30 @@ def request_summary(status: RequestStatus) -> Table:
     for name, value in _facts(status):
         facts.add_row(f" {name}", value)
     return facts
+
+
+def request_table(requests: Sequence[RequestSummary]) -> Table | str:
+    """Requests, a line each."""
+    if not requests:
+        return "There are no requests yet. `darkroom submit catalogue.csv` makes one."
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("Request", no_wrap=True)
+    table.add_column("Status", no_wrap=True)
+    table.add_column("Images", justify="right", no_wrap=True)
+    table.add_column("Failed", justify="right", no_wrap=True)
+    table.add_column("Accepted", no_wrap=True)
+    table.add_column("File", overflow="ellipsis", no_wrap=True)
+    for request in requests:
+        counts = request.counts
+        table.add_row(
+            request.request_id,
+            Text.assemble((request.status, STATE_STYLES.get(request.status, "")), _because(request)),
+            f"{counts.done:,}/{counts.images:,}",
+            Text(f"{counts.failed:,}", style="yellow") if counts.failed else "",
+            "" if request.created_at is None else request.created_at.astimezone().strftime("%Y-%m-%d %H:%M:%S"),
+            Text(request.filename or ""),
+        )
+    return table
 
 
 def row_errors(errors: Sequence[dict[str, Any]]) -> Table:
@@ -70,7 +94,7 @@ def _facts(status: RequestStatus) -> list[tuple[str, str | Text]]:
     return facts
 
 
-def _because(status: RequestStatus) -> str:
+def _because(status: RequestSummary) -> str:
     if status.reason:
         return f" ({status.reason})"
     return "" if status.terminal else f", {status.progress:.0f}%"

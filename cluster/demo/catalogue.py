@@ -36,4 +36,31 @@ def _article(name: str, *shots: str | Shot) -> Article:
     return Article(name, tuple(Shot(shot) if isinstance(shot, str) else shot for shot in shots))
 
 
-ARTICLES = (_article("Example", Shot("a.jpg", Way.SLOW)),)
+ARTICLES = (
+    _article("Serving bowl, glazed red", "red-bowl-with-fig.jpg", "red-bowl-cut-out.png", "fig-close-up.jpg"),
+    _article("Beanbag, sand", "beanbag-in-living-room.jpg", "beanbag-with-djembe.jpg"),
+    _article("Djembe drum, rope-tuned", Shot("djembe-drum.jpg", Way.SLOW)),
+    _article("Coffee grinder with crank", "coffee-grinder.jpg"),
+    _article("Espresso cup and saucer", "espresso-cup.jpg", Shot("espresso-cup-detail.jpg", Way.MISSING)),
+    _article("Wall clock, backlit", "wall-clock.jpg", Shot("wall-clock.jpg", Way.BROKEN)),
+    _article("Ceiling lamp with bird", "bird-mobile-lamp.jpg"),
+    _article("Decorative bulb, clear", "light-bulb.png"),
+    _article("Artist's brushes, mixed", "artists-brushes.jpg", "painters-brushes.jpg"),
+    _article("Colour pencils, set", "colour-pencils.jpg"),
+    _article("Game controller, white", "game-controller.jpg"),
+    _article("Match football", "football.jpg"),
+    _article("Camera tripod", "camera-on-tripod.jpg"),
+    _article("Hardback books, pair", "stack-of-books.jpg"),
+    _article("Fruit box, citrus", "citrus-slices.jpg"),
+    _article("Lunch: sushi or pancakes", "sushi-platter.webp", "pancakes.jpg"),
+    _article("Red wine and cocktail glass", "wine-bottle-and-glass.jpg", "red-cocktail.jpg"),
+    _article("Flowers for bees, 3 plants", "dahlia.jpg", "bee-on-aster.jpg", "sunflower.bmp"),
+    _article(
+        "Prints for the wall",
+        "dandelion-meadow.jpg",
+        "nuthatch-on-a-trunk.jpg",
+        "dogs-at-a-window.jpg",
+        "print-daffodils.jpg",
+    ),
+    _article("Balloon flight, voucher", "hot-air-balloon.gif"),
+)

@@ -18,7 +18,7 @@ from cluster.demo.gallery import Way, broken
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from cluster.demo.gallery import Gallery
+    from cluster.demo.gallery import Gallery, Shot
     from cluster.demo.outcome import Outcome, Picture
 
 DOWNLOAD_TIMEOUT_SECONDS = 30.0
@@ -67,16 +67,22 @@ def _original(gallery: Gallery, folder: Path, picture: Picture) -> Path | None:
     if shot.way == Way.MISSING:
         return None
     content = gallery.path_of(shot).read_bytes()
-    name = shot.picture if shot.way != Way.BROKEN else f"broken-{shot.picture}"
-    return _kept(folder, Path("originals") / name, broken(content) if shot.way == Way.BROKEN else content)
+    return _kept(folder, Path("originals") / _name(shot), broken(content) if shot.way == Way.BROKEN else content)
 
 
 def _output(http: httpx.Client, folder: Path, picture: Picture) -> Path | None:
     if picture.output_url is None:
         return None
     content = http.get(picture.output_url).raise_for_status().content
+    name = _name(picture.shot)
     suffix = PurePosixPath(unquote(urlsplit(picture.output_url).path)).suffix
-    return _kept(folder, Path("pictures") / Path(picture.shot.picture).with_suffix(suffix), content)
+    if suffix != Path(name).suffix:
+        name += suffix  # and not in its place: chair.jpg and chair.png may both become WebP
+    return _kept(folder, Path("pictures") / name, content)
+
+
+def _name(shot: Shot) -> str:
+    return shot.picture if shot.way == Way.PLAIN else f"{shot.way}-{shot.picture}"
 
 
 def _wrong_size(folder: Path, pair: Pair) -> str | None:

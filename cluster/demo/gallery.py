@@ -83,7 +83,7 @@ def _handler(pictures: dict[str, Path], closing: threading.Event) -> type[QuietH
             if path is None or way not in set(Way) - {Way.MISSING}:
                 self.answer(404, b"There is no such picture.\n")
                 return
-            content_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
+            content_type = mimetypes.guess_type(name, strict=False)[0] or "application/octet-stream"
             content = path.read_bytes()
             if way == Way.SLOW:
                 self._drip(content, content_type)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 GOOD = Shot("chair.jpg")
 BROKEN = Shot("lamp.jpg", Way.BROKEN)
+BROKEN_CHAIR = Shot("chair.jpg", Way.BROKEN)
 MISSING = Shot("gone.jpg", Way.MISSING)
 ARTICLES = (Article("Oak <chair>", (GOOD, BROKEN)), Article("Desk", (MISSING,)))
 
@@ -108,6 +109,26 @@ def test_pictures_are_collected_before_and_after(tmp_path: Path) -> None:
     assert "Oak &lt;chair&gt;" in page
     assert '<img src="pictures/chair.jpg"' in page
     assert "failed: not_found" in page
+
+
+def test_no_picture_takes_the_place_of_another(tmp_path: Path) -> None:
+    contents = {"chair.jpg": b"1", "chair.png": b"22", "a.webp": b"333", "b.webp": b"4444"}
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    article = Article("One", (Shot("chair.jpg"), Shot("chair.png"), Shot("chair.jpg", Way.SLOW), BROKEN_CHAIR))
+    sources = ["a.webp", "b.webp", "chair.jpg", "chair.png"]
+    prepare(tmp_path / "output")
+    with Gallery(tmp_path) as gallery:
+        found = product(1, article, [image()] * 4, [gallery.url_of(Shot(name)) for name in sources])
+        wrong = collect([Outcome(article, found)], gallery, tmp_path / "output")
+    outputs = {path.name: path.read_bytes() for path in (tmp_path / "output" / "pictures").iterdir()}
+    assert outputs == {
+        "chair.jpg.webp": b"333",
+        "chair.png.webp": b"4444",
+        "slow-chair.jpg": b"1",
+        "broken-chair.jpg.png": b"22",
+    }
+    assert len(wrong) == 4
 
 
 def test_an_output_of_another_size_is_named(tmp_path: Path) -> None:

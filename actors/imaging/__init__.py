@@ -1,0 +1,9 @@
+"""Image work: bytes of a picture in, bytes of a smaller one out. Knows nothing of Ray or the network."""
+
+from __future__ import annotations
+
+from actors.imaging.compress import Compressed, compress
+from actors.imaging.formats import CONTENT_TYPES, EXTENSIONS
+from actors.imaging.gate import Limits
+
+__all__ = ["CONTENT_TYPES", "EXTENSIONS", "Compressed", "Limits", "compress"]

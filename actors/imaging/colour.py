@@ -1,0 +1,100 @@
+"""Colour: whatever comes in goes out as 8-bit sRGB or grey, which is what an untagged picture means.
+
+Sources: ICC.1:2022 (profile header and `desc`), the conversion's defaults are those of Photoshop: relative colorimetric
+with black point compensation.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from actors.imaging.libvips import VipsImage, pyvips
+
+_PROFILE = "icc-profile-data"
+_GREY = frozenset({"b-w", "grey16"})
+_GREY_BANDS = 2  # with alpha
+_TAG_TABLE = 128
+# Only names that are known to mean sRGB with its own curve; any other profile is converted, at worst for nothing.
+_SRGB_NAMES = frozenset({"sRGB", "sRGB IEC61966-2.1", "sRGB IEC61966-2-1", "sRGB built-in", "sRGB2014", "c2", "uRGB"})
+
+
+def is_srgb(image: VipsImage) -> bool:
+    """Whether the picture's numbers mean the same without any profile."""
+    return image.interpretation != "cmyk" and _foreign_profile(image) is None
+
+
+def to_srgb(image: VipsImage) -> VipsImage:
+    """The picture in 8-bit sRGB, or grey when it was grey; alpha stays.
+
+    A profile that is broken or of another colour space than the picture is ignored, as browsers do.
+    """
+    is_grey = image.interpretation in _GREY
+    profile = _foreign_profile(image)
+    if image.interpretation == "cmyk" or profile is not None:
+        image = _transform(image)
+    if is_grey and image.bands > _GREY_BANDS:
+        image = _first_band(image)
+    space = "b-w" if is_grey else "srgb"
+    if image.interpretation != space:
+        image = image.colourspace(space)
+    return image if image.format == "uchar" else image.cast("uchar")
+
+
+def _transform(image: VipsImage) -> VipsImage:
+    """The picture through its own profile, or through libvips' for CMYK without a usable one."""
+    how = {"intent": "relative", "black_point_compensation": True, "depth": 8}
+    fallback = "cmyk" if image.interpretation == "cmyk" else "srgb"
+    if _foreign_profile(image) is None:
+        image = _without_profile(image)
+    try:
+        return image.icc_transform("srgb", embedded=True, input_profile=fallback, **how)
+    except pyvips.Error:
+        return _without_profile(image).icc_transform("srgb", embedded=True, input_profile=fallback, **how)
+
+
+def _without_profile(image: VipsImage) -> VipsImage:
+    image = image.copy()
+    image.remove(_PROFILE)
+    return image
+
+
+def _first_band(image: VipsImage) -> VipsImage:
+    """Grey of an sRGB picture whose channels are equal."""
+    grey = image[0].copy(interpretation="b-w")
+    return grey.bandjoin(image[image.bands - 1]) if image.hasalpha() else grey
+
+
+def _foreign_profile(image: VipsImage) -> bytes | None:
+    """The embedded profile, when it fits the picture and is not sRGB."""
+    if image.get_typeof(_PROFILE) == 0:
+        return None
+    profile: bytes = image.get(_PROFILE)
+    if profile[16:20] != _colour_space(image) or _description(profile) in _SRGB_NAMES:
+        return None
+    return profile
+
+
+def _colour_space(image: VipsImage) -> bytes:
+    if image.interpretation in _GREY:
+        return b"GRAY"
+    return b"CMYK" if image.interpretation == "cmyk" else b"RGB "
+
+
+def _description(profile: bytes) -> str:
+    """The profile's name; empty when there is none to read."""
+    try:
+        for number in range(min(100, struct.unpack_from(">I", profile, _TAG_TABLE)[0])):
+            tag, start, size = struct.unpack_from(">4sII", profile, _TAG_TABLE + 4 + 12 * number)
+            if tag == b"desc":
+                return _text(profile[start : start + size])
+    except struct.error:
+        pass
+    return ""
+
+
+def _text(tag: bytes) -> str:
+    if tag[:4] == b"mluc":  # version 4
+        length, start = struct.unpack_from(">II", tag, 20)
+        return tag[start : start + length].decode("utf-16-be", "replace").rstrip("\0 ")
+    length = struct.unpack_from(">I", tag, 8)[0]
+    return tag[12 : 12 + length].decode("ascii", "replace").rstrip("\0 ")

@@ -1,0 +1,1 @@
+"""The containers: for each format its header, and for some the same file without metadata."""

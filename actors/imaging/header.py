@@ -1,0 +1,60 @@
+"""What a file's header says, and what the parsers of the containers share.
+
+The parsers read only what a decoder would trust before it allocates: sizes, frames, scans. They allocate nothing,
+follow no offset that they have not checked, and are bounded in steps.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from cluster.errors import ImageError, ImageErrorCode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+Block = TypeVar("Block")
+
+MAX_BLOCKS = 1_000_000
+"""Chunks, boxes or sub-blocks of one file; a 64 MiB GIF of full sub-blocks has 263,000."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """The facts on which the gate decides.
+
+    Attributes:
+        width: Pixels of the file as stored, before orientation; of the canvas, when animated.
+        height: Pixels, likewise.
+        frames: Pictures of the animation; 1 for a still.
+        multiscan: A JPEG that a decoder must hold in memory whole: progressive, or with a scan per component.
+        lossless: How the pixels are coded, where the format has both ways (WebP, TIFF).
+    """
+
+    width: int
+    height: int
+    frames: int = 1
+    multiscan: bool = False
+    lossless: bool = False
+
+
+def corrupt(detail: str) -> ImageError:
+    """The error of a file that breaks its format's rules; `detail` ends the sentence."""
+    return ImageError(ImageErrorCode.CORRUPT_IMAGE, f"The image is damaged: {detail}.")
+
+
+def unpack(layout: str, data: bytes, at: int) -> tuple[Any, ...]:
+    """`struct.unpack_from` that says `corrupt_image` where the file is too short."""
+    if at < 0 or at + struct.calcsize(layout) > len(data):
+        raise corrupt("it ends too early")
+    return struct.unpack_from(layout, data, at)
+
+
+def bounded(blocks: Iterable[Block]) -> Iterator[Block]:
+    """The blocks, until there are more than any real file has."""
+    for number, block in enumerate(blocks):
+        if number >= MAX_BLOCKS:
+            raise corrupt("it has too many parts")
+        yield block

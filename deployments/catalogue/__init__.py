@@ -1,0 +1,34 @@
+"""The catalogue: an uploaded CSV of products and image URLs, read in two passes that need the same memory for any file.
+
+>>> catalogue = open_catalogue(file, max_rows=1_000_000, max_images_per_product=100)
+>>> survey = survey_catalogue(catalogue)
+>>> if (refusal := survey.refusal(skip_invalid_rows=False)) is not None:
+...     raise refusal
+>>> for row in valid_rows(catalogue):
+...     print(row.row, row.serial_number, row.product_name, row.image_urls)
+
+Blocking, and without any store or network: call it in a thread.
+"""
+
+from deployments.catalogue.columns import ERRORS_COLUMN, OUTPUT_URLS_COLUMN
+from deployments.catalogue.reading import (
+    MAX_LISTED_PROBLEMS,
+    Catalogue,
+    Survey,
+    open_catalogue,
+    survey_catalogue,
+    valid_rows,
+)
+from deployments.catalogue.rows import CatalogueRow
+
+__all__ = [
+    "ERRORS_COLUMN",
+    "MAX_LISTED_PROBLEMS",
+    "OUTPUT_URLS_COLUMN",
+    "Catalogue",
+    "CatalogueRow",
+    "Survey",
+    "open_catalogue",
+    "survey_catalogue",
+    "valid_rows",
+]

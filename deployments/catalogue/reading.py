@@ -1,0 +1,162 @@
+"""The two passes over a catalogue: one that finds every error, one that gives the rows without any."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import islice
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from cluster.errors import CatalogueError
+from cluster.records import RowProblem
+from deployments.catalogue.columns import find_columns
+from deployments.catalogue.dialect import detect_dialect
+from deployments.catalogue.grammar import read_cells
+from deployments.catalogue.problems import row_problem
+from deployments.catalogue.rows import CatalogueRow, check_row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import IO
+
+    from deployments.catalogue.columns import Layout
+    from deployments.catalogue.dialect import Dialect
+
+MAX_LISTED_PROBLEMS = 1_000
+
+_NO_COLUMNS: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """An open catalogue, its header read. Both passes move the file's position: one at a time."""
+
+    file: IO[bytes]  # stays the caller's, who closes it
+    dialect: Dialect
+    layout: Layout
+    max_rows: int
+    max_images_per_product: int
+
+    @property
+    def columns(self) -> list[str]:
+        """The header as the user wrote it, without the columns of an earlier result."""
+        return self.layout.names
+
+    @property
+    def url_column(self) -> int:
+        """Where `columns` has the image URLs, from 0."""
+        return self.layout.image_urls
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What a catalogue holds, and everything that is wrong with its rows."""
+
+    rows: int  # good and bad ones, without header and blank ones; those past the limit are not read
+    products: int  # rows without an error
+    images: int  # of these
+    problems: list[RowProblem]  # the first `MAX_LISTED_PROBLEMS`, in the order of the file
+    problem_count: int
+    complete: bool  # False when there are more rows than allowed
+
+    @property
+    def rejected_rows(self) -> int:
+        """How many rows have errors."""
+        return self.rows - self.products
+
+    def refusal(self, *, skip_invalid_rows: bool) -> CatalogueError | None:
+        """The error to answer with; None when the valid rows may be accepted."""
+        acceptable = skip_invalid_rows and self.complete and self.products > 0
+        return None if acceptable or not self.problem_count else CatalogueError(self.problems, self.problem_count)
+
+
+def open_catalogue(
+    file: IO[bytes], *, max_rows: int, max_images_per_product: int, columns: Mapping[str, str] = _NO_COLUMNS
+) -> Catalogue:
+    """Read the header of a catalogue.
+
+    Args:
+        file: Seekable; read from its beginning, whatever its position.
+        max_rows: How many rows it may have, good and bad ones.
+        max_images_per_product: How many image URLs a row may have.
+        columns: What the user calls the columns, by our names for them: `{"Input Image Urls": "Photo links"}`.
+
+    Raises:
+        CatalogueError: The file is empty, has no rows, or its header has errors.
+        RefusedError: 415, the file is not a text of rows; 400, `columns` names what does not exist.
+    """
+    dialect = detect_dialect(file)
+    layout = _read_header(read_cells(file, dialect), columns)
+    if isinstance(layout, list):
+        raise CatalogueError(layout, len(layout))
+    return Catalogue(file, dialect, layout, max_rows, max_images_per_product)
+
+
+def survey_catalogue(catalogue: Catalogue) -> Survey:
+    """Read the whole file and check every row.
+
+    Raises:
+        RefusedError: 415, the file stops being text somewhere.
+    """
+    rows = images = products = problem_count = 0
+    problems: list[RowProblem] = []
+    cells = _read_rows(catalogue)
+    for outcome in _checked(islice(cells, catalogue.max_rows), catalogue):
+        rows += 1
+        if isinstance(outcome, CatalogueRow):
+            products += 1
+            images += len(outcome.image_urls)
+        else:
+            problem_count += len(outcome)
+            problems += outcome[: MAX_LISTED_PROBLEMS - len(problems)]
+    excess = next(cells, None)
+    if excess is not None:
+        problem_count += 1
+        # Always listed: it is the one error that skipping rows does not help.
+        problems[MAX_LISTED_PROBLEMS - 1 :] = [_too_many_rows(excess[0], catalogue.max_rows)]
+    return Survey(rows, products, images, problems, problem_count, complete=excess is None)
+
+
+def valid_rows(catalogue: Catalogue) -> Iterator[CatalogueRow]:
+    """The rows without an error, in the order of the file: as many as the survey's `products`.
+
+    Raises:
+        RefusedError: 415, the file stops being text somewhere.
+    """
+    for outcome in _checked(islice(_read_rows(catalogue), catalogue.max_rows), catalogue):
+        if isinstance(outcome, CatalogueRow):
+            yield outcome
+
+
+def _read_header(
+    cells: Iterator[tuple[int, list[str] | RowProblem]], columns: Mapping[str, str]
+) -> Layout | list[RowProblem]:
+    row, header = next(cells, (1, None))
+    if header is None:
+        message = "The file is empty; upload one with a header and a row for every product."
+        return [row_problem(row, None, None, "empty_file", message)]
+    layout = [header] if isinstance(header, RowProblem) else find_columns(header, row, columns)
+    if next(cells, None) is not None:
+        return layout
+    message = "The file has a header and no rows; add a row for every product."
+    problems = layout if isinstance(layout, list) else []
+    return [*problems, row_problem(row, None, None, "no_rows", message)]
+
+
+def _read_rows(catalogue: Catalogue) -> Iterator[tuple[int, list[str] | RowProblem]]:
+    cells = read_cells(catalogue.file, catalogue.dialect)
+    next(cells)  # the header
+    return cells
+
+
+def _checked(
+    rows: Iterator[tuple[int, list[str] | RowProblem]], catalogue: Catalogue
+) -> Iterator[CatalogueRow | list[RowProblem]]:
+    layout, max_images = catalogue.layout, catalogue.max_images_per_product
+    for row, cells in rows:
+        yield [cells] if isinstance(cells, RowProblem) else check_row(row, cells, layout, max_images)
+
+
+def _too_many_rows(row: int, max_rows: int) -> RowProblem:
+    message = f"The file has more than {max_rows:,} rows; divide it and upload the parts."
+    return row_problem(row, None, None, "too_many_rows", message)

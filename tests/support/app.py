@@ -1,0 +1,64 @@
+"""The HTTP face in the test's own process, on real stores."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
+
+import httpx
+
+from cluster.records import Scope
+from deployments.app import status_app, upload_app
+from deployments.services import Services
+from tests.support.waiting import wait_until_async
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from starlette.types import Receive, Send
+    from starlette.types import Scope as AsgiScope
+
+    from cluster.settings import Settings
+
+
+class Api(httpx.AsyncClient):
+    """A client of the application, with a key that may do everything, and the services behind it."""
+
+    def __init__(self, services: Services, transport: httpx.AsyncBaseTransport, token: str) -> None:
+        headers = {"authorization": f"Bearer {token}"} if token else {}
+        super().__init__(transport=transport, base_url="http://darkroom.test", headers=headers)
+        self.services = services
+
+    async def stored(self) -> tuple[int, int]:
+        """How many requests and products MongoDB has."""
+        database = self.services.database
+        return await database.requests.count_documents({}), await database.products.count_documents({})
+
+    async def key(self, *scopes: Scope) -> dict[str, str]:
+        """The header of a new key."""
+        _, token = await self.services.keys.create(name="another", scopes=scopes)
+        return {"authorization": f"Bearer {token}"}
+
+
+@asynccontextmanager
+async def running_app(settings: Settings, *, prepared: bool = True) -> AsyncIterator[Api]:
+    """Both applications, routed as Ray Serve does it; with `prepared` False, it is not awaited that stores answer."""
+    services = Services(settings)
+    upload, status = upload_app(services), status_app(services)
+
+    async def routed(scope: AsgiScope, receive: Receive, send: Send) -> None:
+        app = upload if scope["path"].startswith("/api/upload") else status
+        await app(scope, receive, send)
+
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(services.running())
+
+        async def is_prepared() -> bool:
+            return services.prepared
+
+        token = ""
+        if prepared:
+            await wait_until_async(is_prepared, "the application has prepared its stores")
+            _, token = await services.keys.create(name="test", scopes=list(Scope))
+        transport = httpx.ASGITransport(routed, raise_app_exceptions=False)
+        yield await stack.enter_async_context(Api(services, transport, token))

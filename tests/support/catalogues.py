@@ -1,0 +1,22 @@
+"""Catalogues for tests."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+HEADER = ("Serial Number", "Product Name", "Input Image Urls")
+
+
+def catalogue(*rows: Sequence[str], header: Sequence[str] = HEADER) -> bytes:
+    """A CSV: for each row the image URLs of a product, which is numbered and named."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(header)
+    for number, urls in enumerate(rows, start=1):
+        writer.writerow([number, f"Product {number}", ", ".join(urls)])
+    return text.getvalue().encode()

@@ -1,0 +1,70 @@
+"""Pictures for the tests, made here, and ways to look at what became of them."""
+
+from __future__ import annotations
+
+import random
+from io import BytesIO
+from typing import Any
+
+import pytest
+from PIL import Image as Pillow
+from PIL import ImageChops, ImageStat
+
+from actors.imaging import Compressed, Limits, compress
+from cluster.errors import ImageError
+from cluster.records import ImageOptions
+
+LIMITS = Limits(max_pixels=50_000_000, max_side_pixels=16_384, max_frames=100, max_progressive_pixels=20_000_000)
+
+
+def run(data: bytes, **options: Any) -> Compressed:
+    return compress(data, ImageOptions(**options), LIMITS)
+
+
+def refusal(data: bytes, **options: Any) -> ImageError:
+    with pytest.raises(ImageError) as caught:
+        run(data, **options)
+    return caught.value
+
+
+def photo(width: int = 160, height: int = 120, seed: int = 1) -> Pillow.Image:
+    """A smooth picture with a little noise, another colour in every corner."""
+    corners = Pillow.new("RGB", (2, 2))
+    corners.putdata([(220, 40, 30), (40, 200, 60), (30, 60, 210), (230, 220, 50)])
+    smooth = corners.resize((width, height), Pillow.Resampling.BILINEAR)
+    noise = Pillow.frombytes("L", (width, height), random.Random(seed).randbytes(width * height))
+    return Pillow.blend(smooth, noise.convert("RGB"), 0.05)
+
+
+def flat(colour: tuple[int, ...] | int, mode: str = "RGB", size: tuple[int, int] = (64, 48)) -> Pillow.Image:
+    return Pillow.new(mode, size, colour)
+
+
+def save(picture: Pillow.Image, file_format: str, **how: Any) -> bytes:
+    stream = BytesIO()
+    picture.save(stream, file_format, **how)
+    return stream.getvalue()
+
+
+def look(data: bytes) -> Pillow.Image:
+    picture = Pillow.open(BytesIO(data))
+    picture.load()
+    return picture
+
+
+def difference(one: Pillow.Image, other: Pillow.Image) -> float:
+    """Mean absolute difference of a channel, 0 to 255."""
+    assert one.size == other.size
+    mode = "RGBA" if "A" in one.getbands() else "RGB"
+    statistics = ImageStat.Stat(ImageChops.difference(one.convert(mode), other.convert(mode)))
+    return max(statistics.mean)
+
+
+def pixel(data: bytes, at: tuple[int, int] = (20, 20), mode: str = "RGB") -> tuple[int, ...]:
+    value = look(data).convert(mode).getpixel(at)
+    assert isinstance(value, tuple)
+    return value
+
+
+def near(one: tuple[int, ...], other: tuple[int, ...], tolerance: int = 6) -> bool:
+    return len(one) == len(other) and all(abs(a - b) <= tolerance for a, b in zip(one, other, strict=True))
