@@ -109,7 +109,7 @@ class Product(Record):
 class Counts(Record):
     """How many of what a request has."""
 
-    rows: int = 0  # of the file, header and rejected rows not counted
+    rows: int = 0  # of the file, without the header; those with errors are skipped and are no products
     products: int = 0
     images: int = 0
     completed: int = 0  # images

@@ -33,7 +33,7 @@ class Answer(Record):
 
 
 class UploadCounts(Answer):
-    """What a catalogue has, rejected rows not counted in `products` and `images`."""
+    """What a catalogue has; rows with errors are in `rows` only."""
 
     rows: int
     products: int

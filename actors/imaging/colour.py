@@ -13,6 +13,7 @@ from actors.imaging.libvips import VipsImage, pyvips
 _PROFILE = "icc-profile-data"
 _GREY = frozenset({"b-w", "grey16"})
 _GREY_BANDS = 2  # with alpha
+_COLOUR_BANDS = 3
 _TAG_TABLE = 128
 # Only names that are known to mean sRGB with its own curve; any other profile is converted, at worst for nothing.
 _SRGB_NAMES = frozenset({"sRGB", "sRGB IEC61966-2.1", "sRGB IEC61966-2-1", "sRGB built-in", "sRGB2014", "c2", "uRGB"})
@@ -37,7 +38,13 @@ def to_srgb(image: VipsImage) -> VipsImage:
     space = "b-w" if is_grey else "srgb"
     if image.interpretation != space:
         image = image.colourspace(space)
+    image = _without_spot_colours(image, 1 if is_grey else _COLOUR_BANDS)
     return image if image.format == "uchar" else image.cast("uchar")
+
+
+def _without_spot_colours(image: VipsImage, colours: int) -> VipsImage:
+    """One band more than colours is alpha; of several nobody knows which is, so none is."""
+    return image if image.bands <= colours + 1 else image.extract_band(0, n=colours)
 
 
 def _transform(image: VipsImage) -> VipsImage:

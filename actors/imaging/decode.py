@@ -37,14 +37,14 @@ def decode(
         source: Its format.
         all_frames: Load an animation whole, its frames below one another, and not only its first frame.
         shrink: 1, 2, 4 or 8: let the JPEG decoder leave out that much; other formats ignore it.
-        in_memory: Decode now and allow to read it in any order.
+        in_memory: Decode now and allow to read it in any order; libvips alone would use a file for large ones.
 
     Raises:
         ImageError: The picture cannot be decoded; it may also show later, as `pyvips.Error`.
     """
     if source is SourceFormat.BMP:
         return _decode_by_pillow(data, "BMP")
-    arguments: dict[str, Any] = {"fail_on": "error", "access": "random" if in_memory else "sequential"}
+    arguments: dict[str, Any] = {"fail_on": "error", "access": "sequential"}
     if source is SourceFormat.JPEG:
         arguments["shrink"] = shrink
     if all_frames and source in _ANIMATED:

@@ -111,7 +111,7 @@ def identify(data: bytes) -> SourceFormat:
         return SourceFormat.WEBP
     if data[:2] == b"BM" and int.from_bytes(data[14:18], "little") in _BMP_HEADER_SIZES:
         return SourceFormat.BMP
-    if data[4:8] == b"ftyp":
+    if data[4:8] == b"ftyp" and data[8:12]:
         return _identify_isobmff(data)
     raise _refusal(data)
 

@@ -33,9 +33,7 @@ def _colour_table_bytes(flags: int) -> int:
 
 def _skip_sub_blocks(data: bytes, at: int) -> int:
     for _ in range(MAX_BLOCKS):
-        if at >= len(data):
-            return len(data)
-        size = data[at]
+        size = unpack("B", data, at)[0]
         at += 1 + size
         if not size:
             return at

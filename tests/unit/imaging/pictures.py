@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import random
 from io import BytesIO
-from typing import Any
 
 import pytest
 from PIL import Image as Pillow
 from PIL import ImageChops, ImageStat
 
 from actors.imaging import Compressed, Limits, compress
+from actors.imaging.libvips import VipsImage, pyvips
 from cluster.errors import ImageError
 from cluster.records import ImageOptions
 
 LIMITS = Limits(max_pixels=50_000_000, max_side_pixels=16_384, max_frames=100, max_progressive_pixels=20_000_000)
 
 
-def run(data: bytes, **options: Any) -> Compressed:
-    return compress(data, ImageOptions(**options), LIMITS)
+def run(data: bytes, **options: object) -> Compressed:
+    return compress(data, ImageOptions.model_validate(options), LIMITS)
 
 
-def refusal(data: bytes, **options: Any) -> ImageError:
+def refusal(data: bytes, **options: object) -> ImageError:
     with pytest.raises(ImageError) as caught:
         run(data, **options)
     return caught.value
@@ -32,7 +32,7 @@ def photo(width: int = 160, height: int = 120, seed: int = 1) -> Pillow.Image:
     corners = Pillow.new("RGB", (2, 2))
     corners.putdata([(220, 40, 30), (40, 200, 60), (30, 60, 210), (230, 220, 50)])
     smooth = corners.resize((width, height), Pillow.Resampling.BILINEAR)
-    noise = Pillow.frombytes("L", (width, height), random.Random(seed).randbytes(width * height))
+    noise = Pillow.frombytes("L", (width, height), random.Random(seed).randbytes(width * height))  # noqa: S311 - must repeat
     return Pillow.blend(smooth, noise.convert("RGB"), 0.05)
 
 
@@ -40,7 +40,7 @@ def flat(colour: tuple[int, ...] | int, mode: str = "RGB", size: tuple[int, int]
     return Pillow.new(mode, size, colour)
 
 
-def save(picture: Pillow.Image, file_format: str, **how: Any) -> bytes:
+def save(picture: Pillow.Image, file_format: str, **how: object) -> bytes:
     stream = BytesIO()
     picture.save(stream, file_format, **how)
     return stream.getvalue()
@@ -68,3 +68,10 @@ def pixel(data: bytes, at: tuple[int, int] = (20, 20), mode: str = "RGB") -> tup
 
 def near(one: tuple[int, ...], other: tuple[int, ...], tolerance: int = 6) -> bool:
     return len(one) == len(other) and all(abs(a - b) <= tolerance for a, b in zip(one, other, strict=True))
+
+
+def deep(*values: int, bits: int = 16) -> VipsImage:
+    """A flat picture of 64 by 48 pixels with so many bits a channel."""
+    interpretation = {1: "grey16"}.get(len(values), "rgb16") if bits > 8 else "srgb"
+    blank = pyvips.Image.black(64, 48, bands=len(values)).linear(1, list(values))
+    return blank.cast("ushort" if bits > 8 else "uchar").copy(interpretation=interpretation)

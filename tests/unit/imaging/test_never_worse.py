@@ -26,7 +26,7 @@ def tight(name: str, **how: object) -> bytes:
     settings = {"JPEG": {"quality": 20, "optimize": True}, "WEBP": {"quality": 5, "method": 6}}.get(name, {})
     picture = photo()
     if name in {"PNG", "GIF"}:
-        picture = picture.convert("P", palette=Pillow.Palette.ADAPTIVE, colors=8)
+        picture = picture.convert("P", palette=Pillow.Palette.ADAPTIVE, colors=64)
     return save(picture, name, **{**settings, **how})
 
 
@@ -86,7 +86,7 @@ def test_a_turned_source_is_coded_again_although_it_grows() -> None:
 
 @pytest.mark.parametrize("asked", [{"max_width": 100}, {"format": "png"}])
 def test_what_was_asked_for_is_done_although_it_grows(asked: dict[str, object]) -> None:
-    source = save(photo(), "JPEG", quality=1)
+    source = save(photo(), "JPEG", quality=10)
     output = run(source, quality=100, **asked)
     assert len(output.data) > len(source)
     assert output.decision is Decision.COMPRESSED

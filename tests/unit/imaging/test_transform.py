@@ -29,6 +29,16 @@ def test_every_orientation_is_applied(orientation: int, name: str) -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("target", ["keep", "jpeg"])
+def test_the_rotation_of_an_avif_is_applied(orientation: int, target: str) -> None:
+    source = oriented(orientation, "AVIF")
+    expected = ImageOps.exif_transpose(look(source))  # Pillow gives `irot` and `imir` as EXIF
+    output = run(source, format=target, quality=95)
+    assert (output.width, output.height) == expected.size
+    assert difference(ImageOps.exif_transpose(look(output.data)), expected) < 4
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
 def test_orientation_is_applied_once_when_metadata_is_kept(orientation: int) -> None:
     source = oriented(orientation)
     output = look(run(source, quality=95, keep_metadata=True).data)

@@ -1,0 +1,246 @@
+from __future__ import annotations
+
+import re
+import resource
+import struct
+import time
+import zlib
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+import pytest
+
+from actors.imaging import Limits, compress
+from actors.imaging.containers import avif, gif, jpeg, png, tiff, webp
+from actors.imaging.header import Header
+from actors.imaging.libvips import pyvips
+from cluster.errors import ImageError, ImageErrorCode
+from cluster.records import ImageOptions
+from tests.unit.imaging.pictures import LIMITS, flat, look, photo, refusal, run, save
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MEBIBYTE_IN_KIB = 1024
+
+
+def png_of(width: int, height: int, *chunks: tuple[bytes, bytes]) -> bytes:
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    body = b"\x89PNG\r\n\x1a\n"
+    for kind, payload in ((b"IHDR", header), *chunks, (b"IDAT", zlib.compress(bytes(100))), (b"IEND", b"")):
+        body += len(payload).to_bytes(4, "big") + kind + payload + zlib.crc32(kind + payload).to_bytes(4, "big")
+    return body
+
+
+def jpeg_of(width: int, height: int, marker: int = 0xC0) -> bytes:
+    source = bytearray(save(flat(9, "L", (16, 16)), "JPEG"))
+    at = source.index(b"\xff\xc0")
+    source[at + 1] = marker
+    source[at + 5 : at + 9] = struct.pack(">HH", height, width)
+    return bytes(source)
+
+
+def webp_of(width: int, height: int) -> bytes:
+    payload = b"\x2f" + struct.pack("<I", (width - 1) | (height - 1) << 14) + bytes(9)
+    return b"RIFF" + struct.pack("<I", 4 + 8 + len(payload)) + b"WEBPVP8L" + struct.pack("<I", len(payload)) + payload
+
+
+def gif_of(width: int, height: int) -> bytes:
+    source = bytearray(save(flat(9, "L", (16, 16)), "GIF"))
+    source[6:10] = struct.pack("<HH", width, height)
+    return bytes(source)
+
+
+def tiff_of(width: int, height: int, *more: tuple[int, int]) -> bytes:
+    fields = [(256, width), (257, height), (258, 8), (259, 1), (262, 1), (273, 8), (277, 1), (278, height), *more]
+    body = b"II*\0\x08\0\0\0" + struct.pack("<H", len(fields))
+    return body + b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in sorted(fields)) + bytes(100)
+
+
+def bmp_of(width: int, height: int) -> bytes:
+    source = bytearray(save(flat(9, "L", (16, 16)), "BMP"))
+    source[18:26] = struct.pack("<ii", width, height)
+    return bytes(source)
+
+
+def avif_of(width: int, height: int) -> bytes:
+    source = save(flat((9, 9, 9), size=(640, 480)), "AVIF")
+    return source.replace(struct.pack(">II", 640, 480), struct.pack(">II", width, height))
+
+
+BOMBS: dict[str, Callable[[int, int], bytes]] = {
+    "png": png_of,
+    "jpeg": jpeg_of,
+    "webp": webp_of,
+    "gif": gif_of,
+    "tiff": tiff_of,
+    "bmp": bmp_of,
+    "avif": avif_of,
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+@pytest.mark.parametrize(("width", "height"), [(16_383, 16_383), (16_000, 4_000)])
+def test_a_header_that_claims_too_much_costs_nothing(name: str, width: int, height: int) -> None:
+    bomb = BOMBS[name](width, height)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    started = time.process_time()
+    error = refusal(bomb)
+    assert error.code is ImageErrorCode.TOO_MANY_PIXELS
+    assert error.message == f"The image has {width * height // 1_000_000} megapixels; 50 are allowed."
+    assert time.process_time() - started < 0.1
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 8 * MEBIBYTE_IN_KIB
+
+
+def test_the_smallest_bomb_has_34_bytes() -> None:
+    assert len(webp_of(16_383, 16_383)) == 34
+
+
+@pytest.mark.parametrize("name", [name for name in BOMBS if name != "webp"])  # it has no larger sides
+def test_a_side_that_is_too_long(name: str) -> None:
+    error = refusal(BOMBS[name](16_385, 1))
+    assert error.code is ImageErrorCode.TOO_MANY_PIXELS
+    assert re.fullmatch(r"The image is 16,385 by 16? pixels; 16,384 a side are allowed\.", error.message)
+
+
+@pytest.mark.parametrize("name", ["png", "tiff", "bmp", "avif"])
+def test_the_largest_numbers_do_not_overflow(name: str) -> None:
+    assert refusal(BOMBS[name](2**31 - 1, 2**31 - 1)).code is ImageErrorCode.TOO_MANY_PIXELS
+
+
+@pytest.mark.parametrize("name", [name for name in BOMBS if name != "webp"])
+def test_no_size_at_all_is_damage(name: str) -> None:
+    data = BOMBS[name](0, 0)
+    if name == "gif":  # its canvas is that of the frame then
+        assert run(data).width == 16
+    else:
+        assert refusal(data).code is ImageErrorCode.CORRUPT_IMAGE
+
+
+@pytest.mark.parametrize("marker", [0xC2, 0xC6, 0xCA])
+def test_progressive_jpegs_have_their_own_limit(marker: int) -> None:
+    error = refusal(jpeg_of(6_000, 5_000, marker))
+    assert error.code is ImageErrorCode.TOO_MANY_PIXELS
+    assert error.message == "The image is a progressive JPEG of 30 megapixels; 20 are allowed."
+
+
+def test_progressive_below_the_limit_is_read() -> None:
+    source = save(photo(), "JPEG", progressive=True)
+    assert jpeg.read_header(source) == Header(width=160, height=120, multiscan=True)
+    assert run(source).data
+    small = Limits(max_pixels=10**8, max_side_pixels=16_384, max_frames=100, max_progressive_pixels=10_000)
+    with pytest.raises(ImageError, match=r"progressive JPEG of 0\.0192 megapixels; 0\.01 are allowed"):
+        compress(source, ImageOptions(), small)
+
+
+def test_a_baseline_jpeg_with_a_scan_a_component_counts_as_progressive() -> None:
+    source = bytearray(save(photo(), "JPEG"))
+    scan = source.index(b"\xff\xda")
+    assert not jpeg.read_header(bytes(source)).multiscan
+    source[scan + 4] = 1
+    assert jpeg.read_header(bytes(source)).multiscan
+
+
+def test_hundreds_of_scans_are_refused() -> None:
+    source = save(photo(), "JPEG", progressive=True)
+    scan = source.rindex(b"\xff\xda")
+    again = source[scan:-2]
+    error = refusal(source[:scan] + again * 200 + b"\xff\xd9")
+    assert error.code is ImageErrorCode.CORRUPT_IMAGE
+    assert "more than 100 scans" in error.message
+
+
+def test_a_size_hidden_behind_a_thumbnail_is_found() -> None:
+    thumbnail = save(flat(9, "L", (16, 16)), "JPEG")
+    body = jpeg_of(16_000, 16_000)
+    application = b"\xff\xe1" + (len(thumbnail) + 2).to_bytes(2, "big") + thumbnail
+    assert refusal(body[:2] + application + body[2:]).code is ImageErrorCode.TOO_MANY_PIXELS
+
+
+def test_a_gif_frame_beyond_the_screen_counts() -> None:
+    source = bytearray(save(flat(9, "L", (16, 16)), "GIF"))
+    image = source.index(b"\x2c")
+    source[image + 5 : image + 9] = struct.pack("<HH", 16_000, 16_000)
+    assert gif.read_header(bytes(source)) == Header(width=16_000, height=16_000)
+    assert refusal(bytes(source)).code is ImageErrorCode.TOO_MANY_PIXELS
+
+
+def test_a_webp_whose_picture_is_larger_than_its_canvas() -> None:
+    inner = webp_of(16_383, 16_383)[12:]
+    canvas = b"VP8X" + struct.pack("<I", 10) + bytes(4) + b"\x0f\0\0\x0f\0\0"
+    body = b"WEBP" + canvas + inner
+    assert refusal(b"RIFF" + struct.pack("<I", len(body)) + body).code is ImageErrorCode.TOO_MANY_PIXELS
+    frame = b"ANMF" + struct.pack("<I", 16 + len(inner)) + bytes(6) + b"\x0f\0\0\x0f\0\0" + bytes(4) + inner
+    body = b"WEBP" + canvas + frame
+    data = b"RIFF" + struct.pack("<I", len(body)) + body
+    assert webp.read_header(data) == Header(width=16_383, height=16_383, lossless=True)
+    assert refusal(data).code is ImageErrorCode.TOO_MANY_PIXELS
+
+
+def test_libheif_decodes_no_more_than_the_header_says() -> None:
+    source = save(flat((9, 9, 9), size=(2_000, 1_500)), "AVIF")
+    lie = source.replace(struct.pack(">II", 2_000, 1_500), struct.pack(">II", 64, 64))
+    assert avif.read_header(lie) == Header(width=64, height=64)
+    assert refusal(lie).code is ImageErrorCode.CORRUPT_IMAGE
+
+
+def test_an_animated_png_that_claims_a_billion_frames() -> None:
+    error = refusal(png_of(10, 10, (b"acTL", struct.pack(">II", 10**9, 0))))
+    assert error.code is ImageErrorCode.TOO_MANY_FRAMES
+    assert "1,000,000,000 frames" in error.message
+
+
+@pytest.mark.parametrize("tag", [322, 323])
+def test_tiff_tiles_that_are_larger_than_the_picture(tag: int) -> None:
+    assert refusal(tiff_of(100, 100, (tag, 100_000))).code is ImageErrorCode.CORRUPT_IMAGE
+
+
+def test_tiff_with_thousands_of_channels() -> None:
+    error = refusal(
+        tiff_of(10_000, 1_000).replace(struct.pack("<HHII", 277, 4, 1, 1), struct.pack("<HHII", 277, 4, 1, 65_535))
+    )
+    assert error.code is ImageErrorCode.UNSUPPORTED_FORMAT
+    assert "65,535 channels" in error.message
+
+
+def test_a_gif_of_millions_of_tiny_parts_ends_soon() -> None:
+    source = save(flat(9, "L", (16, 16)), "GIF")
+    bomb = source[:-1] + b"\x21\xfe" + b"\x01a" * 8_000_000
+    started = time.process_time()
+    assert refusal(bomb).code is ImageErrorCode.CORRUPT_IMAGE
+    assert time.process_time() - started < 2
+
+
+def test_a_jpeg_of_fill_bytes_ends_soon() -> None:
+    started = time.process_time()
+    assert refusal(b"\xff\xd8\xff\xe0\0\2" + b"\xff" * 8_000_000 + b"\0").code is ImageErrorCode.CORRUPT_IMAGE
+    assert time.process_time() - started < 2
+
+
+def test_a_png_of_millions_of_tiny_parts_ends_soon() -> None:
+    bomb = png_of(8, 8)[:33] + (bytes(4) + b"aaAa" + bytes(4)) * 2_000_000
+    started = time.process_time()
+    assert refusal(bomb).code is ImageErrorCode.CORRUPT_IMAGE
+    assert time.process_time() - started < 3
+
+
+@pytest.mark.parametrize("how", [{}, {"bigtiff": True}])
+def test_headers_agree_with_the_decoder(how: dict[str, object]) -> None:
+    picture = photo(123, 45)
+    expected = Header(width=123, height=45)
+    assert jpeg.read_header(save(picture, "JPEG")) == expected
+    assert png.read_header(save(picture, "PNG")) == expected
+    assert gif.read_header(save(picture, "GIF")) == expected
+    assert webp.read_header(save(picture, "WEBP")) == expected
+    assert webp.read_header(save(picture, "WEBP", lossless=True)).lossless
+    assert avif.read_header(save(picture, "AVIF")) == expected
+    vips = pyvips.Image.black(123, 45)
+    assert tiff.read_header(vips.tiffsave_buffer(**how)) == Header(width=123, height=45, lossless=True)
+    assert not tiff.read_header(vips.tiffsave_buffer(compression="jpeg", **how)).lossless
+    assert look(BytesIO(save(picture, "BMP")).getvalue()).size == (123, 45)
+
+
+def test_the_limit_itself_is_allowed() -> None:
+    limits = Limits(max_pixels=160 * 120, max_side_pixels=160, max_frames=1, max_progressive_pixels=1)
+    assert compress(save(photo(), "PNG"), ImageOptions(), limits).width == 160
+    assert LIMITS.max_pixels == 50_000_000
