@@ -80,6 +80,14 @@ def test_garbage_is_no_image() -> None:
         assert outcome(b"\x01" + dice.randbytes(length)) is ImageErrorCode.NOT_AN_IMAGE
 
 
+def test_messages_of_the_library_never_enter_python(caplog: pytest.LogCaptureFixture) -> None:
+    # GLib aborts the process when one comes while another is being handled, and a garbage collection is enough.
+    with caplog.at_level("DEBUG"):
+        for source in SOURCES.values():
+            outcome(source[: len(source) // 2], max_width=40)
+    assert [record.getMessage() for record in caplog.records if record.getMessage().startswith("VIPS")] == []
+
+
 def test_threads_do_not_disturb_each_other() -> None:
     jobs = list(SOURCES.values()) * 3
     with ThreadPoolExecutor(4) as threads:

@@ -1,0 +1,95 @@
+"""The whole service, as `darkroom up` starts it, for all tests of a session."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from typing import TYPE_CHECKING
+
+import boto3
+
+from cluster.client import Darkroom
+from cluster.embedded.home import Home
+from cluster.embedded.service import bring_up, take_down
+from cluster.secrets import Secrets
+from cluster.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from mypy_boto3_s3 import S3Client
+
+    from cluster.embedded.stack import RunningStack
+
+
+@dataclass(frozen=True)
+class Service:
+    """A running service and what a test needs to talk to it, and to look behind it."""
+
+    stack: RunningStack
+    token: str
+
+    @property
+    def url(self) -> str:
+        return self.stack.url
+
+    @property
+    def settings(self) -> Settings:
+        return self.stack.settings
+
+    @property
+    def authorization(self) -> dict[str, str]:
+        return {"authorization": f"Bearer {self.token}"}
+
+    @property
+    def webhook_secret(self) -> str:
+        """Of the first key."""
+        return Secrets(self.settings).webhook_secret(self.token.split("_")[1])
+
+    def client(self) -> Darkroom:
+        return Darkroom(self.url, api_key=self.token)
+
+    def object_keys(self, prefix: str) -> set[str]:
+        """The keys of all objects under a prefix."""
+        pages = s3_client(self.stack).get_paginator("list_objects_v2")
+        found = pages.paginate(Bucket=self.settings.s3_bucket, Prefix=prefix)
+        return {each["Key"] for page in found for each in page.get("Contents", [])}
+
+
+def s3_client(stack: RunningStack) -> S3Client:
+    return boto3.client(
+        "s3",
+        endpoint_url=stack.settings.s3_endpoint_url,
+        region_name=stack.settings.s3_region,
+        aws_access_key_id=stack.environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=stack.environment["AWS_SECRET_ACCESS_KEY"],
+    )
+
+
+def impatient_settings(home: Path) -> Settings:
+    """Settings for tests: loopback is open, and nothing is waited for long."""
+    return Settings(
+        home=home,
+        allowed_networks=(IPv4Network("127.0.0.0/8"),),
+        allow_http_webhooks=True,
+        image_timeout_seconds=2,
+        connect_timeout_seconds=2,
+        max_image_bytes=2_000_000,
+        max_attempts=2,
+        retry_base_seconds=0.1,
+        webhook_timeout_seconds=2,
+        webhook_retry_seconds=(0.2, 0.2, 0.2),
+    )
+
+
+@contextmanager
+def running_service(folder: Path) -> Iterator[Service]:
+    """Start everything in a folder, and stop it."""
+    settings, home = impatient_settings(folder), Home(folder)
+    try:
+        stack = bring_up(settings, home, lambda _event: None)
+        yield Service(stack, home.api_key_file.read_text().strip())
+    finally:
+        take_down(settings, home, lambda _event: None)
