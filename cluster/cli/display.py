@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich import box
 from rich.filesize import decimal
@@ -32,21 +32,25 @@ def request_table(requests: Sequence[RequestSummary]) -> Table | str:
     """Requests, a line each."""
     if not requests:
         return "There are no requests yet. `darkroom submit catalogue.csv` makes one."
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("Request", no_wrap=True)
-    table.add_column("Status", no_wrap=True)
-    table.add_column("Images", justify="right", no_wrap=True)
-    table.add_column("Failed", justify="right", no_wrap=True)
-    table.add_column("Accepted", no_wrap=True)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    columns: tuple[tuple[str, int, Literal["left", "right"]], ...] = (
+        ("Request", 30, "left"),
+        ("Status", 10, "left"),
+        ("Images", 7, "right"),
+        ("Failed", 6, "right"),
+        ("Accepted", 12, "left"),
+    )
+    for name, width, justify in columns:
+        table.add_column(name, no_wrap=True, min_width=width, justify=justify)
     table.add_column("File", overflow="ellipsis", no_wrap=True)
     for request in requests:
         counts = request.counts
         table.add_row(
             request.request_id,
-            Text.assemble((request.status, STATE_STYLES.get(request.status, "")), _because(request)),
+            Text(request.status, style=STATE_STYLES.get(request.status, "")),
             f"{counts.done:,}/{counts.images:,}",
             Text(f"{counts.failed:,}", style="yellow") if counts.failed else "",
-            "" if request.created_at is None else request.created_at.astimezone().strftime("%Y-%m-%d %H:%M:%S"),
+            "" if request.created_at is None else request.created_at.astimezone().strftime("%d %b %H:%M"),
             Text(request.filename or ""),
         )
     return table
@@ -94,7 +98,7 @@ def _facts(status: RequestStatus) -> list[tuple[str, str | Text]]:
     return facts
 
 
-def _because(status: RequestSummary) -> str:
+def _because(status: RequestStatus) -> str:
     if status.reason:
         return f" ({status.reason})"
     return "" if status.terminal else f", {status.progress:.0f}%"

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from cluster.client import Darkroom
-from cluster.embedded import Home
+from cluster.embedded.home import Home
+from cluster.embedded.state import State
 from cluster.settings import Settings
-
-if TYPE_CHECKING:
-    from pydantic import SecretStr
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
 UrlOption = Annotated[
@@ -36,11 +34,11 @@ def connect(url: str | None, home: Path | None) -> Darkroom:
     """A client of the service that the options, the settings or the folder of the embedded servers name."""
     settings = settings_for(home)
     folder = Home(settings.home)
-    address = url or settings.url or folder.url or DEFAULT_URL
-    return Darkroom(address, api_key=_api_key(settings.api_key, folder))
+    address = url or settings.url or State.read(folder.state_file).url or DEFAULT_URL
+    return Darkroom(address, api_key=_api_key(settings, folder))
 
 
-def _api_key(given: SecretStr | None, folder: Home) -> str | None:
-    if given is not None:
-        return given.get_secret_value()
-    return folder.api_key
+def _api_key(settings: Settings, folder: Home) -> str | None:
+    if settings.api_key is not None:
+        return settings.api_key.get_secret_value()
+    return folder.api_key_file.read_text().strip() if folder.api_key_file.exists() else None

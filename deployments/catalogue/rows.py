@@ -69,7 +69,7 @@ def _serial_number_problems(row: int, cells: list[str], layout: Layout) -> list[
     if not cell:
         return [_missing(row, column, cell, "a whole number")]
     if _serial_number(cell) is None:
-        message = f"Write a whole number from 0 to {_MAX_SERIAL_NUMBER}, in digits only."
+        message = "Write a whole number, in digits only and at most 18 of them."
         return [row_problem(row, column, cell, "invalid_serial_number", message)]
     return []
 

@@ -30,9 +30,8 @@ from tests.support.waiting import wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.support.service import Service
-
     from cluster.client import Darkroom, Delivery, Product, RequestStatus
+    from tests.support.service import Service
 
 pytestmark = pytest.mark.timeout(90)
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -75,7 +74,7 @@ def delivered(darkroom: Darkroom, request_id: str) -> list[Delivery]:
 
 
 def codes(product: Product) -> list[str | None]:
-    return [image.error and image.error.code for image in product.images]
+    return [image.error.code if image.error else None for image in product.images]
 
 
 def test_a_catalogue_becomes_smaller_pictures_results_and_a_webhook(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cluster.records import Scope
 from tests.support.app import running_app
 from tests.support.catalogues import catalogue
 
@@ -137,7 +138,7 @@ async def test_repeats_at_the_same_moment_are_one_request(api: Api) -> None:
 
 async def test_another_key_sees_nothing(api: Api) -> None:
     request_id = (await upload(api)).json()["requestId"]
-    other = await api.key("read", "write")
+    other = await api.key(*Scope)
     for path in (
         f"/api/status/{request_id}",
         f"/api/requests/{request_id}/results.csv",
@@ -152,7 +153,7 @@ async def test_another_key_sees_nothing(api: Api) -> None:
 
 
 async def test_requests_and_products_come_in_pages(api: Api) -> None:
-    headers = await api.key("read", "write")
+    headers = await api.key(*Scope)
     files = {"file": FILE}
     made = [(await api.post("/api/upload", files=files, headers=headers)).json()["requestId"] for _ in range(3)]
     first = (await api.get("/api/requests?limit=2", headers=headers)).json()

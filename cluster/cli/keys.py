@@ -1,0 +1,118 @@
+"""`darkroom keys`: make, list and revoke API keys."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from cluster.cli.exits import explained, print_json
+from cluster.cli.options import HomeOption, JsonOption, settings_for
+from cluster.embedded import stack as servers
+from cluster.embedded.home import Home
+from cluster.errors import DarkroomError
+from cluster.mongo.api_keys import ApiKeyStore
+from cluster.mongo.connection import Database
+from cluster.records import ApiKey, Scope
+from cluster.secrets import Secrets
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from cluster.settings import Settings
+
+T = TypeVar("T")
+EPILOG = """
+Examples:
+
+darkroom keys create "web shop"
+
+darkroom keys create dashboard --read-only
+
+darkroom keys list
+
+darkroom keys revoke 1f2e3d4c5b6a
+
+These commands talk to MongoDB: run them where DARKROOM_MONGO_URL is set, or beside .darkroom/.
+"""
+keys = typer.Typer(no_args_is_help=True, epilog=EPILOG, help="Make, list and revoke API keys.")
+
+
+@keys.command(epilog=EPILOG)
+@explained
+def create(
+    name: Annotated[str, typer.Argument(help="Who uses it.")],
+    *,
+    read_only: Annotated[bool, typer.Option("--read-only", help="It may look, but not upload or change.")] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a key, and show it this once together with the secret that signs its webhooks."""
+    settings = _known_settings(home)
+    scopes = [Scope.READ] if read_only else list(Scope)
+    key, token = asyncio.run(_with_keys(settings, lambda store: store.create(name=name, scopes=scopes)))
+    secret = Secrets(settings).webhook_secret(key.key_id)
+    if as_json:
+        print_json({**_document(key), "key": token, "webhookSecret": secret})
+        return
+    console = Console(soft_wrap=True)
+    console.print(Text.assemble(("✓ ", "bold green"), "Keep these; they are not shown again.\n"))
+    console.print(Text.assemble("  API key         ", (token, "cyan")))
+    console.print(Text.assemble("  Webhook secret  ", (secret, "cyan")))
+
+
+@keys.command("list")
+@explained
+def list_keys(*, home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """List all keys, revoked ones too; never the keys themselves."""
+    found = asyncio.run(_with_keys(_known_settings(home), lambda store: store.list_all()))
+    if as_json:
+        print_json([_document(key) for key in found])
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("Id", "Name", "May", "Made", "Revoked"):
+        table.add_column(column, no_wrap=True)
+    for key in found:
+        revoked = "" if key.revoked_at is None else f"{key.revoked_at:%Y-%m-%d %H:%M}"
+        made = f"{key.created_at:%Y-%m-%d %H:%M}"
+        table.add_row(key.key_id, Text(key.name), ", ".join(key.scopes), made, Text(revoked, style="yellow"))
+    Console().print(table)
+
+
+@keys.command()
+@explained
+def revoke(
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="As `darkroom keys list` shows it.")],
+    *,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Revoke a key: from now on it opens nothing."""
+    if not asyncio.run(_with_keys(_known_settings(home), lambda store: store.revoke(key_id))):
+        raise DarkroomError(f"There is no key {key_id} in force; `darkroom keys list` shows all.")
+    if as_json:
+        print_json({"keyId": key_id, "revoked": True})
+    else:
+        Console().print(Text.assemble(("✓ ", "bold green"), f"{key_id} is revoked."))
+
+
+def _known_settings(home: Path | None) -> Settings:
+    settings = settings_for(home)
+    stack = servers.known(settings, Home(settings.home))
+    return settings if stack is None else stack.settings
+
+
+async def _with_keys(settings: Settings, act: Callable[[ApiKeyStore], Awaitable[T]]) -> T:
+    async with Database.open(settings) as database:
+        await database.ensure_indexes()
+        return await act(ApiKeyStore(database))
+
+
+def _document(key: ApiKey) -> dict[str, Any]:
+    return key.model_dump(mode="json", by_alias=True, exclude={"secret_hash"})

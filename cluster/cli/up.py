@@ -1,0 +1,114 @@
+"""`darkroom up` and `darkroom down`."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from cluster.cli.exits import explained, print_json
+from cluster.cli.options import HomeOption, JsonOption, settings_for
+from cluster.cli.steps import Steps
+from cluster.embedded.home import Home
+from cluster.embedded.service import bring_up, take_down
+from cluster.errors import DarkroomError
+from cluster.settings import unknown_settings
+
+if TYPE_CHECKING:
+    from cluster.embedded.stack import RunningStack
+
+UP_EPILOG = """
+Examples:
+
+darkroom up --detach
+
+DARKROOM_MONGO_URL=mongodb://db.internal/?replicaSet=rs0 darkroom up
+
+What DARKROOM_MONGO_URL, DARKROOM_REDIS_URL, DARKROOM_S3_ENDPOINT_URL, DARKROOM_S3_BUCKET or DARKROOM_RAY_ADDRESS name
+is used; the rest is started on loopback, with data and logs in .darkroom/.
+"""
+DOWN_EPILOG = """
+Example: darkroom down
+
+What runs is finished first; what waits goes on after the next `darkroom up`.
+"""
+WATCH_SECONDS = 2.0
+
+
+@explained
+def up(
+    *,
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when the service is ready.")] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Start Darkroom, with servers of its own for what the settings do not name."""
+    settings = settings_for(home)
+    misspelt = unknown_settings()
+    if misspelt:
+        raise DarkroomError(f"There is no setting {', '.join(misspelt)}; the README lists those that there are.")
+    folder = Home(settings.home)
+    with Steps(Console(stderr=True), quiet=as_json) as steps:
+        stack = bring_up(settings, folder, steps.tell)
+    if as_json:
+        print_json(_document(stack))
+    else:
+        _show(stack, detached=detach)
+    if not detach:
+        _until_stopped(stack)
+        _stop(folder, as_json=as_json)
+
+
+@explained
+def down(*, home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Finish what runs, and stop what `darkroom up` started."""
+    _stop(Home(settings_for(home).home), as_json=as_json)
+    if as_json:
+        print_json({"stopped": True})
+
+
+def _stop(folder: Home, *, as_json: bool) -> None:
+    with Steps(Console(stderr=True), quiet=as_json) as steps:
+        take_down(settings_for(folder.path), folder, steps.tell)
+
+
+def _until_stopped(stack: RunningStack) -> None:
+    """Wait for Ctrl-C or SIGTERM; a server that dies meanwhile ends the wait, and all is stopped in order."""
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    while not stopped.wait(WATCH_SECONDS):
+        dead = stack.dead()
+        if dead:
+            log = stack.home.log_file(dead[0])
+            text = f"{', '.join(dead)} died; {log} may say why. Stopping; `darkroom up` goes on with all data."
+            Console(stderr=True).print(Text.assemble(("✗ ", "bold red"), text))
+            return
+
+
+def _document(stack: RunningStack) -> dict[str, object]:
+    return {"url": stack.url, "apiKeyFile": str(stack.home.api_key_file), "home": str(stack.home.path)}
+
+
+def _show(stack: RunningStack, *, detached: bool) -> None:
+    console = Console()
+    key = stack.home.api_key_file
+    console.print(Text.assemble(("✓ ", "bold green"), "Darkroom is ready at ", (stack.url, "cyan")))
+    if key.exists():
+        console.print(
+            f"  API key   {_relative(stack, 'api-key')} (the commands find it by themselves)", highlight=False
+        )
+    console.print(f"  Docs      {stack.url}/docs", highlight=False)
+    console.print(f"  Ray       {stack.dashboard_url}", highlight=False)
+    console.print(f"  Logs      {_relative(stack, 'logs')}", highlight=False)
+    console.print("  Stop      darkroom down" if detached else "  Stop      Ctrl-C", highlight=False)
+
+
+def _relative(stack: RunningStack, name: str) -> str:
+    path = stack.home.path / name
+    current = Home(settings_for().home.absolute()).path.parent
+    return str(path.relative_to(current)) if path.is_relative_to(current) else str(path)

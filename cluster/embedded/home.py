@@ -1,0 +1,133 @@
+"""The folder that holds everything of one machine's servers: data, logs, keys, and what is running."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import stat
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cluster.embedded.state import State
+from cluster.errors import DarkroomError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MAX_SHORT_CHARACTERS = 39
+"""Ray adds up to 68 characters to its folder for a Unix socket's path, and the kernel takes 107."""
+
+_SHORT_FOLDER = "/tmp/darkroom-{uid}"  # noqa: S108 - short on every system; its owner and mode are checked
+_PRIVATE_FOLDER = 0o700
+
+
+class HomeBusyError(DarkroomError):
+    """Another process is starting or stopping the servers of the same folder.
+
+    Args:
+        path: The folder.
+    """
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"Another `darkroom up` or `darkroom down` works on {self.path} right now; wait until it is done."
+
+
+class Home:
+    """The layout of `.darkroom/`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        self.mongodb = self.path / "data" / "mongodb"
+        self.redis = self.path / "data" / "redis"
+        self.seaweedfs = self.path / "data" / "seaweedfs"
+        self.logs = self.path / "logs"
+        self.ray = self.path / "ray"
+        self.state_file = self.path / "state.json"
+        self.secrets_file = self.path / "secrets.json"
+        self.s3_identities_file = self.path / "s3-identities.json"
+        self.ray_token_file = self.path / "ray-auth-token"
+        self.api_key_file = self.path / "api-key"
+
+    @property
+    def url(self) -> str | None:
+        """Where the service that was started from here answers; None when none was, or it was stopped.
+
+        Raises:
+            ValueError: `state.json` is not what was written.
+        """
+        return State.read(self.state_file).url
+
+    @property
+    def api_key(self) -> str | None:
+        """The first API key; None while there is none."""
+        return self.api_key_file.read_text().strip() if self.api_key_file.exists() else None
+
+    def create(self) -> None:
+        """Make the folders that are missing, for the owner's eyes only and kept out of Git.
+
+        Raises:
+            OSError: The folder cannot be made or written.
+        """
+        for folder in (self.path, self.mongodb, self.redis, self.seaweedfs, self.logs, self.ray):
+            folder.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
+        self.path.chmod(_PRIVATE_FOLDER)
+        (self.path / ".gitignore").write_text("*\n")
+
+    def log_file(self, server: str) -> Path:
+        """Where a server's output goes."""
+        return self.logs / f"{server}.log"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep every other process from starting or stopping these servers during the block.
+
+        Raises:
+            HomeBusyError: Another process does so now.
+        """
+        with (self.path / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise HomeBusyError(str(self.path)) from error
+            yield
+
+    def short(self) -> Path:
+        """The same folder by a path that is short enough for Unix sockets: a link when its own path is too long.
+
+        Raises:
+            PermissionError: The folder for such links belongs to another user.
+        """
+        if len(str(self.path)) <= MAX_SHORT_CHARACTERS:
+            return self.path
+        folder = _own_folder(Path(_SHORT_FOLDER.format(uid=os.getuid())))
+        link = folder / hashlib.sha256(str(self.path).encode()).hexdigest()[:12]
+        if not link.is_symlink() or link.readlink() != self.path:
+            link.unlink(missing_ok=True)
+            link.symlink_to(self.path)
+        return link
+
+    def remove_link(self) -> None:
+        """Remove what `short` made."""
+        if len(str(self.path)) <= MAX_SHORT_CHARACTERS:
+            return
+        latest = self.ray / "session_latest"
+        if latest.is_symlink():  # Ray's link goes by the short path
+            session = latest.readlink().name
+            latest.unlink()
+            latest.symlink_to(session)
+        self.short().unlink(missing_ok=True)
+
+
+def _own_folder(folder: Path) -> Path:
+    folder.mkdir(mode=_PRIVATE_FOLDER, exist_ok=True)
+    found = folder.lstat()
+    writable_by_others = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or writable_by_others:
+        raise PermissionError(f"{folder} belongs to someone else; remove it, or use a shorter path than this project's")
+    return folder

@@ -1,0 +1,200 @@
+"""Processes by an identity that is never reused, so that a signal reaches what was started here and nothing else."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+POLL_SECONDS = 0.05
+KILL_SECONDS = 10.0
+"""How long the kernel may take to remove a killed process."""
+
+_PROC = Path("/proc")
+_BOOT_ID = _PROC / "sys" / "kernel" / "random" / "boot_id"
+_MAX_LOG_BYTES = 16 * 1024 * 1024
+_LOG_MODE = 0o600
+
+
+class ProcessId(BaseModel):
+    """A process, for ever: the kernel reuses a pid, but not at the same clock tick of the same boot."""
+
+    model_config = ConfigDict(frozen=True)
+
+    pid: int
+    started_ticks: int
+    """Clock ticks from the boot to the start of the process."""
+    boot_id: str
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """What `/proc/<pid>/stat` says."""
+
+    pid: int
+    state: str
+    parent: int
+    session: int
+    threads: int
+    started_ticks: int
+
+    @property
+    def runs(self) -> bool:
+        """Whether any of it does; the first thread of a killed process can be gone before the last one."""
+        return self.state not in "ZX" or self.threads > 1
+
+
+def spawn(command: Sequence[str], *, environment: Mapping[str, str], log_file: Path) -> ProcessId:
+    """Start a process in a session of its own, its output appended to the log; it outlives this process.
+
+    Raises:
+        OSError: It cannot be started.
+    """
+    if log_file.exists() and log_file.stat().st_size > _MAX_LOG_BYTES:
+        log_file.replace(log_file.with_suffix(".log.1"))
+    log = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, _LOG_MODE)
+    try:
+        # Not subprocess.Popen: its object complains when the process outlives it, which is the purpose here.
+        pid = os.posix_spawn(
+            command[0],
+            list(command),
+            dict(environment),
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_DUP2, log, 1),
+                (os.POSIX_SPAWN_DUP2, log, 2),
+            ],
+            setsid=True,
+        )
+    finally:
+        os.close(log)
+    return _identify(pid) or ProcessId(pid=pid, started_ticks=0, boot_id=_boot_id())
+
+
+def ended(process: ProcessId) -> int | None:
+    """The exit code of a child that has ended (negative for a signal), and take it off the process table; else None."""
+    try:
+        pid, status = os.waitpid(process.pid, os.WNOHANG)
+    except ChildProcessError:
+        return None
+    return os.waitstatus_to_exitcode(status) if pid else None
+
+
+def is_alive(process: ProcessId) -> bool:
+    """Whether this very process runs; one that has ended and waits to be reaped does not."""
+    entry = _entry(process.pid)
+    return entry is not None and _is(entry, process) and entry.runs
+
+
+def family(leader: ProcessId, folder: Path) -> list[ProcessId]:
+    """The leader, everything in its session, and all their descendants, as far as they live.
+
+    Without the leader, its pid could meanwhile name a session of someone else's; so then only those count that hold
+    a file open under `folder`.
+    """
+    if leader.boot_id != _boot_id():
+        return []
+    entries = {entry.pid: entry for entry in _entries() if entry.runs}
+    head = _entry(leader.pid)
+    if head is not None and not _is(head, leader):
+        return []  # the pid is another process's now, so the kernel has no member of the old session left
+    members = {
+        pid
+        for pid, entry in entries.items()
+        if entry.session == leader.pid and (head is not None or _holds_file_under(pid, folder))
+    }
+    while grown := {pid for pid, entry in entries.items() if entry.parent in members} - members:
+        members |= grown
+    return [_named(entries[pid]) for pid in sorted(members)]
+
+
+def send(processes: Iterable[ProcessId], number: signal.Signals) -> None:
+    """Send a signal to those that live."""
+    for process in processes:
+        try:
+            handle = os.pidfd_open(process.pid)
+        except ProcessLookupError:
+            continue
+        try:
+            if is_alive(process):  # asked after the handle is taken, so that the handle cannot be another's
+                signal.pidfd_send_signal(handle, number)
+        except ProcessLookupError:
+            continue
+        finally:
+            os.close(handle)
+
+
+def wait_gone(processes: Iterable[ProcessId], *, timeout_seconds: float) -> list[ProcessId]:
+    """Wait until all have ended; those that have not in time."""
+    deadline = time.monotonic() + timeout_seconds
+    left = everyone = list(processes)
+    while left:
+        left = [process for process in left if is_alive(process)]
+        if time.monotonic() > deadline:
+            break
+        if left:
+            time.sleep(POLL_SECONDS)
+    for process in everyone:
+        ended(process)
+    return left
+
+
+def stop_family(leader: ProcessId, folder: Path, *, grace_seconds: float) -> None:
+    """Ask the leader to end, then whoever is left, and kill those that do not in time; return when all are gone."""
+    members = family(leader, folder)
+    send([leader], signal.SIGTERM)
+    wait_gone([leader], timeout_seconds=grace_seconds)
+    left = {process.pid: process for process in [*members, *family(leader, folder)] if is_alive(process)}
+    orphans = [process for process in left.values() if process != leader]
+    send(orphans, signal.SIGTERM)
+    wait_gone(orphans, timeout_seconds=min(grace_seconds, 1))
+    send(left.values(), signal.SIGKILL)
+    wait_gone(left.values(), timeout_seconds=KILL_SECONDS)
+
+
+def _boot_id() -> str:
+    return _BOOT_ID.read_text().strip()
+
+
+def _entry(pid: int) -> _Entry | None:
+    try:
+        text = (_PROC / str(pid) / "stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    fields = text[text.rindex(")") + 2 :].split()  # the name before may hold spaces and parentheses
+    parent, session, threads, started_ticks = (int(fields[index]) for index in (1, 3, 17, 19))
+    return _Entry(pid, fields[0], parent, session, threads, started_ticks)
+
+
+def _entries() -> list[_Entry]:
+    found = (_entry(int(path.name)) for path in _PROC.iterdir() if path.name.isdigit())
+    return [entry for entry in found if entry is not None]
+
+
+def _named(entry: _Entry) -> ProcessId:
+    return ProcessId(pid=entry.pid, started_ticks=entry.started_ticks, boot_id=_boot_id())
+
+
+def _identify(pid: int) -> ProcessId | None:
+    entry = _entry(pid)
+    return None if entry is None else _named(entry)
+
+
+def _is(entry: _Entry, process: ProcessId) -> bool:
+    return _named(entry) == process
+
+
+def _holds_file_under(pid: int, folder: Path) -> bool:
+    prefix = f"{folder.resolve()}/"
+    try:
+        return any(str(link.readlink()).startswith(prefix) for link in (_PROC / str(pid) / "fd").iterdir())
+    except OSError:
+        return False

@@ -1,0 +1,175 @@
+"""Deploying the applications to Ray Serve, and waiting until they answer."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import yaml
+
+from cluster.errors import ServerStartError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+_PATH = "/api/serve/applications/"
+_TIMEOUT_SECONDS = 60.0
+_PROBE_SECONDS = 5.0
+_POLL_SECONDS = 0.2
+_SERVER_ERROR = 500
+_MESSAGE_CHARACTERS = 2000  # the end of a traceback is what says why
+_LOGS = "Ray's session logs (ray/session_latest/logs/serve)"
+_FAILED = frozenset({"DEPLOY_FAILED", "UNHEALTHY"})
+
+
+class Serve:
+    """Ray Serve of one cluster, by the REST API of its dashboard.
+
+    Args:
+        dashboard_url: Where the dashboard answers.
+        token: The cluster's token; None leaves it to Ray to find the one of this process's environment.
+        log_path: What an error names as the log.
+    """
+
+    def __init__(self, dashboard_url: str, token: str | None, *, log_path: str = _LOGS) -> None:
+        self._url = dashboard_url.rstrip("/")
+        self._token = token
+        self._log_path = log_path
+
+    def deploy(
+        self,
+        config_file: Path,
+        *,
+        http_host: str,
+        http_port: int,
+        replica_environment: Mapping[str, str],
+        timeout_seconds: float = 90,
+    ) -> None:
+        """Send the applications of a Serve config file; they start afterwards, see `await_ready`.
+
+        Args:
+            config_file: YAML, as `serve deploy` takes it.
+            http_host: Overrides the file's.
+            http_port: Overrides the file's.
+            replica_environment: Added to every application's `runtime_env`, when there is any.
+            timeout_seconds: How long to go on trying while the dashboard is not ready.
+
+        Raises:
+            ServerStartError: The dashboard does not answer, or refuses.
+        """
+        config = configured(
+            yaml.safe_load(config_file.read_text()),
+            http_host=http_host,
+            http_port=http_port,
+            replica_environment=replica_environment,
+        )
+        deadline = time.monotonic() + timeout_seconds
+        while (problem := self._put(config)) is not None:
+            if time.monotonic() > deadline:
+                raise self._error(problem, f"Is Ray's dashboard at {self._url}? See its log.")
+            threading.Event().wait(_POLL_SECONDS)
+
+    def failure(self) -> str | None:
+        """Why an application cannot start, in Serve's words; None when none has failed, or nobody can say."""
+        try:
+            with self._client(_PROBE_SECONDS) as client:
+                applications: dict[str, Any] = client.get(_PATH).raise_for_status().json().get("applications", {})
+        except (httpx.HTTPError, ValueError):
+            return None
+        failed = [(name, each) for name, each in applications.items() if each.get("status") in _FAILED]
+        return "\n".join(line for name, each in failed for line in _messages(name, each)) or None
+
+    def shutdown(self, *, timeout_seconds: float) -> None:
+        """Remove all applications, and return when their replicas have finished what they were answering.
+
+        Raises:
+            httpx.HTTPError: The dashboard does not answer, or not in time.
+        """
+        with self._client(timeout_seconds) as client:
+            client.delete(_PATH).raise_for_status()
+
+    def _put(self, config: Mapping[str, Any]) -> str | None:
+        try:
+            with self._client(_TIMEOUT_SECONDS) as client:
+                answer = client.put(_PATH, json=config)
+        except httpx.TransportError as error:
+            return f"{type(error).__name__}: {error}"
+        if answer.is_success:
+            return None
+        text = f"{answer.status_code} {answer.text}"
+        if answer.status_code < _SERVER_ERROR:
+            raise self._error(text, "Ray Serve refused the applications; the answer says why.")
+        return text
+
+    def _client(self, timeout_seconds: float) -> httpx.Client:
+        return httpx.Client(base_url=self._url, headers=self._headers(), timeout=timeout_seconds, trust_env=False)
+
+    def _headers(self) -> dict[str, str]:
+        if self._token is not None:
+            return {"Authorization": f"Bearer {self._token}"}
+        from ray._private.authentication.http_token_authentication import (  # noqa: PLC0415 - a second, for this alone
+            get_auth_headers_if_auth_enabled,
+        )
+
+        return get_auth_headers_if_auth_enabled({})
+
+    def _error(self, detail: str, remedy: str) -> ServerStartError:
+        return ServerStartError("Ray Serve", self._log_path, detail, remedy)
+
+    def await_ready(self, url: str, *, timeout_seconds: float, on_problem: Callable[[str], None] | None = None) -> None:
+        """Return when `{url}/readyz` answers 200.
+
+        Args:
+            url: Where the service answers.
+            timeout_seconds: How long to wait.
+            on_problem: Told what is still missing, every time that it changes.
+
+        Raises:
+            ServerStartError: Not in time, or an application has failed for good.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        last = ""
+        while (problem := readiness_problem(url)) is not None:
+            if problem != last and on_problem is not None:
+                on_problem(problem)
+            last = problem
+            if (failure := self.failure()) is not None:
+                raise self._error(failure, "An application cannot start; the message says why.")
+            if time.monotonic() > deadline:
+                raise self._error(problem, f"{url}/readyz was not green within {timeout_seconds:.0f} s; see the log.")
+            threading.Event().wait(_POLL_SECONDS)
+
+
+def configured(
+    config: Mapping[str, Any], *, http_host: str, http_port: int, replica_environment: Mapping[str, str]
+) -> dict[str, Any]:
+    """The config with the address, and the environment of its applications, filled in."""
+    options = {**(config.get("http_options") or {}), "host": http_host, "port": http_port}
+    applications = [_with_environment(each, replica_environment) for each in config["applications"]]
+    return {**config, "http_options": options, "applications": applications}
+
+
+def readiness_problem(url: str) -> str | None:
+    """What `{url}/readyz` complains of; None when it answers 200."""
+    try:
+        answer = httpx.get(f"{url.rstrip('/')}/readyz", timeout=_PROBE_SECONDS, trust_env=False)
+    except httpx.HTTPError as error:
+        return f"{type(error).__name__}: {error}"
+    return None if answer.status_code == httpx.codes.OK else f"{answer.status_code} {answer.text[:2000]}"
+
+
+def _messages(name: str, application: Mapping[str, Any]) -> list[str]:
+    deployments = application.get("deployments", {}).values()
+    messages = [application.get("message", ""), *(each.get("message", "") for each in deployments)]
+    return [f"{name}: {message.strip()[-_MESSAGE_CHARACTERS:]}" for message in messages if message]
+
+
+def _with_environment(application: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
+    if not environment:
+        return dict(application)
+    runtime_env = application.get("runtime_env") or {}
+    variables = {**environment, **runtime_env.get("env_vars", {})}
+    return {**application, "runtime_env": {**runtime_env, "env_vars": variables}}

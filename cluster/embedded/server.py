@@ -1,0 +1,199 @@
+"""What every embedded server has, and how each is started, awaited and adopted."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from cluster.embedded import processes, remedies
+from cluster.embedded.state import StartedServer
+from cluster.errors import ServerStartError
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from cluster.embedded.home import Home
+    from cluster.embedded.processes import ProcessId
+    from cluster.embedded.state import StateFile
+
+POLL_SECONDS = 0.1
+ADOPT_SECONDS = 10.0
+"""How long one that runs already may take to answer before it is started anew."""
+
+_TAIL_LINES = 20
+_TAIL_BYTES = 16_384
+
+What = Literal["starting", "adopted", "ready", "failed", "stopping", "stopped"]
+
+
+@dataclass(frozen=True)
+class Event:
+    """A step of a server, for a progress line."""
+
+    server: str
+    what: What
+    seconds: float
+    """Since the server's first step."""
+
+
+class NotReadyError(Exception):
+    """A server does not answer as it should yet; the text says what is missing."""
+
+
+class Server(ABC):
+    """One server: what to run and how to see that it is ready."""
+
+    name: ClassVar[str]
+    ready_seconds: ClassVar[float] = 60
+    """How long it may take to get ready; long enough for a slow disk or a recovery."""
+    stop_seconds: ClassVar[float] = 20
+    """How long it may take to end by itself before it is killed."""
+    failures: ClassVar[tuple[type[Exception], ...]]
+    """What `check` raises while it is not ready."""
+
+    def __init__(self, home: Home, ports: Mapping[str, int]) -> None:
+        self.home = home
+        self.ports = ports
+
+    @abstractmethod
+    def command(self) -> list[str]:
+        """The program and its arguments.
+
+        Raises:
+            FileNotFoundError: The program is not there.
+        """
+
+    @abstractmethod
+    def check(self) -> None:
+        """Return when it is ready, after what a new one needs was done; raises one of `failures` until then."""
+
+    def prepare(self) -> None:  # noqa: B027 - most have nothing to prepare
+        """Write what it reads at its start."""
+
+    def environment(self) -> dict[str, str]:
+        """What it needs beside this process's own environment."""
+        return {}
+
+    def environment_digest(self) -> str:
+        """Changes when one that runs must be started anew, because it hands on an environment that has changed."""
+        return ""
+
+
+class Launcher:
+    """Brings one server up: adopts the one that runs, or starts it and waits."""
+
+    def __init__(
+        self, server: Server, state: StateFile, on_event: Callable[[Event], None], cancelled: threading.Event
+    ) -> None:
+        self._server = server
+        self._state = state
+        self._on_event = on_event
+        self._cancelled = cancelled
+        self.started = False
+        """Whether there is a process that this launcher has started."""
+        self._begun = time.monotonic()
+        self._log = server.home.log_file(server.name)
+        self._log_start = self._log.stat().st_size if self._log.exists() else 0
+
+    @property
+    def name(self) -> str:
+        """The server's name."""
+        return self._server.name
+
+    def bring_up(self) -> None:
+        """Return when the server is ready.
+
+        Raises:
+            ServerStartError: It does not get ready.
+        """
+        server = self._server
+        started = self._state.read().servers.get(server.name)
+        if started is not None:
+            if self._adopt(started):
+                self._tell("adopted")
+                return
+            processes.stop_family(started.process, server.home.path, grace_seconds=server.stop_seconds)
+        self._tell("starting")
+        try:
+            self._await_ready(self._start())
+        except ServerStartError:
+            self._tell("failed")
+            raise
+        self._tell("ready")
+
+    def _adopt(self, started: StartedServer) -> bool:
+        server = self._server
+        if not processes.is_alive(started.process) or started.environment_digest != server.environment_digest():
+            return False
+        deadline = time.monotonic() + ADOPT_SECONDS
+        while time.monotonic() < deadline and processes.is_alive(started.process):
+            if self._problem() is None:
+                return True
+            self._cancelled.wait(POLL_SECONDS)
+        return False
+
+    def _start(self) -> ProcessId:
+        server = self._server
+        try:
+            server.prepare()
+            process = processes.spawn(
+                server.command(), environment={**os.environ, **server.environment()}, log_file=self._log
+            )
+        except FileNotFoundError as error:
+            raise ServerStartError(server.name, str(self._log), str(error), remedies.INSTALL) from error
+        except OSError as error:
+            raise ServerStartError(server.name, str(self._log), str(error), remedies.remedy(1, str(error))) from error
+        try:
+            digest = server.environment_digest()
+            self._state.record_server(server.name, StartedServer(process=process, environment_digest=digest))
+        except BaseException:  # nobody would know of it
+            processes.send([process], signal.SIGKILL)
+            raise
+        self.started = True
+        return process
+
+    def _await_ready(self, process: ProcessId) -> None:
+        deadline = time.monotonic() + self._server.ready_seconds
+        while (problem := self._problem()) is not None:
+            exit_code = processes.ended(process)
+            if exit_code is not None or not processes.is_alive(process):
+                raise self._failed(1 if exit_code is None else exit_code, problem)
+            if time.monotonic() > deadline or self._cancelled.wait(POLL_SECONDS):
+                raise self._failed(None, problem)
+        if not processes.is_alive(process):  # then another process answered on its port
+            raise self._failed(processes.ended(process) or 1, "it ended")
+
+    def _problem(self) -> str | None:
+        try:
+            self._server.check()
+        except self._server.failures as error:
+            return f"{type(error).__name__}: {error}"
+        return None
+
+    def _failed(self, exit_code: int | None, problem: str) -> ServerStartError:
+        tail = log_tail(self._log, since_byte=self._log_start)
+        cause = remedies.remedy(exit_code, tail)
+        ended = "" if exit_code is None else f"\n(it ended with exit code {exit_code})"
+        return ServerStartError(
+            self._server.name, str(self._log), f"{tail or f'(nothing; last seen: {problem})'}{ended}", cause
+        )
+
+    def _tell(self, what: What) -> None:
+        self._on_event(Event(self._server.name, what, time.monotonic() - self._begun))
+
+
+def log_tail(log_file: Path, *, since_byte: int = 0) -> str:
+    """The last lines of a log, of those that were written after the given byte."""
+    if not log_file.exists():
+        return ""
+    size = log_file.stat().st_size
+    with log_file.open("rb") as log:
+        log.seek(max(since_byte if since_byte <= size else 0, size - _TAIL_BYTES))
+        text = log.read().decode(errors="replace")
+    return "\n".join(text.splitlines()[-_TAIL_LINES:])

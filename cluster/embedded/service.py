@@ -1,0 +1,113 @@
+"""Darkroom whole on one machine: the servers, the applications on them, and the first API key."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+
+from cluster.embedded import stack as servers
+from cluster.embedded.files import write_private
+from cluster.embedded.serve import Serve
+from cluster.embedded.server import Event
+from cluster.embedded.stopping import stop
+from cluster.mongo.api_keys import ApiKeyStore
+from cluster.mongo.connection import Database
+from cluster.records import Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cluster.embedded.home import Home
+    from cluster.embedded.stack import RunningStack
+    from cluster.settings import Settings
+
+SERVE_CONFIG = Path(str(files("cluster").joinpath("serve.yaml")))
+READY_SECONDS = 120.0
+DRAIN_SECONDS = 30.0
+APPLICATIONS = "darkroom"
+_SERVE_SHUTDOWN_SECONDS = 60.0
+_DRAIN_START_SECONDS = 30.0  # a driver's own start, on a busy machine
+_FIRST_KEY = "first key"
+
+
+def bring_up(settings: Settings, home: Home, on_event: Callable[[Event], None]) -> RunningStack:
+    """Start what does not run yet, deploy the applications, and return when the service is ready.
+
+    Args:
+        settings: The operator's.
+        home: Where data, logs and keys are.
+        on_event: Called from several threads, at every step.
+
+    Raises:
+        ServerStartError: A server or an application does not get ready.
+        StoreUnavailableError: A store that the operator named does not answer.
+        HomeBusyError: Another process starts or stops the servers of this folder.
+    """
+    stack = servers.start(settings, home, on_event)
+    begun = time.monotonic()
+    on_event(Event(APPLICATIONS, "starting", 0))
+    serve = Serve(stack.dashboard_url, stack.ray_token)
+    if serve.failure() is not None:  # of an earlier start; Serve does not try the same applications again
+        serve.shutdown(timeout_seconds=_SERVE_SHUTDOWN_SECONDS)
+    serve.deploy(
+        SERVE_CONFIG,
+        http_host=settings.host,
+        http_port=stack.http_port,
+        replica_environment=stack.replica_environment,
+    )
+    asyncio.run(_ensure_first_key(stack.settings, home))
+    serve.await_ready(stack.url, timeout_seconds=READY_SECONDS)
+    on_event(Event(APPLICATIONS, "ready", time.monotonic() - begun))
+    return stack
+
+
+def take_down(settings: Settings, home: Home, on_event: Callable[[Event], None]) -> None:
+    """Let what runs finish, begin nothing more, and stop exactly what `bring_up` started.
+
+    Raises:
+        HomeBusyError: Another process starts or stops the servers of this folder.
+    """
+    stack = servers.known(settings, home)
+    if stack is not None and stack.ray_is_ours and not stack.dead():
+        begun = time.monotonic()
+        on_event(Event(APPLICATIONS, "stopping", 0))
+        _drain(stack)
+        on_event(Event(APPLICATIONS, "stopped", time.monotonic() - begun))
+    stop(home, on_event)
+
+
+def _drain(stack: RunningStack) -> None:
+    """As far as it goes: what cannot be drained is redone after the next start."""
+    # The actors are a layer above this one, so a driver of their own asks them.
+    drain = subprocess.Popen(  # noqa: S603 - this Python, and no argument from outside
+        [sys.executable, "-m", "actors.drain", str(DRAIN_SECONDS)],
+        env={**os.environ, **stack.environment},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    with contextlib.suppress(httpx.HTTPError):  # a head that does not answer is stopped all the same
+        Serve(stack.dashboard_url, stack.ray_token).shutdown(timeout_seconds=_SERVE_SHUTDOWN_SECONDS)
+    try:
+        drain.wait(_DRAIN_START_SECONDS + DRAIN_SECONDS)
+    except subprocess.TimeoutExpired:
+        drain.kill()
+        drain.wait()
+
+
+async def _ensure_first_key(settings: Settings, home: Home) -> None:
+    async with Database.open(settings) as database:
+        await database.ensure_indexes()
+        keys = ApiKeyStore(database)
+        if await keys.exists_any():
+            return
+        _, token = await keys.create(name=_FIRST_KEY, scopes=list(Scope))
+        write_private(home.api_key_file, f"{token}\n")

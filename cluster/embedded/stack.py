@@ -1,0 +1,256 @@
+"""All servers of one machine: what the operator's settings name is used, and the rest is started."""
+
+from __future__ import annotations
+
+import os
+import threading
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pydantic import SecretStr
+
+from cluster.embedded import ports, processes
+from cluster.embedded.credentials import Credentials
+from cluster.embedded.environment import (
+    AWS_PREFIX,
+    PREFIX,
+    aws_environment,
+    proxy_environment,
+    settings_environment,
+)
+from cluster.embedded.mongod import Mongod
+from cluster.embedded.ray_head import RayHead
+from cluster.embedded.redis_server import RedisServer
+from cluster.embedded.seaweedfs import SeaweedFS
+from cluster.embedded.server import Launcher
+from cluster.embedded.state import StateFile
+from cluster.embedded.stopping import stop_servers
+from cluster.errors import ServerStartError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from cluster.embedded.home import Home
+    from cluster.embedded.server import Event, Server
+    from cluster.settings import Settings
+
+_Store = Mongod | RedisServer | SeaweedFS
+
+_RAY_DASHBOARD_PORT = 8265
+_ANY_HOST = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not bound to
+
+_PORTS = {
+    Mongod.name: (ports.MONGOD,),
+    RedisServer.name: (ports.REDIS,),
+    SeaweedFS.name: (ports.S3, ports.SEAWEEDFS_FILER, ports.SEAWEEDFS_VOLUME, ports.SEAWEEDFS_MASTER),
+    RayHead.name: (ports.RAY_GCS, ports.RAY_DASHBOARD, ports.RAY_CLIENT, ports.RAY_AGENT, ports.HTTP),
+}
+
+
+@dataclass(frozen=True)
+class RunningStack:
+    """The servers as they run."""
+
+    home: Home
+    settings: Settings
+    """The operator's, completed by the addresses and the secret key of what was started."""
+    environment: dict[str, str] = field(repr=False)
+    """What a driver needs: `DARKROOM_*`, `AWS_*` and `RAY_*`, to be merged into its own environment."""
+    embedded: frozenset[str]
+    """The names of the servers that are this machine's own."""
+    dashboard_url: str
+    """Where Ray's dashboard and Serve's REST API answer."""
+    ray_token: str | None = field(repr=False)
+    """None for a Ray that the operator named: Ray then finds his token by itself."""
+    http_port: int
+    """Of the service; it listens at `settings.host`."""
+    url: str
+    """Where the service answers once it is deployed."""
+
+    @property
+    def ray_is_ours(self) -> bool:
+        """Whether Ray is this machine's own."""
+        return RayHead.name in self.embedded
+
+    @property
+    def replica_environment(self) -> dict[str, str]:
+        """What the applications need in their `runtime_env`: nothing, when they inherit it from our own Ray head."""
+        if self.ray_is_ours:
+            return {}
+        credentials = {name: value for name, value in os.environ.items() if name.startswith(AWS_PREFIX)}
+        ours = {name: value for name, value in self.environment.items() if name.startswith((PREFIX, AWS_PREFIX))}
+        return {**credentials, **ours}
+
+    def dead(self) -> list[str]:
+        """The names of our own servers that do not run any more; `start` brings them back."""
+        servers = StateFile(self.home).read().servers
+        return [
+            name
+            for name in sorted(self.embedded)
+            if name not in servers or not processes.is_alive(servers[name].process)
+        ]
+
+
+def embedded_servers(settings: Settings) -> frozenset[str]:
+    """The names of the servers that this machine must run itself, because the operator names no other.
+
+    S3 is the operator's own when `DARKROOM_S3_ENDPOINT_URL` or `DARKROOM_S3_BUCKET` is set (the bucket alone means
+    AWS). AWS credentials alone do not count: many have them in their shell for other work.
+    """
+    given = settings.model_fields_set
+    named = {
+        Mongod.name: "mongo_url" in given,
+        RedisServer.name: "redis_url" in given,
+        SeaweedFS.name: bool(given & {"s3_endpoint_url", "s3_bucket"}),
+        RayHead.name: settings.ray_address is not None,
+    }
+    return frozenset(name for name, external in named.items() if not external)
+
+
+def start(settings: Settings, home: Home, on_event: Callable[[Event], None]) -> RunningStack:
+    """Bring up what the settings do not name, all at once, and adopt what runs already.
+
+    Args:
+        settings: The operator's.
+        home: Where data, logs and keys are.
+        on_event: Called from several threads, at each server's every step.
+
+    Raises:
+        ServerStartError: A server does not get ready; those that were started for this call are stopped again.
+        HomeBusyError: Another process starts or stops the servers of this folder.
+        OSError: The folder cannot be written, or no port is free.
+    """
+    home.create()
+    with home.locked():
+        numbers = _choose_ports(settings, home, embedded_servers(settings))
+        stack, servers = _plan(settings, home, numbers)
+        StateFile(home).record_addresses(numbers, stack.url)
+        _bring_up(servers, home, on_event)
+        return stack
+
+
+def known(settings: Settings, home: Home) -> RunningStack | None:
+    """The stack that `start` brought up last, whether it lives or not; None when there was none, or it was stopped.
+
+    Raises:
+        ValueError: `state.json` or `secrets.json` is not what `start` wrote.
+    """
+    state = StateFile(home).read()
+    return None if state.url is None else _plan(settings, home, state.ports)[0]
+
+
+def _plan(settings: Settings, home: Home, numbers: Mapping[str, int]) -> tuple[RunningStack, list[Server]]:
+    embedded = embedded_servers(settings)
+    credentials = Credentials.of(home)
+    stores = _stores(home, numbers, embedded, credentials, settings)
+    complete = _complete(settings, stores, credentials)
+    environment = {**settings_environment(complete), **proxy_environment(os.environ)}
+    if SeaweedFS.name in embedded:
+        environment |= aws_environment(credentials.s3_access_key, credentials.s3_secret_key)
+    head = RayHead(home, numbers, credentials=credentials, inherited=environment)
+    ours = RayHead.name in embedded
+    if ours:
+        complete = complete.model_copy(update={"ray_address": head.address})
+    address = {f"{PREFIX}RAY_ADDRESS": complete.ray_address or ""}
+    stack = RunningStack(
+        home=home,
+        settings=complete,
+        environment={**environment, **address, **(head.driver_environment() if ours else {})},
+        embedded=embedded,
+        dashboard_url=head.dashboard_url if ours else _dashboard_url(complete.ray_address or ""),
+        ray_token=credentials.ray_token if ours else None,
+        http_port=numbers[ports.HTTP.name],
+        url=f"http://{_http_host(complete, ours=ours)}:{numbers[ports.HTTP.name]}",
+    )
+    return stack, [*stores, *([head] if ours else [])]
+
+
+def _choose_ports(settings: Settings, home: Home, embedded: frozenset[str]) -> dict[str, int]:
+    """The ports of what runs, and free ones for what must be started; orphans that may hold one are removed first."""
+    state = StateFile(home).read()
+    numbers = dict(state.ports)
+    for name in sorted(embedded):
+        started = state.servers.get(name)
+        if started is None or not processes.is_alive(started.process):
+            if started is not None:
+                processes.stop_family(started.process, home.path, grace_seconds=1)
+            numbers |= ports.choose(_PORTS[name], numbers)
+    if RayHead.name not in embedded:
+        return {**numbers, ports.HTTP.name: settings.port}
+    if "port" in settings.model_fields_set and settings.port != numbers[ports.HTTP.name]:
+        _check_free(settings.port)
+        return {**numbers, ports.HTTP.name: settings.port}
+    return numbers
+
+
+def _check_free(port: int) -> None:
+    if not ports.is_free(port):
+        raise ServerStartError(
+            "the HTTP service",
+            "(no log)",
+            f"another process listens on port {port}",
+            "Set DARKROOM_PORT to another port, or unset it to have a free one chosen.",
+        )
+
+
+def _stores(
+    home: Home,
+    numbers: Mapping[str, int],
+    embedded: frozenset[str],
+    credentials: Credentials,
+    settings: Settings,
+) -> list[_Store]:
+    stores: list[_Store] = [
+        Mongod(home, numbers),
+        RedisServer(home, numbers),
+        SeaweedFS(home, numbers, credentials=credentials, bucket=settings.s3_bucket),
+    ]
+    return [store for store in stores if store.name in embedded]
+
+
+def _complete(settings: Settings, stores: list[_Store], credentials: Credentials) -> Settings:
+    names = {Mongod.name: "mongo_url", RedisServer.name: "redis_url", SeaweedFS.name: "s3_endpoint_url"}
+    found: dict[str, object] = {names[store.name]: store.url for store in stores}
+    if not settings.secret_key.get_secret_value():
+        found["secret_key"] = SecretStr(credentials.secret_key)
+    return settings.model_copy(update=found)
+
+
+def _dashboard_url(ray_address: str) -> str:
+    return f"http://{_host_of(ray_address)}:{_RAY_DASHBOARD_PORT}"
+
+
+def _host_of(ray_address: str) -> str:
+    return ray_address.removeprefix("ray://").rsplit(":", 1)[0]
+
+
+def _http_host(settings: Settings, *, ours: bool) -> str:
+    """Where a client on this machine reaches a service that listens at `settings.host`."""
+    if settings.host not in _ANY_HOST:
+        return settings.host
+    return ports.LOOPBACK if ours else _host_of(settings.ray_address or "")
+
+
+def _bring_up(servers: list[Server], home: Home, on_event: Callable[[Event], None]) -> None:
+    cancelled = threading.Event()
+    state = StateFile(home)  # one for all threads, because it holds their lock
+    launchers = [Launcher(server, state, on_event, cancelled) for server in servers]
+    try:
+        _launch_all(launchers, cancelled)
+    except BaseException:  # an interrupt by the operator too must leave nothing half started
+        stop_servers(home, [launcher.name for launcher in launchers if launcher.started], on_event)
+        raise
+
+
+def _launch_all(launchers: list[Launcher], cancelled: threading.Event) -> None:
+    if not launchers:
+        return
+    with ThreadPoolExecutor(max_workers=len(launchers)) as pool:
+        try:
+            done, _ = wait([pool.submit(launcher.bring_up) for launcher in launchers], return_when=FIRST_EXCEPTION)
+            errors = [error for future in done if (error := future.exception()) is not None]
+            if errors:
+                raise errors[0]
+        finally:
+            cancelled.set()  # the pool waits for the others; they need not go on when one has failed

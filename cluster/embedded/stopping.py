@@ -1,0 +1,61 @@
+"""Stopping exactly what was started, by process identity."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from cluster.embedded import processes
+from cluster.embedded.mongod import Mongod
+from cluster.embedded.ray_head import RayHead
+from cluster.embedded.redis_server import RedisServer
+from cluster.embedded.seaweedfs import SeaweedFS, remove_sockets
+from cluster.embedded.server import Event
+from cluster.embedded.state import StateFile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from cluster.embedded.home import Home
+    from cluster.embedded.server import Server
+
+_STORES: tuple[type[Server], ...] = (SeaweedFS, RedisServer, Mongod)
+
+
+def stop(home: Home, on_event: Callable[[Event], None]) -> None:
+    """Stop everything that was started from this folder, Ray first and the stores after it; return when all is gone.
+
+    Raises:
+        HomeBusyError: Another process starts or stops the servers of this folder.
+        ValueError: `state.json` is not what `start` wrote.
+    """
+    if not home.state_file.exists():
+        return
+    with home.locked():
+        stop_servers(home, [RayHead.name, *(store.name for store in _STORES)], on_event)
+        home.remove_link()
+
+
+def stop_servers(home: Home, names: Collection[str], on_event: Callable[[Event], None]) -> None:
+    """Stop some of them; the caller holds the folder's lock."""
+    state = StateFile(home)  # one for all threads, because it holds their lock
+    if RayHead.name in names:
+        _stop_one(home, state, RayHead, on_event)
+        state.forget_url()
+    stores = [store for store in _STORES if store.name in names]
+    with ThreadPoolExecutor(max_workers=len(_STORES)) as pool:
+        list(pool.map(lambda store: _stop_one(home, state, store, on_event), stores))
+    if SeaweedFS.name in names:
+        remove_sockets(state.read().ports)
+
+
+def _stop_one(home: Home, state: StateFile, server: type[Server], on_event: Callable[[Event], None]) -> None:
+    started = state.read().servers.get(server.name)
+    if started is None:
+        return
+    begun = time.monotonic()
+    on_event(Event(server.name, "stopping", 0))
+    processes.stop_family(started.process, home.path, grace_seconds=server.stop_seconds)
+    state.forget_server(server.name)
+    on_event(Event(server.name, "stopped", time.monotonic() - begun))
