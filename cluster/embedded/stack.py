@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
-from cluster.embedded import ports, processes
+from cluster.embedded import ports, processes, remedies
 from cluster.embedded.credentials import Credentials
 from cluster.embedded.environment import (
     AWS_PREFIX,
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 _Store = Mongod | RedisServer | SeaweedFS
 
 _RAY_DASHBOARD_PORT = 8265
+_PORT_ATTEMPTS = 5
 _ANY_HOST = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not bound to
 
 _PORTS = {
@@ -123,10 +124,17 @@ def start(settings: Settings, home: Home, on_event: Callable[[Event], None]) -> 
     """
     home.create()
     with home.locked():
-        numbers = _choose_ports(settings, home, embedded_servers(settings))
-        stack, servers = _plan(settings, home, numbers)
-        StateFile(home).record_addresses(numbers, stack.url)
-        _bring_up(servers, home, on_event)
+        for attempt in range(1, _PORT_ATTEMPTS + 1):
+            numbers = _choose_ports(settings, home, embedded_servers(settings))
+            stack, servers = _plan(settings, home, numbers)
+            StateFile(home).record_addresses(numbers, stack.url)
+            try:
+                _bring_up(servers, home, on_event)
+                break
+            except ServerStartError as error:
+                # Whoever else starts servers now has taken a port since we found it free.
+                if error.remedy != remedies.PORT_TAKEN or attempt == _PORT_ATTEMPTS:
+                    raise
         return stack
 
 
