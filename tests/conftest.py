@@ -6,10 +6,13 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-import ray
 from redis import Redis
 
+from cluster.embedded.ray_head import LOOPBACK_ENVIRONMENT
 from tests.support.service import running_service
+
+os.environ.update({**LOOPBACK_ENVIRONMENT, "RAY_AUTH_MODE": "token"})  # Ray reads them when it is imported
+import ray
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

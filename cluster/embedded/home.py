@@ -106,7 +106,7 @@ class Home:
         if len(str(self.path)) <= MAX_SHORT_CHARACTERS:
             return self.path
         folder = _own_folder(Path(_SHORT_FOLDER.format(uid=os.getuid())))
-        link = folder / hashlib.sha256(str(self.path).encode()).hexdigest()[:12]
+        link = folder / hashlib.sha256(str(self.path).encode()).hexdigest()[:8]
         if not link.is_symlink() or link.readlink() != self.path:
             link.unlink(missing_ok=True)
             link.symlink_to(self.path)

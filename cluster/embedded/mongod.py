@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from pymongo import MongoClient
-from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.errors import PyMongoError
 
 from cluster.embedded import binaries, ports
 from cluster.embedded.server import NotReadyError, Server
-
-if TYPE_CHECKING:
-    from pymongo.database import Database
 
 REPLICA_SET = "darkroom"
 
 _CACHE_GIGABYTES = 0.25
 _TIMEOUT_MS = 2000
-_NOT_YET_INITIALIZED = 94
 
 
 class Mongod(Server):
     """The truth: a journaled mongod."""
 
     name = "mongod"
+    port = ports.MONGOD
     failures: ClassVar[tuple[type[Exception], ...]] = (PyMongoError, NotReadyError)
 
     @property
@@ -58,19 +55,17 @@ class Mongod(Server):
             socketTimeoutMS=_TIMEOUT_MS * 5,
         )
         with client:
-            self._configure(client.admin)
+            self._configure(client)
             if not client.admin.command("hello")["isWritablePrimary"]:
                 raise NotReadyError("the replica set has no primary yet")
 
-    def _configure(self, admin: Database[dict[str, Any]]) -> None:
+    def _configure(self, client: MongoClient[dict[str, Any]]) -> None:
         members = [{"_id": 0, "host": self._host}]
-        try:
-            config = admin.command("replSetGetConfig")["config"]
-        except OperationFailure as error:
-            if error.code != _NOT_YET_INITIALIZED:
-                raise
-            admin.command("replSetInitiate", {"_id": REPLICA_SET, "members": members})
+        # What is stored, not what the server says: while it loads its configuration it says that it has none.
+        if client["local"]["system.replset"].find_one() is None:
+            client.admin.command("replSetInitiate", {"_id": REPLICA_SET, "members": members})
             return
+        config = client.admin.command("replSetGetConfig")["config"]
         if [member["host"] for member in config["members"]] != [self._host]:
             mended = {**config, "version": config["version"] + 1, "members": members}
-            admin.command("replSetReconfig", mended, force=True)
+            client.admin.command("replSetReconfig", mended, force=True)

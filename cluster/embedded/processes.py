@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ _PROC = Path("/proc")
 _BOOT_ID = _PROC / "sys" / "kernel" / "random" / "boot_id"
 _MAX_LOG_BYTES = 16 * 1024 * 1024
 _LOG_MODE = 0o600
+_LISTENING = "0A"  # in /proc/net/tcp
 
 
 class ProcessId(BaseModel):
@@ -116,6 +118,12 @@ def family(leader: ProcessId, folder: Path) -> list[ProcessId]:
     return [_named(entries[pid]) for pid in sorted(members)]
 
 
+def listens(members: Iterable[ProcessId], port: int) -> bool:
+    """Whether it is one of them that answers on a TCP port, and not another process."""
+    inodes = {f"socket:[{inode}]" for inode in _listening_inodes(port)}
+    return any(inodes & _open_files(member.pid) for member in members)
+
+
 def send(processes: Iterable[ProcessId], number: signal.Signals) -> None:
     """Send a signal to those that live."""
     for process in processes:
@@ -194,7 +202,19 @@ def _is(entry: _Entry, process: ProcessId) -> bool:
 
 def _holds_file_under(pid: int, folder: Path) -> bool:
     prefix = f"{folder.resolve()}/"
-    try:
-        return any(str(link.readlink()).startswith(prefix) for link in (_PROC / str(pid) / "fd").iterdir())
-    except OSError:
-        return False
+    return any(name.startswith(prefix) for name in _open_files(pid))
+
+
+def _open_files(pid: int) -> set[str]:
+    names = set()
+    with suppress(OSError):  # it has ended, or is another user's
+        for link in (_PROC / str(pid) / "fd").iterdir():
+            with suppress(FileNotFoundError):  # closed since
+                names.add(str(link.readlink()))
+    return names
+
+
+def _listening_inodes(port: int) -> set[str]:
+    tables = (_PROC / "net" / name for name in ("tcp", "tcp6"))
+    rows = [line.split() for table in tables if table.exists() for line in table.read_text().splitlines()[1:]]
+    return {row[9] for row in rows if row[3] == _LISTENING and int(row[1].rsplit(":", 1)[1], 16) == port}

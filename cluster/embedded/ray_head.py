@@ -57,6 +57,7 @@ class RayHead(Server):
     """
 
     name = "ray"
+    port = ports.RAY_GCS
     failures: ClassVar[tuple[type[Exception], ...]] = (httpx.HTTPError, NotReadyError, ValueError)
 
     def __init__(

@@ -17,6 +17,7 @@ class RedisServer(Server):
     """A redis-server on loopback alone."""
 
     name = "redis"
+    port = ports.REDIS
     failures: ClassVar[tuple[type[Exception], ...]] = (RedisError, OSError)
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -33,6 +34,7 @@ class SeaweedFS(Server):
     """Master, volume server, filer and S3 gateway, all on loopback alone."""
 
     name = "seaweedfs"
+    port = ports.S3
     stop_seconds: ClassVar[float] = 2
     """It flushes at once and then waits for connections among its own parts: 15 s, or for ever."""
     failures: ClassVar[tuple[type[Exception], ...]] = (BotoCoreError, ClientError)
@@ -130,5 +132,16 @@ def remove_sockets(numbers: Mapping[str, int]) -> None:
     )
     for part, port in parts:
         if port.name in numbers:
-            socket = _GRPC_SOCKETS.format(part=part, port=numbers[port.name] + ports.GRPC_OFFSET)
-            Path(socket).unlink(missing_ok=True)
+            path = _GRPC_SOCKETS.format(part=part, port=numbers[port.name] + ports.GRPC_OFFSET)
+            if not _is_answered(path):
+                Path(path).unlink(missing_ok=True)
+
+
+def _is_answered(path: str) -> bool:
+    """Whether a process listens there: a SeaweedFS of another folder may have taken the port since."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+        except OSError:
+            return False
+    return True

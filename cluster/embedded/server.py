@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cluster.embedded.home import Home
+    from cluster.embedded.ports import Port
     from cluster.embedded.processes import ProcessId
     from cluster.embedded.state import StateFile
 
@@ -54,6 +55,8 @@ class Server(ABC):
     """How long it may take to get ready; long enough for a slow disk or a recovery."""
     stop_seconds: ClassVar[float] = 20
     """How long it may take to end by itself before it is killed."""
+    port: ClassVar[Port]
+    """The one by which it is used."""
     failures: ClassVar[tuple[type[Exception], ...]]
     """What `check` raises while it is not ready."""
 
@@ -133,7 +136,7 @@ class Launcher:
             return False
         deadline = time.monotonic() + ADOPT_SECONDS
         while time.monotonic() < deadline and processes.is_alive(started.process):
-            if self._problem() is None:
+            if self._problem(started.process) is None:
                 return True
             self._cancelled.wait(POLL_SECONDS)
         return False
@@ -160,16 +163,17 @@ class Launcher:
 
     def _await_ready(self, process: ProcessId) -> None:
         deadline = time.monotonic() + self._server.ready_seconds
-        while (problem := self._problem()) is not None:
+        while (problem := self._problem(process)) is not None:
             exit_code = processes.ended(process)
             if exit_code is not None or not processes.is_alive(process):
                 raise self._failed(1 if exit_code is None else exit_code, problem)
             if time.monotonic() > deadline or self._cancelled.wait(POLL_SECONDS):
                 raise self._failed(None, problem)
-        if not processes.is_alive(process):  # then another process answered on its port
-            raise self._failed(processes.ended(process) or 1, "it ended")
 
-    def _problem(self) -> str | None:
+    def _problem(self, process: ProcessId) -> str | None:
+        port = self._server.ports[self._server.port.name]
+        if not processes.listens(processes.family(process, self._server.home.path), port):
+            return f"it does not listen on port {port}"  # though another process may, and must not be taken for it
         try:
             self._server.check()
         except self._server.failures as error:

@@ -98,13 +98,14 @@ def s3_of(stack: RunningStack, **credentials: str) -> Iterator[Any]:
         "aws_access_key_id": stack.environment["AWS_ACCESS_KEY_ID"],
         "aws_secret_access_key": stack.environment["AWS_SECRET_ACCESS_KEY"],
     }
-    client: Any = boto3.client(
-        "s3",
-        endpoint_url=stack.settings.s3_endpoint_url,
-        region_name="us-east-1",
-        config=Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}),
-        **(ours | credentials),
-    )
+    options: dict[str, Any] = {
+        **ours,
+        **credentials,
+        "endpoint_url": stack.settings.s3_endpoint_url,
+        "region_name": "us-east-1",
+        "config": Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}),
+    }
+    client = boto3.client("s3", **options)
     try:
         yield client
     finally:

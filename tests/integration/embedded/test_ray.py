@@ -26,6 +26,10 @@ pytestmark = pytest.mark.timeout(120)
 
 EVERYTHING = {"mongod", "redis", "seaweedfs", "ray"}
 DRIVER = "import ray; ray.init(log_to_driver=False); print(ray.get(ray.remote(lambda: 'answer').remote()))"
+ASK = (  # `ray.init` itself goes on trying for 20 s
+    "import os; from ray._raylet import GcsClient\n"
+    "print('answer', GcsClient(os.environ['RAY_ADDRESS']).internal_kv_keys(b'', None, timeout=5))"
+)
 MEMORY_LIMIT_BYTES = 2.5 * 1024**3
 
 
@@ -57,9 +61,9 @@ def deploy(stack: RunningStack, config_file: Path) -> Serve:
     return serve
 
 
-def drive(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def drive(code: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(  # noqa: S603 - this Python, with the code above
-        [sys.executable, "-c", DRIVER],
+        [sys.executable, "-c", code],
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
@@ -69,12 +73,14 @@ def drive(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_driver_with_the_environment_works_and_one_without_the_token_does_not(stack: RunningStack) -> None:
-    done = drive(stack.environment)
+    done = drive(DRIVER, stack.environment)
     assert (done.returncode, done.stdout.strip()) == (0, "answer"), done.stderr
+    assert "answer" in drive(ASK, stack.environment).stdout
     without = {name: value for name, value in stack.environment.items() if not name.startswith("RAY_AUTH")}
-    refused = drive({**without, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "f" * 64})
+    refused = drive(ASK, {**without, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "f" * 64})
     assert refused.returncode != 0
     assert "answer" not in refused.stdout
+    assert "authenticat" in refused.stderr.lower()
     assert httpx.get(f"{stack.dashboard_url}/api/version", trust_env=False).status_code == 401
     assert httpx.put(f"{stack.dashboard_url}/api/serve/applications/", json={}, trust_env=False).status_code == 401
 
@@ -106,8 +112,8 @@ def test_an_application_that_cannot_start_says_why(stack: RunningStack, tmp_path
 
 def test_a_config_that_serve_refuses_is_an_error_at_once(stack: RunningStack, tmp_path: Path) -> None:
     wrong = tmp_path / "serve.yaml"
-    wrong.write_text("applications:\n  - name: toy\n    route_prefix: no-slash\n    import_path: toy_app:app\n")
-    with pytest.raises(ServerStartError, match="route_prefix"):
+    wrong.write_text("applications:\n  - name: toy\n    route_prefix: /\n    import_path: toy_app\n")
+    with pytest.raises(ServerStartError, match="import_path"):
         deploy(stack, wrong)
 
 

@@ -3,6 +3,9 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import socketserver
+import threading
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +23,7 @@ from tests.integration.embedded.houses import NO_RAY, House, read_everywhere, s3
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     MakeHouse = Callable[[str], House]
 
@@ -70,6 +73,21 @@ def test_a_stop_leaves_no_process_and_the_data(house: House) -> None:
     assert StateFile(house.home).read().ports == ports_before
 
 
+@contextmanager
+def neighbour(number: int) -> Iterator[None]:
+    """Another program on a port, which hangs up on whoever calls."""
+    with _Neighbour((ports.LOOPBACK, number), socketserver.BaseRequestHandler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        yield
+        server.shutdown()
+        thread.join()
+
+
+class _Neighbour(socketserver.TCPServer):
+    allow_reuse_address = True
+
+
 @pytest.mark.timeout(60)
 def test_the_data_is_found_on_other_ports(house: House) -> None:
     stack = house.start(ray_address=NO_RAY)
@@ -77,15 +95,13 @@ def test_the_data_is_found_on_other_ports(house: House) -> None:
     before = StateFile(house.home).read().ports
     house.stop()
     blocked = [before[port.name] for port in (ports.MONGOD, ports.REDIS, ports.S3, ports.SEAWEEDFS_MASTER)]
-    listeners = [socket.create_server((ports.LOOPBACK, number)) for number in blocked]
-    try:
+    with ExitStack() as neighbours:
+        for number in blocked:
+            neighbours.enter_context(neighbour(number))
         stack = house.start(ray_address=NO_RAY)
         assert not set(StateFile(house.home).read().ports.values()) & set(blocked)
         write_everywhere(stack, "and written")
         assert read_everywhere(stack) == [["moved", "and written"]] * 3
-    finally:
-        for listener in listeners:
-            listener.close()
 
 
 @pytest.mark.timeout(60)
@@ -119,7 +135,7 @@ def test_the_stores_are_as_they_must_be(house: House, monkeypatch: pytest.Monkey
 
 def open_addresses(house: House) -> set[str]:
     """The local addresses, other than loopback, that a server of the house listens on, in the kernel's notation."""
-    inodes = set()
+    inodes: set[str] = set()
     for process in house.everything():
         for link in Path(f"/proc/{process.pid}/fd").iterdir():
             try:

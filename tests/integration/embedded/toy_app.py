@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 api = FastAPI()
 
 
-@serve.deployment(ray_actor_options={"num_cpus": 0})
-@serve.ingress(api)
-class Toy:
-    """Says what it finds in its environment."""
+@api.get("/readyz")
+def ready() -> dict[str, Any]:
+    """Say what is in the environment."""
+    settings = Settings()
+    return {
+        "mongoUrl": settings.mongo_url,
+        "s3EndpointUrl": settings.s3_endpoint_url,
+        "maxRows": settings.max_rows,
+        "keys": sorted(name for name in os.environ if name.startswith(("DARKROOM_SECRET", "AWS_ACCESS"))),
+    }
 
-    @api.get("/readyz")
-    def ready(self) -> dict[str, Any]:
-        settings = Settings()
-        return {
-            "mongoUrl": settings.mongo_url,
-            "s3EndpointUrl": settings.s3_endpoint_url,
-            "maxRows": settings.max_rows,
-            "keys": sorted(name for name in os.environ if name.startswith(("DARKROOM_SECRET", "AWS_ACCESS"))),
-        }
+
+class Toy:
+    """Serves the route above."""
 
 
 class Broken:
@@ -39,5 +39,9 @@ class Broken:
         raise RuntimeError("the reason that the operator must see")
 
 
-app: Application = Toy.bind()  # type: ignore[attr-defined] # Serve's decorator changes the class
-broken: Application = serve.deployment(Broken, ray_actor_options={"num_cpus": 0}).bind()  # type: ignore[call-overload] # its overloads lack this one
+def _application(made_of: Any) -> Application:  # noqa: ANN401 - Serve's decorators change classes in untyped ways
+    return serve.deployment(ray_actor_options={"num_cpus": 0})(made_of).bind()
+
+
+app = _application(serve.ingress(api)(Toy))
+broken = _application(Broken)

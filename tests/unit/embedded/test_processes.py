@@ -120,6 +120,19 @@ def test_one_that_does_not_heed_is_killed(spawn: Spawn, log: Path, tmp_path: Pat
     assert not processes.is_alive(process)
 
 
+def test_who_listens_on_a_port_is_told_apart(spawn: Spawn, log: Path) -> None:
+    process = spawn(
+        "import socket, time\nlistener = socket.create_server(('127.0.0.1', 0))\n"
+        "print('port', listener.getsockname()[1], 'up', flush=True); time.sleep(600)"
+    )
+    wait_until(is_up(log), "it listens")
+    port = int(log.read_text().split()[1])
+    bystander = spawn(SLEEP)
+    assert processes.listens([bystander, process], port)
+    assert not processes.listens([bystander], port)
+    assert not processes.listens([process], port - 1)
+
+
 def test_a_program_that_is_not_there_is_an_error(log: Path, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         processes.spawn([str(tmp_path / "nothing")], environment={}, log_file=log)

@@ -55,7 +55,7 @@ CASES = [
         62,
         (
             '{"s":"F","c":"CONTROL","id":20573,"msg":"Wrong mongod version","attr":{"error":"UPGRADE PROBLEM: Found an '
-            'invalid featureCompatibilityVersion document (ERROR: Location4926900: Invalid featureCompatibilityVersion"}}'
+            'invalid featureCompatibilityVersion document (ERROR: Location4926900: Invalid"}}'
         ),
         "another version of MongoDB",
     ),
