@@ -50,6 +50,7 @@ class DemoReport:
             "ok": not self.surprises,
             "surprises": self.surprises,
             "request": self.status.document(),
+            "products": [outcome.product.document() for outcome in self.outcomes],
             "seconds": round(self.seconds, 2),
             "imagesPerSecond": round(self.images_per_second, 1),
             "webhook": None if self.webhook is None else _webhook_document(self.webhook, self.delivery),

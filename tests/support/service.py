@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 class Service:
     """A running service and what a test needs to talk to it, and to look behind it."""
 
+    given: Settings
+    """What it was started with."""
     stack: RunningStack
     token: str
 
@@ -90,6 +92,6 @@ def running_service(folder: Path) -> Iterator[Service]:
     settings, home = impatient_settings(folder), Home(folder)
     try:
         stack = bring_up(settings, home, lambda _event: None)
-        yield Service(stack, home.api_key_file.read_text().strip())
+        yield Service(settings, stack, home.api_key_file.read_text().strip())
     finally:
         take_down(settings, home, lambda _event: None)

@@ -139,7 +139,8 @@ def test_a_changed_setting_reaches_the_replicas_by_a_new_head(running: House, st
     assert not processes.is_alive(before)
 
 
-def test_a_stop_leaves_no_process_of_rays(running: House, stack: RunningStack) -> None:
+def test_a_stop_leaves_no_process_of_rays(running: House) -> None:
+    running.start(max_rows=8)
     left = running.everything()
     assert len(left) > len(EVERYTHING)
     running.stop()

@@ -1,0 +1,156 @@
+"""The commands as a person or a script runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.catalogues import catalogue
+from tests.support.origin import Origin, reply
+from tests.support.pictures import jpeg
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.service import Service
+
+DARKROOM = Path(sys.executable).with_name("darkroom")
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture
+def origin() -> Iterator[Origin]:
+    with Origin() as running:
+        yield running
+
+
+def run(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "COLUMNS": "100", **variables}
+    return subprocess.run(
+        [DARKROOM, *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=110, check=False
+    )
+
+
+def at(service: Service) -> dict[str, str]:
+    """The environment in which commands find the service."""
+    return {"DARKROOM_URL": service.url, "DARKROOM_API_KEY": service.token}
+
+
+def printed(done: subprocess.CompletedProcess[str]) -> Any:  # noqa: ANN401 - JSON
+    return json.loads(done.stdout)
+
+
+def test_submit_watch_status_and_results(service: Service, origin: Origin, tmp_path: Path) -> None:
+    good = origin.route("/a.jpg", reply(jpeg()))
+    (tmp_path / "catalogue.csv").write_bytes(catalogue([good], [good, origin.url + "/missing.jpg"]))
+    watched = run(tmp_path, "submit", "catalogue.csv", "--watch", "--json", **at(service))
+    assert watched.returncode == 3, watched.stderr  # completed, but some images failed
+    request_id = printed(watched)["requestId"]
+    assert printed(watched)["counts"]["failed"] == 1
+
+    shown = run(tmp_path, "status", request_id, **at(service))
+    assert shown.returncode == 3
+    assert "2 of 3 compressed" in shown.stdout
+    assert "1 not_found" in shown.stdout
+    listed = run(tmp_path, "status", "--json", **at(service))
+    assert request_id in {request["requestId"] for request in printed(listed)["requests"]}
+
+    saved = run(tmp_path, "results", request_id, "-o", "results.csv", **at(service))
+    assert saved.returncode == 0
+    streamed = run(tmp_path, "results", request_id, **at(service))
+    assert (tmp_path / "results.csv").read_text().splitlines()[0] == streamed.stdout.splitlines()[0]
+    assert len(streamed.stdout.splitlines()) == 3
+    again = run(tmp_path, "results", request_id, "--only", "failed", **at(service))
+    assert "missing.jpg" in again.stdout
+    assert "a.jpg," not in again.stdout
+
+
+def test_a_failed_request_has_an_exit_code_of_its_own(service: Service, origin: Origin, tmp_path: Path) -> None:
+    (tmp_path / "catalogue.csv").write_bytes(catalogue([origin.url + "/missing.jpg"]))
+    sent = run(tmp_path, "submit", "catalogue.csv", "--json", **at(service))
+    assert sent.returncode == 0
+    watched = run(tmp_path, "watch", printed(sent)["requestId"], **at(service))
+    assert watched.returncode == 4
+    assert "failed (all_images_failed)" in watched.stdout
+
+
+def test_errors_of_a_catalogue_are_listed(service: Service, tmp_path: Path) -> None:
+    (tmp_path / "catalogue.csv").write_bytes(catalogue(["htp://x"]))
+    refused = run(tmp_path, "submit", "catalogue.csv", **at(service))
+    assert refused.returncode == 5
+    assert "invalid_catalogue" in refused.stderr
+    assert "htp://x" in refused.stderr
+    as_json = run(tmp_path, "submit", "catalogue.csv", "--json", **at(service))
+    assert [error["code"] for error in printed(as_json)["error"]["errors"]] == ["invalid_url"]
+
+
+def test_a_service_that_is_not_there_is_told(tmp_path: Path, unused_tcp_port: int) -> None:
+    away = run(tmp_path, "status", DARKROOM_URL=f"http://127.0.0.1:{unused_tcp_port}")
+    assert away.returncode == 6
+    assert "darkroom up" in away.stderr
+    assert "Traceback" not in away.stderr
+
+
+def test_a_wrong_key_is_told(service: Service, tmp_path: Path) -> None:
+    refused = run(tmp_path, "status", DARKROOM_URL=service.url, DARKROOM_API_KEY="dk_no_no")
+    assert refused.returncode == 5
+    assert "invalid_api_key" in refused.stderr
+
+
+def test_keys_are_made_listed_and_revoked(service: Service, tmp_path: Path) -> None:
+    stores = {name: value for name, value in service.stack.environment.items() if name.startswith("DARKROOM_")}
+    made = printed(run(tmp_path, "keys", "create", "web shop", "--read-only", "--json", **stores))
+    assert made["key"].startswith(f"dk_{made['keyId']}_")
+    assert made["webhookSecret"].startswith("whsec_")
+    used = {"DARKROOM_URL": service.url, "DARKROOM_API_KEY": made["key"]}
+    assert run(tmp_path, "status", **used).returncode == 0
+    listed = run(tmp_path, "keys", "list", **stores).stdout
+    assert "web shop" in listed
+    assert made["key"] not in listed
+    assert run(tmp_path, "keys", "revoke", made["keyId"], **stores).returncode == 0
+    assert run(tmp_path, "keys", "revoke", made["keyId"], **stores).returncode == 1
+    assert run(tmp_path, "status", **used).returncode == 5
+
+
+def test_doctor_finds_all_in_order(service: Service, tmp_path: Path) -> None:
+    done = run(tmp_path, "doctor", "--json", **at(service))
+    checks = {check["name"]: check for check in printed(done)["checks"]}
+    assert done.returncode == 0, checks
+    assert {"python", "pyvips", "mongod", "redis", "seaweedfs", "ray", "disk", "service", "mongodb", "s3"} <= set(
+        checks
+    )
+
+
+def test_doctor_prints_the_fix_for_what_is_missing(tmp_path: Path) -> None:
+    # A mongod on PATH wins, and this one does not run.
+    program = tmp_path / "mongod"
+    text = "mongod: error while loading shared libraries: libcurl.so.4: cannot open shared object file"
+    program.write_text(f"#!/bin/sh\necho '{text}' >&2\nexit 127\n")
+    program.chmod(0o755)
+    done = run(tmp_path, "doctor", PATH=f"{tmp_path}:{os.environ['PATH']}", DARKROOM_MAX_ATEMPTS="3")
+    assert done.returncode == 1
+    assert "sudo apt install libcurl4" in done.stdout
+    assert "DARKROOM_MAX_ATEMPTS" in done.stdout
+
+
+def test_up_refuses_a_misspelt_setting(tmp_path: Path) -> None:
+    refused = run(tmp_path, "up", "--detach", DARKROOM_REDIS="redis://cache.example")
+    assert refused.returncode == 1
+    assert "DARKROOM_REDIS" in refused.stderr
+    assert not (tmp_path / ".darkroom").exists()
+
+
+def test_wrong_usage_is_explained(tmp_path: Path) -> None:
+    assert run(tmp_path, "submit", "nothing.csv").returncode == 2
+    assert run(tmp_path, "watch").returncode == 2
+    for command in ("up", "down", "demo", "submit", "status", "watch", "results", "keys", "doctor"):
+        shown = run(tmp_path, command, "--help")
+        assert shown.returncode == 0
+        assert "Example" in shown.stdout, command
+        assert "--json" in shown.stdout or command == "keys"

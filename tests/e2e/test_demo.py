@@ -1,0 +1,48 @@
+"""The demo is the first thing that anybody runs."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from cluster.demo.catalogue import ARTICLES
+from cluster.embedded.state import State
+
+
+@pytest.mark.timeout(180)
+def test_the_demo_compresses_a_catalogue_and_leaves_nothing_running(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [Path(sys.executable).with_name("darkroom"), "demo", "--json"],
+        cwd=tmp_path,
+        env=dict(os.environ),
+        capture_output=True,
+        text=True,
+        timeout=170,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["ok"] is True
+    assert report["surprises"] == []
+    assert report["webhook"]["signatureValid"] is True
+    assert report["request"]["bytes"]["out"] < report["request"]["bytes"]["in"]
+    decisions = {image["decision"] for product in report["products"] for image in product["images"]}
+    assert decisions == {"compressed", "kept_original", None}
+
+    output = tmp_path / "darkroom-demo"
+    with (output / "results.csv").open(newline="") as file:
+        assert [row["Product Name"] for row in csv.DictReader(file)] == [article.name for article in ARTICLES]
+    pictures = [path for path in (output / "pictures").iterdir() if path.is_file()]
+    assert len(pictures) == report["request"]["counts"]["completed"]
+    for path in pictures:
+        with Image.open(path) as picture:
+            picture.load()
+    assert (output / "index.html").read_text().count('src="pictures/') == len(pictures)
+    assert State.read(tmp_path / ".darkroom" / "demo" / "state.json").servers == {}
