@@ -9,6 +9,7 @@
     │   └── OptionsError           the options have errors
     ├── BlockedAddressError        the guard refused an address
     ├── ServerStartError           an embedded server did not start; says the log and the remedy
+    ├── HomeBusyError              another process starts or stops the same embedded servers
     └── ApiError                   the HTTP API answered a client with a problem
 
 Constructors take positional arguments and pass all of them on to `Exception`, because Ray pickles errors by `args`.
@@ -210,6 +211,21 @@ class ServerStartError(DarkroomError):
 
     def __str__(self) -> str:
         return f"{self.server} did not start. {self.remedy}\n{self.log_path} ends with:\n{self.log_tail}"
+
+
+class HomeBusyError(DarkroomError):
+    """Another process is starting or stopping the servers of the same folder.
+
+    Args:
+        path: The folder.
+    """
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"Another `darkroom up` or `darkroom down` works on {self.path} right now; wait until it is done."
 
 
 class ApiError(DarkroomError):

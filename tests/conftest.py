@@ -11,8 +11,10 @@ from redis import Redis
 from cluster.embedded.ray_head import LOOPBACK_ENVIRONMENT
 from tests.support.service import running_service
 
+for setting in [name for name in os.environ if name.startswith("DARKROOM_")]:
+    del os.environ[setting]  # what a developer has set must not decide how a test ends
 os.environ.update({**LOOPBACK_ENVIRONMENT, "RAY_AUTH_MODE": "token"})  # Ray reads them when it is imported
-import ray
+import ray  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from tests.support.service import Service
 
 START_SECONDS = 180
+PASSED_ON = ("RAY_", "AWS_", "no_proxy", "NO_PROXY")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -39,9 +42,9 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 @pytest.fixture(scope="session")
 def ray_driver(service: Service) -> Iterator[None]:
-    """This process as a driver of the service's Ray, with the environment that replicas have."""
+    """This process as a driver of the service's Ray, with its credentials."""
     before = dict(os.environ)
-    os.environ.update(service.stack.environment)
+    os.environ.update({name: value for name, value in service.stack.environment.items() if name.startswith(PASSED_ON)})
     ray.init(address="auto", namespace="tests", log_to_driver=False)
     yield
     ray.shutdown()

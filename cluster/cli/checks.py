@@ -9,9 +9,9 @@ import shutil
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
 from rich.filesize import decimal
 
 from cluster.client import ApiError, Darkroom
@@ -25,7 +25,6 @@ from cluster.settings import unknown_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from cluster.embedded.home import Home
     from cluster.settings import Settings
@@ -35,6 +34,7 @@ FREE_DISK_BYTES = 2_000_000_000
 FREE_MEMORY_BYTES = 2_500_000_000
 OPEN_FILES = 4096
 VERSION_SECONDS = 30
+MEMINFO = Path("/proc/meminfo")
 STORES = {
     "mongodb": "Is MongoDB running and reachable? `darkroom up` starts an embedded one again.",
     "redis": "Is Redis running and reachable? `darkroom up` starts an embedded one again.",
@@ -148,10 +148,20 @@ def _disk(settings: Settings) -> Check:
 
 
 def _memory() -> Check:
-    free_bytes = psutil.virtual_memory().available
+    free_bytes = _available_memory_bytes()
+    if free_bytes is None:
+        return Check("memory", None, "this system does not tell")
     fine = free_bytes >= FREE_MEMORY_BYTES
     fix = "" if fine else f"Free some: the embedded stack takes about {decimal(FREE_MEMORY_BYTES)}."
     return Check("memory", fine, f"{decimal(free_bytes)} available", fix)
+
+
+def _available_memory_bytes() -> int | None:
+    """`MemAvailable` of proc(5)."""
+    if not MEMINFO.exists():
+        return None
+    line = next(line for line in MEMINFO.read_text().splitlines() if line.startswith("MemAvailable:"))
+    return int(line.split()[1]) * 1024
 
 
 def _open_files() -> Check:

@@ -4,6 +4,6 @@
 what they take. Only the folder's layout is exported here, because clients need nothing else and start fast without.
 """
 
-from cluster.embedded.home import Home, HomeBusyError
+from cluster.embedded.home import Home
 
-__all__ = ["Home", "HomeBusyError"]
+__all__ = ["Home"]

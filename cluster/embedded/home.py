@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cluster.embedded.state import State
-from cluster.errors import DarkroomError
+from cluster.errors import HomeBusyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,21 +21,6 @@ MAX_SHORT_CHARACTERS = 34
 
 _SHORT_FOLDER = "/tmp/darkroom-{uid}"  # noqa: S108 - short on every system; its owner and mode are checked
 _PRIVATE_FOLDER = 0o700
-
-
-class HomeBusyError(DarkroomError):
-    """Another process is starting or stopping the servers of the same folder.
-
-    Args:
-        path: The folder.
-    """
-
-    def __init__(self, path: str) -> None:
-        super().__init__(path)
-        self.path = path
-
-    def __str__(self) -> str:
-        return f"Another `darkroom up` or `darkroom down` works on {self.path} right now; wait until it is done."
 
 
 class Home:

@@ -162,7 +162,7 @@ async def test_closing_and_its_callback_are_one_transaction(database: Database) 
 
 async def test_the_highest_priority_is_admitted_first_then_the_oldest(database: Database) -> None:
     requests = RequestStore(database)
-    made = {}
+    made: dict[str, str] = {}
     for name, priority in (("old", 5), ("urgent", 9), ("young", 5), ("idle", 0)):
         request = ProcessingRequest(
             request_id=new_identifier("req"),

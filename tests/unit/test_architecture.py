@@ -51,7 +51,11 @@ def looks_up_variables(path: Path) -> bool:
     """Whether the file asks for single variables; handing the environment on to a child process is no look."""
     return any(
         (isinstance(node, ast.Attribute) and ast.unparse(node) in {"os.getenv", "os.environ.get"})
-        or (isinstance(node, ast.Subscript) and ast.unparse(node.value) == "os.environ")
+        or (
+            isinstance(node, ast.Subscript)
+            and isinstance(node.ctx, ast.Load)
+            and ast.unparse(node.value) == "os.environ"
+        )
         for node in ast.walk(ast.parse(path.read_text()))
     )
 

@@ -76,19 +76,18 @@ def write_everywhere(stack: RunningStack, text: str) -> None:
         s3.put_object(Bucket=stack.settings.s3_bucket, Key=text, Body=text.encode())
 
 
-def read_everywhere(stack: RunningStack) -> list[list[str]]:
-    """The texts in each store, in the order of their writing."""
+def read_everywhere(stack: RunningStack) -> list[set[str]]:
+    """The texts in each store."""
     with MongoClient[dict[str, Any]](stack.settings.mongo_url) as mongo:
-        in_mongo = [each["text"] for each in mongo["test"].get_collection("texts").find().sort("_id")]
+        in_mongo = {each["text"] for each in mongo["test"].get_collection("texts").find()}
     with Redis.from_url(stack.settings.redis_url, decode_responses=True) as redis:
-        in_redis = redis.lrange("texts", 0, -1)
+        in_redis = set(redis.lrange("texts", 0, -1))
     with s3_of(stack) as s3:
         listed = s3.list_objects_v2(Bucket=stack.settings.s3_bucket).get("Contents", [])
-        found = sorted(listed, key=lambda each: each["LastModified"])
-        in_s3 = [
-            s3.get_object(Bucket=stack.settings.s3_bucket, Key=each["Key"])["Body"].read().decode() for each in found
-        ]
-    return [in_mongo, list(in_redis), in_s3]
+        in_s3 = {
+            s3.get_object(Bucket=stack.settings.s3_bucket, Key=each["Key"])["Body"].read().decode() for each in listed
+        }
+    return [in_mongo, in_redis, in_s3]
 
 
 @contextmanager

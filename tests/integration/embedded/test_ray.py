@@ -62,7 +62,7 @@ def deploy(stack: RunningStack, config_file: Path) -> Serve:
 
 
 def drive(code: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(  # noqa: S603 - this Python, with the code above
+    return subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, **environment},
         capture_output=True,

@@ -14,10 +14,10 @@ import pytest
 from botocore.exceptions import ClientError
 from pymongo import MongoClient
 
-from cluster.embedded import HomeBusyError, binaries, ports, processes
+from cluster.embedded import binaries, ports, processes
 from cluster.embedded.stack import known
 from cluster.embedded.state import StateFile
-from cluster.errors import ServerStartError
+from cluster.errors import HomeBusyError, ServerStartError
 from cluster.settings import Settings
 from tests.integration.embedded.houses import NO_RAY, House, read_everywhere, s3_of, write_everywhere
 from tests.support.waiting import wait_until
@@ -52,7 +52,7 @@ def test_what_was_killed_is_started_again_with_its_data(house: House) -> None:
     kill(house, *STORES)
     stack = house.start(ray_address=NO_RAY)
     assert house.seen("ready") == STORES
-    texts = ["first", *(f"after {name}" for name in sorted(STORES))]
+    texts = {"first", *(f"after {name}" for name in STORES)}
     assert read_everywhere(stack) == [texts, texts, texts]
 
 
@@ -69,7 +69,7 @@ def test_a_stop_leaves_no_process_and_the_data(house: House) -> None:
     assert known(Settings(ray_address=NO_RAY), house.home) is None
     house.stop()  # again is no error
     stack = house.start(ray_address=NO_RAY)
-    assert read_everywhere(stack) == [["kept"], ["kept"], ["kept"]]
+    assert read_everywhere(stack) == [{"kept"}] * 3
     assert StateFile(house.home).read().ports == ports_before
 
 
@@ -101,7 +101,7 @@ def test_the_data_is_found_on_other_ports(house: House) -> None:
         stack = house.start(ray_address=NO_RAY)
         assert not set(StateFile(house.home).read().ports.values()) & set(blocked)
         write_everywhere(stack, "and written")
-        assert read_everywhere(stack) == [["moved", "and written"]] * 3
+        assert read_everywhere(stack) == [{"moved", "and written"}] * 3
 
 
 @pytest.mark.timeout(60)
@@ -112,7 +112,7 @@ def test_two_folders_live_beside_each_other(make_house: MakeHouse) -> None:
         write_everywhere(stack, text)
     one.stop()
     assert not stacks[1].dead()
-    assert read_everywhere(stacks[1]) == [["other"]] * 3
+    assert read_everywhere(stacks[1]) == [{"other"}] * 3
 
 
 @pytest.mark.timeout(60)

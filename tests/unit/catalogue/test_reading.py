@@ -102,7 +102,7 @@ def test_every_error_of_a_row_is_listed(row: str, expected: list[tuple[str | Non
     [
         ("1,Shoe,htp://x", "Correct the image URL: it must start with http:// or https://."),
         (f"1,Shoe, red,{URL}", "has 4 cells and the header 3; put a cell that contains commas or semicolons in"),
-        (f"x,Shoe,{URL}", "a whole number from 0 to"),
+        (f"x,Shoe,{URL}", "a whole number, in digits"),
         (f'1,Shoe,"{URL},{URL},{URL},{URL}"', "has 4 image URLs and may have 3"),
     ],
 )

@@ -9,6 +9,7 @@ from cluster.errors import (
     BlockedAddressError,
     CatalogueError,
     DarkroomError,
+    HomeBusyError,
     ImageError,
     ImageErrorCode,
     OptionsError,
@@ -27,6 +28,7 @@ ERRORS = [
     CatalogueError([RowProblem(row=7, column="Images", value="x", code="invalid_url", message="Bad.")], 3),
     OptionsError([("quality", "is too large")]),
     BlockedAddressError("shop.example", "loopback, RFC 1122"),
+    HomeBusyError(".darkroom"),
     ServerStartError("redis", "redis.log", "oops", "Do this."),
     ApiError(409, "idempotency_conflict", "Used before.", {"code": "idempotency_conflict"}),
 ]

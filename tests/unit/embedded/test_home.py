@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cluster.embedded import Home, HomeBusyError
+from cluster.embedded import Home
 from cluster.embedded.credentials import Credentials
 from cluster.embedded.files import write_private
 from cluster.embedded.home import MAX_SHORT_CHARACTERS
+from cluster.errors import HomeBusyError
 from cluster.secrets import Secrets
 from cluster.settings import Settings
 
