@@ -18,7 +18,9 @@ MEBIBYTE = 1024 * 1024
 class Settings(BaseSettings):
     """Everything an operator can set. Durations are in seconds, sizes in bytes."""
 
-    model_config = SettingsConfigDict(env_prefix="DARKROOM_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="DARKROOM_", frozen=True, extra="ignore", use_attribute_docstrings=True
+    )
 
     # The command line and the client.
     home: Path = Path(".darkroom")
@@ -26,22 +28,27 @@ class Settings(BaseSettings):
     url: str | None = None
     """Where the service is; unset means the one that `darkroom up` started from `home`."""
     api_key: SecretStr | None = None
-    """Unset means the one in `home`."""
+    """For the commands; unset means the one in `home`."""
     host: str = "127.0.0.1"
     """Where the HTTP server listens."""
     port: int = Field(default=8000, gt=0, lt=65536)
+    """Where the HTTP server listens; unset means 8000, or a free one near it."""
 
     # The stores.
     mongo_url: str = "mongodb://127.0.0.1:27017/?replicaSet=darkroom"
-    """MongoDB; a replica set, because closing a request is a transaction."""
+    """MongoDB, a replica set (closing a request is a transaction); `tls=true` for TLS."""
     mongo_database: str = "darkroom"
+    """Its database."""
     redis_url: str = "redis://127.0.0.1:6379/0"
+    """Redis; `rediss://` for TLS."""
     s3_bucket: str = "darkroom"
+    """Where the outputs go; made when it is not there."""
     s3_endpoint_url: str | None = None
-    """Unset means AWS."""
+    """S3; unset means AWS."""
     s3_public_url: str | None = None
     """Where the bucket is readable by all, for example a CDN; unset means presigned links."""
     s3_region: str = "us-east-1"
+    """Of the bucket."""
     s3_server_side_encryption: str | None = None
     """`AES256` or `aws:kms`, sent with every put."""
     store_timeout_seconds: float = Field(default=10, gt=0)
@@ -53,6 +60,7 @@ class Settings(BaseSettings):
     allowed_networks: Annotated[tuple[IPNetwork, ...], NoDecode] = ()
     """Networks (CIDR, separated by commas) that fetches and webhooks may reach although they are not public."""
     allow_http_webhooks: bool = False
+    """Whether a webhook may be plain http."""
     public_url: str | None = None
     """Where clients reach this service; makes the links in a webhook absolute."""
 
@@ -60,31 +68,45 @@ class Settings(BaseSettings):
     ray_address: str | None = None
     """A running Ray cluster (`host:6379`); unset means `darkroom up` starts its own."""
     ray_namespace: str = "darkroom"
+    """Of the actors; another one is another deployment on the same cluster."""
 
     # Admission.
     max_upload_bytes: int = Field(default=256 * MEBIBYTE, gt=0)
+    """Of a catalogue."""
     upload_idle_seconds: float = Field(default=30, gt=0)
     """How long an upload may send nothing before it is given up."""
     max_rows: int = Field(default=1_000_000, gt=0)
+    """Of a catalogue."""
     max_images_per_product: int = Field(default=100, gt=0)
+    """Image URLs in one row."""
     max_active_requests: int = Field(default=8, gt=0)
+    """Requests at work at once; each has a process. The others wait."""
     max_queued_images: int = Field(default=5_000_000, gt=0)
+    """Of all requests that have not ended; beyond that, uploads are answered 503."""
 
     # Fetching a source image.
     image_timeout_seconds: float = Field(default=30, gt=0)
     """From the first byte sent to the last byte received, redirects included."""
     connect_timeout_seconds: float = Field(default=5, gt=0)
+    """To a source or a webhook, its name's resolution included."""
     max_image_bytes: int = Field(default=64 * MEBIBYTE, gt=0)
+    """Of a source image, after decompression, counted while it streams."""
     max_redirects: int = Field(default=5, ge=0)
+    """That a fetch follows; each is checked again."""
     max_attempts: int = Field(default=3, gt=0)
     """How often an image with a transient error is tried."""
     retry_base_seconds: float = Field(default=1, gt=0)
+    """The pause before the second try is at most this, and doubles with each try."""
     retry_cap_seconds: float = Field(default=60, gt=0)
+    """The longest pause, also when a source asks for more by `Retry-After`."""
 
     # Decoding.
     max_pixels: int = Field(default=50_000_000, gt=0)
+    """Of an image, all frames together."""
     max_side_pixels: int = Field(default=16_384, gt=0)
+    """Width or height."""
     max_frames: int = Field(default=100, gt=0)
+    """Of an animation."""
     max_progressive_pixels: int = Field(default=20_000_000, gt=0)
     """A progressive JPEG is held in memory whole and may hide many scans."""
 
@@ -92,10 +114,13 @@ class Settings(BaseSettings):
     batch_seconds: float = Field(default=1.5, gt=0)
     """How much work one Ray task should hold."""
     max_batch_images: int = Field(default=32, gt=0)
+    """In one Ray task."""
     downloads_per_task: int = Field(default=8, gt=0)
+    """At once, in one Ray task."""
 
     # Webhooks.
     webhook_timeout_seconds: float = Field(default=15, gt=0)
+    """How long an endpoint may take to answer."""
     webhook_retry_seconds: Annotated[tuple[float, ...], NoDecode] = (5, 300, 1800, 7200, 18000, 36000, 50400)
     """Pause before each further attempt (seconds, separated by commas), before jitter."""
 
