@@ -37,11 +37,10 @@ def saved(bytes_in: int, bytes_out: int) -> str:
 
 
 def _table(outcomes: Sequence[Outcome]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), expand=False)
-    table.add_column("Product", min_width=20, no_wrap=True, overflow="ellipsis")
-    for name in ("Images", "Before", "After", "Saved"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("Errors", no_wrap=True, overflow="ellipsis")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("Product", max_width=26, no_wrap=True, overflow="ellipsis")
+    for name, width in (("Images", 6), ("Before", 8), ("After", 8), ("Saved", 5), ("Errors", 15)):
+        table.add_column(name, justify="left" if name == "Errors" else "right", min_width=width, no_wrap=True)
     for outcome in outcomes:
         table.add_row(*_row(outcome))
     return table
