@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
+import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -100,15 +103,21 @@ def _show(stack: RunningStack, *, detached: bool) -> None:
     console.print(Text.assemble(("✓ ", "bold green"), "Darkroom is ready at ", (stack.url, "cyan")))
     if key.exists():
         console.print(
-            f"  API key   {_relative(stack, 'api-key')} (the commands find it by themselves)", highlight=False
+            f"  API key   {_shortened(key)} (the commands find it by themselves)", highlight=False
         )
     console.print(f"  Docs      {stack.url}/docs", highlight=False)
     console.print(f"  Ray       {stack.dashboard_url}", highlight=False)
-    console.print(f"  Logs      {_relative(stack, 'logs')}", highlight=False)
-    console.print("  Stop      darkroom down" if detached else "  Stop      Ctrl-C", highlight=False)
+    console.print(f"  Logs      {_shortened(stack.home.logs)}", highlight=False)
+    console.print(f"  Stop      {_program()} down" if detached else "  Stop      Ctrl-C", highlight=False)
 
 
-def _relative(stack: RunningStack, name: str) -> str:
-    path = stack.home.path / name
-    current = Home(settings_for().home.absolute()).path.parent
+def _program() -> str:
+    """How this program was called, so that the next command can be called so too."""
+    path = Path(sys.argv[0])
+    on_path = shutil.which(path.name)
+    return path.name if on_path is not None and Path(on_path).samefile(path) else _shortened(path)
+
+
+def _shortened(path: Path) -> str:
+    path, current = path.absolute(), Path.cwd()
     return str(path.relative_to(current)) if path.is_relative_to(current) else str(path)
