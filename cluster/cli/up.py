@@ -102,9 +102,7 @@ def _show(stack: RunningStack, *, detached: bool) -> None:
     key = stack.home.api_key_file
     console.print(Text.assemble(("✓ ", "bold green"), "Darkroom is ready at ", (stack.url, "cyan")))
     if key.exists():
-        console.print(
-            f"  API key   {_shortened(key)} (the commands find it by themselves)", highlight=False
-        )
+        console.print(f"  API key   {_shortened(key)} (the commands find it by themselves)", highlight=False)
     console.print(f"  Docs      {stack.url}/docs", highlight=False)
     console.print(f"  Ray       {stack.dashboard_url}", highlight=False)
     console.print(f"  Logs      {_shortened(stack.home.logs)}", highlight=False)
