@@ -28,7 +28,6 @@ def callback(closed: ProcessingRequest, *, public_url: str | None) -> Delivery |
     return Delivery(
         delivery_id=new_identifier("msg"),
         request_id=closed.request_id,
-        owner=closed.owner,
         url=closed.webhook.url,
         secret=closed.webhook.secret,
         event=event,

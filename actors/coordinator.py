@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 _REPORT_SECONDS = 0.5
 _STORE_RETRY_CAP_SECONDS = 10
-_REBUILD_CHUNK = 1000
+_BEGUN = (Status.PROCESSING, Status.COMPLETED, Status.FAILED)
 logger = logging.getLogger("darkroom.coordinator")
 
 
@@ -52,6 +53,7 @@ class RequestCoordinator:
         self._products = ProductStore(database)
         self._progress = Progress(settings)
         self._dispatcher: Dispatcher | None = None
+        self._epoch: int | None = None  # None until this process has claimed the request
         self._task = asyncio.get_running_loop().create_task(self._run_to_the_end())
 
     async def set_window(self, batches: int) -> int:
@@ -85,13 +87,14 @@ class RequestCoordinator:
                 logger.exception("coordination failed; starting over", extra={"requestId": self._request_id})
             await asyncio.sleep(backoff_seconds(attempt, base_seconds=1, cap_seconds=_STORE_RETRY_CAP_SECONDS))
             attempt += 1
-        self._say_goodbye()
+        await self._say_goodbye()
 
     async def _coordinate(self) -> None:
-        request = await self._requests.claim(self._request_id)
+        request = await self._claim()
         if request is None:
             return
         await self._products.take_over(request.request_id, request.epoch)
+        await self._products.settle(request.request_id, request.epoch)
         self._dispatcher = Dispatcher(
             request,
             requests=self._requests,
@@ -107,6 +110,14 @@ class RequestCoordinator:
             reporter.cancel()
         await self._close(request)
 
+    async def _claim(self) -> ProcessingRequest | None:
+        """The request, claimed once for the life of this process: a second claim could take it from a successor."""
+        if self._epoch is not None:
+            return await self._requests.claimed(self._request_id, self._epoch)
+        request = await self._requests.claim(self._request_id)
+        self._epoch = None if request is None else request.epoch
+        return request
+
     async def _run_batch(self, batch: Batch) -> BatchReport:
         first = batch.items[0].row
         task = process_images.options(name=f"images:{batch.request_id}:{first}")
@@ -115,35 +126,38 @@ class RequestCoordinator:
 
     async def _report_progress(self, request: ProcessingRequest, dispatcher: Dispatcher) -> None:
         """Keep Redis up to date; it may be away or empty at any time, and the work does not wait for it."""
-        reported = -1
+        token = str(request.epoch)
         while True:
             try:
-                if dispatcher.progress_missed or await self._progress.read(request.request_id) is None:
+                in_flight = dispatcher.images_in_flight
+                if dispatcher.progress_missed or not await self._progress.renew(
+                    request.request_id, token, in_flight=in_flight
+                ):
                     dispatcher.progress_missed = False
-                    await self._rebuild_progress(request.request_id)
-                if dispatcher.images_in_flight != reported:
-                    reported = dispatcher.images_in_flight
-                    await self._progress.set_in_flight(request.request_id, reported)
+                    await self._rebuild_progress(request.request_id, token, dispatcher)
             except StoreUnavailableError as error:
                 dispatcher.progress_missed = True
                 logger.warning("progress waits: %s", error, extra={"requestId": request.request_id})
+            except Exception:  # progress must not stop at what we did not foresee
+                dispatcher.progress_missed = True
+                logger.exception("progress stumbled", extra={"requestId": request.request_id})
             await asyncio.sleep(_REPORT_SECONDS)
 
-    async def _rebuild_progress(self, request_id: str) -> None:
-        chunk: list[CountedImage] = []
-        async for product in self._products.stream(request_id):
-            chunk += [
+    async def _rebuild_progress(self, request_id: str, token: str, dispatcher: Dispatcher) -> None:
+        """Count every terminal image again; of a request that has just begun there is none to read."""
+        await self._progress.begin_rebuild(request_id, token)
+        async for products in self._products.pages(request_id, statuses=_BEGUN):
+            terminal = [
                 CountedImage.of(product.first_image + index, image)
+                for product in products
                 for index, image in enumerate(product.images)
                 if image.status in (Status.COMPLETED, Status.FAILED)
             ]
-            if len(chunk) >= _REBUILD_CHUNK:
-                await self._progress.count(request_id, chunk)
-                chunk.clear()
-        await self._progress.count(request_id, chunk)
-        await self._progress.mark_whole(request_id)
+            await self._progress.count(request_id, terminal)
+        await self._progress.finish_rebuild(request_id, token, in_flight=dispatcher.images_in_flight)
 
     async def _close(self, request: ProcessingRequest) -> None:
+        await self._products.settle(request.request_id, request.epoch)
         tally, byte_counts = await self._products.tally(request.request_id)
         counts = request.counts.model_copy(update={"completed": tally.completed, "failed": tally.failed})
         if counts.completed + counts.failed != counts.images:
@@ -161,11 +175,17 @@ class RequestCoordinator:
         )
         await self._requests.close(closed, callback(closed, public_url=self._settings.public_url))
         logger.info("request closed", extra={"requestId": closed.request_id, "status": closed.status})
+        with contextlib.suppress(StoreUnavailableError):  # then its time to live ends it
+            await self._progress.forget(closed.request_id)
 
-    def _say_goodbye(self) -> None:
-        for name, method in ((registry.WEBHOOK, "notify"), (registry.QUEUE_MANAGER, "notify")):
-            actor = registry.find(name, self._settings)
-            if actor is not None:
-                getattr(actor, method).remote()
-        # Only a call to the actor can end it; this background task cannot.
-        ray.get_runtime_context().current_actor.leave.remote()
+    async def _say_goodbye(self) -> None:
+        try:
+            for name in (registry.WEBHOOK, registry.QUEUE_MANAGER):
+                actor = await asyncio.to_thread(registry.find, name, self._settings)
+                if actor is not None:
+                    actor.notify.remote()
+        except Exception:  # they look by themselves
+            logger.exception("nobody was notified", extra={"requestId": self._request_id})
+        finally:
+            # Only a call to the actor can end it; this background task cannot.
+            ray.get_runtime_context().current_actor.leave.remote()

@@ -26,10 +26,13 @@ from cluster.records import Image, ImageFailure, Status
 from cluster.telemetry import log_as_json
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterable
+
     from cluster.settings import Settings
 
 _PUT_THREADS = 4
-_RECORD_SECONDS = 60
+_STORE_AWAY_SECONDS = 60
+_MAX_RETRY_AFTER_SECONDS = 3600.0
 logger = logging.getLogger("darkroom.process_images")
 
 
@@ -75,13 +78,14 @@ class Worker:
     async def _run(self, batch: Batch) -> BatchReport:
         started = time.monotonic()
         try:
-            images = [(item.row, item.index) for item in batch.items]
+            images = [(item.row, item.index, item.attempt) for item in batch.items]
             if not await self._products.begin_attempts(batch.request_id, batch.epoch, images):
-                return BatchReport(())
+                return BatchReport((), refused=True)
             downloads = asyncio.Semaphore(self._settings.downloads_per_task)
             done = await asyncio.gather(*(self._do_image(batch, item, downloads) for item in batch.items))
             results = [(outcome, result) for outcome, result in done if result is not None]
-            await self._record(batch, [result for _, result in results])
+            if not await self._record(batch, [result for _, result in results]):
+                return BatchReport((), refused=True)
         except StoreUnavailableError as error:
             logger.warning("batch deferred: %s", error, extra={"requestId": batch.request_id})
             return BatchReport(tuple(Outcome(item, Fate.DEFERRED) for item in batch.items))
@@ -94,9 +98,10 @@ class Worker:
         self, batch: Batch, item: WorkItem, downloads: asyncio.Semaphore
     ) -> tuple[Outcome, ImageResult | None]:
         try:
+            # Held to the end, so that only so many sources are in memory.
             async with downloads:
                 source = await download(self._http, item.url, settings=self._settings)
-            return await self._store(batch, item, source)
+                return await self._store(batch, item, source)
         except StoreUnavailableError as error:
             logger.warning("image deferred: %s", error, extra={"requestId": batch.request_id, "row": item.row})
             return Outcome(item, Fate.DEFERRED), None
@@ -111,29 +116,33 @@ class Worker:
         output = await loop.run_in_executor(self._compress_thread, compress, source.data, batch.options, self._limits)
         key = object_key(batch.request_id, item.row, item.index, EXTENSIONS[output.format])
         put = functools.partial(self._bucket.put, key, output.data, content_type=CONTENT_TYPES[output.format])
-        await loop.run_in_executor(self._put_threads, put)
+        async for attempt in _while_a_store_is_away():
+            with attempt:
+                await loop.run_in_executor(self._put_threads, put)
         return Outcome(item, Fate.COMPLETED), ImageResult(
             item.row, item.index, _completed(source, output, item.attempt), key
         )
 
     def _failed(self, item: WorkItem, error: ImageError) -> tuple[Outcome, ImageResult | None]:
         if error.code.transient and item.attempt < self._settings.max_attempts:
-            delay = error.retry_after_seconds
-            if delay is None:
-                delay = backoff_seconds(
-                    item.attempt,
-                    base_seconds=self._settings.retry_base_seconds,
-                    cap_seconds=self._settings.retry_cap_seconds,
-                )
-            return Outcome(item, Fate.RETRY, min(delay, self._settings.retry_cap_seconds)), None
+            return Outcome(item, Fate.RETRY, self._delay_seconds(item, error)), None
         return Outcome(item, Fate.FAILED), ImageResult(item.row, item.index, failed_image(item, error), None)
 
-    async def _record(self, batch: Batch, results: list[ImageResult]) -> None:
-        """Write what was done; it is worth a wait, since the work would be done again."""
-        retries = stamina.retry_context(on=StoreUnavailableError, attempts=None, timeout=_RECORD_SECONDS)
-        async for attempt in retries:
+    def _delay_seconds(self, item: WorkItem, error: ImageError) -> float:
+        if error.retry_after_seconds is not None:
+            return min(error.retry_after_seconds, _MAX_RETRY_AFTER_SECONDS)
+        return backoff_seconds(
+            item.attempt,
+            base_seconds=self._settings.retry_base_seconds,
+            cap_seconds=self._settings.retry_cap_seconds,
+        )
+
+    async def _record(self, batch: Batch, results: list[ImageResult]) -> bool:
+        """Write what was done; False when a newer coordinator owns it."""
+        async for attempt in _while_a_store_is_away():
             with attempt:
-                await self._products.record_results(batch.request_id, batch.epoch, results)
+                return await self._products.record_results(batch.request_id, batch.epoch, results)
+        raise AssertionError  # the loop returns or raises
 
     async def _count(self, batch: Batch, images: list[CountedImage]) -> bool:
         if not images:
@@ -144,6 +153,11 @@ class Worker:
             logger.warning("progress not counted: %s", error, extra={"requestId": batch.request_id})
             return False
         return True
+
+
+def _while_a_store_is_away() -> AsyncIterable[stamina.Attempt]:
+    """Attempts at a write, for a while: it is worth a wait, since all the work before it would be done again."""
+    return stamina.retry_context(on=StoreUnavailableError, attempts=None, timeout=_STORE_AWAY_SECONDS)
 
 
 def failed_image(item: WorkItem, error: ImageError) -> Image:

@@ -32,6 +32,7 @@ _POLL_SECONDS = 1.0
 _BATCHES_PER_CORE = 2  # one runs while the next is on its way
 _PUSH_SECONDS = 2.0
 _DRAIN_POLL_SECONDS = 0.2
+_STOP_SECONDS = 60.0  # after a drain, for the stop that it was for
 _SWEEP_SECONDS = 600.0
 _UPLOAD_SECONDS = 3600.0  # an upload that has taken longer than this is dead
 logger = logging.getLogger("darkroom.queue_manager")
@@ -47,7 +48,7 @@ class QueueManager:
         self._requests = RequestStore(database)
         self._products = ProductStore(database)
         self._live: dict[str, ActorHandle[Any]] = {}
-        self._draining = False
+        self._drained_until = 0.0  # of the loop's clock
         self._wake = asyncio.Event()
         loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[Any]] = {
@@ -55,13 +56,17 @@ class QueueManager:
             loop.create_task(self._for_ever(self._sweep, functools.partial(asyncio.sleep, _SWEEP_SECONDS))),
         }
 
+    @property
+    def _draining(self) -> bool:
+        # For a time only: a stop that was given up must not leave a queue that admits nothing.
+        return asyncio.get_running_loop().time() < self._drained_until
+
     async def notify(self) -> None:
         """Something was accepted or has ended: look now."""
         self._wake.set()
 
-    async def ping(self) -> int:
-        """How many requests are being processed."""
-        return len(self._live)
+    async def ping(self) -> None:
+        """Answers while this process lives."""
 
     async def drain(self, timeout_seconds: float) -> int:
         """Begin nothing more and wait for what runs; for a stop of the whole deployment.
@@ -69,9 +74,10 @@ class QueueManager:
         Returns:
             How many images are still in tasks; above 0 only when the time was too short.
         """
-        self._draining = True
-        deadline = asyncio.get_running_loop().time() + timeout_seconds
-        while (left := await self._share_cores()) and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110 - what it waits for is in other processes
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + timeout_seconds
+        self._drained_until = deadline + _STOP_SECONDS
+        while (left := await self._share_cores()) and clock() < deadline:  # noqa: ASYNC110 - what it waits for is in other processes
             await asyncio.sleep(_DRAIN_POLL_SECONDS)
         return left
 
@@ -97,41 +103,46 @@ class QueueManager:
             del self._live[request_id]
         for request_id in open_ids:
             if request_id not in self._live:
-                self._start(request_id)
-        while len(self._live) < self._settings.max_active_requests and not self._draining:
+                await self._start(request_id)
+        open_count = len(open_ids)
+        while open_count < self._settings.max_active_requests and not self._draining:
             admitted = await self._requests.admit_next()
             if admitted is None:
                 break
             logger.info("request admitted", extra={"requestId": admitted})
-            self._start(admitted)
+            open_count += 1
+            await self._start(admitted)
         # In the background: a coordinator that is starting must not hold up the next request.
         sharing = asyncio.create_task(self._share_cores())
         self._tasks.add(sharing)
         sharing.add_done_callback(self._tasks.discard)
 
-    def _start(self, request_id: str) -> None:
+    async def _start(self, request_id: str) -> None:
         name = registry.coordinator_name(request_id)
-        self._live[request_id] = registry.start(
-            RequestCoordinator, name, self._settings, request_id, self._window(), self._settings
+        arguments = (request_id, await self._window(), self._settings)
+        self._live[request_id] = await asyncio.to_thread(
+            registry.start, RequestCoordinator, name, self._settings, *arguments
         )
 
-    def _window(self) -> int:
+    async def _window(self) -> int:
         if self._draining:
             return 0
-        cores = int(ray.cluster_resources().get("CPU", 1))
+        # Asks the head node, which may be away for a while: this loop must not wait with it.
+        resources = await asyncio.to_thread(ray.cluster_resources)
+        cores = float(resources.get("CPU", 1))
         return max(1, math.ceil(_BATCHES_PER_CORE * cores / max(1, len(self._live))))
 
     async def _share_cores(self) -> int:
         """Tell every coordinator its window; returns how many images are in tasks now."""
-        window = self._window()
-        in_flight = await asyncio.gather(*(self._push_window(request_id, window) for request_id in list(self._live)))
-        return sum(in_flight)
+        window = await self._window()
+        pushes = [self._push_window(request_id, actor, window) for request_id, actor in self._live.items()]
+        return sum(await asyncio.gather(*pushes))
 
-    async def _push_window(self, request_id: str, window: int) -> int:
+    async def _push_window(self, request_id: str, coordinator: ActorHandle[Any], window: int) -> int:
         try:
-            images: int = await asyncio.wait_for(self._live[request_id].set_window.remote(window), _PUSH_SECONDS)
+            images: int = await asyncio.wait_for(coordinator.set_window.remote(window), _PUSH_SECONDS)
         except TimeoutError:
-            return 0  # it is starting, or its process is stuck; the next look tells it again
+            return 1  # it is starting or busy, so nobody knows; the next look tells it again
         except RayActorError:
             # It has left, or is gone for good, or is being restarted: the next look finds out by MongoDB.
             self._live.pop(request_id, None)

@@ -109,6 +109,9 @@ class WebhookSender:
             error = "the address is not public"
         except (httpx.HTTPError, httpx.InvalidURL) as problem:
             error = type(problem).__name__
+        except Exception:  # for example a secret that another DARKROOM_SECRET_KEY has encrypted
+            logger.exception("webhook not sent", extra={"requestId": delivery.request_id})
+            error = "internal error"
         return DeliveryResponse(
             at=started_at, http_status=status, error=error, duration_seconds=round(time.monotonic() - started, 3)
         )

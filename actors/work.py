@@ -51,11 +51,12 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class BatchReport:
-    """What became of a batch. No outcomes at all says that part of the batch was not the sender's to do."""
+    """What became of a batch."""
 
     outcomes: tuple[Outcome, ...]
     seconds: float = 0  # from the first download to the last result
     progress_counted: bool = True  # whether Redis knows of the results
+    refused: bool = False  # part of it was not the sender's to do: it is done already, or a newer coordinator's
 
     def of(self, fate: Fate) -> list[Outcome]:
         """The outcomes of one kind."""

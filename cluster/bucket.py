@@ -8,8 +8,7 @@ from urllib.parse import quote
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import ClientError, HTTPClientError, NoCredentialsError
-from botocore.exceptions import ConnectionError as BotoConnectionError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from cluster.errors import StoreUnavailableError
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
 LINK_SECONDS = 7 * 24 * 3600  # the most that a presigned link can have
 _MAX_CONNECTIONS = 32
+_FIRST_REGION = "us-east-1"
 _ATTEMPTS = 3
 
 
@@ -36,6 +36,11 @@ class Bucket:
         self._public_url = settings.s3_public_url
         sse = settings.s3_server_side_encryption
         self._put_options: dict[str, Any] = {} if sse is None else {"ServerSideEncryption": sse}
+        # AWS wants it everywhere but in the region that was there first.
+        constrained = settings.s3_endpoint_url is None and settings.s3_region != _FIRST_REGION
+        self._location: dict[str, Any] = (
+            {"CreateBucketConfiguration": {"LocationConstraint": settings.s3_region}} if constrained else {}
+        )
         self._s3: S3Client = boto3.client(
             "s3",
             endpoint_url=settings.s3_endpoint_url,
@@ -60,7 +65,7 @@ class Bucket:
             except ClientError as error:
                 if error.response["Error"]["Code"] not in {"404", "NoSuchBucket"}:
                     raise
-                self._s3.create_bucket(Bucket=self._name)
+                self._s3.create_bucket(Bucket=self._name, **self._location)
 
     def put(self, key: str, data: bytes, *, content_type: str) -> None:
         """Store an object; the same key again replaces it."""
@@ -95,7 +100,7 @@ def s3_errors() -> Iterator[None]:
     """Turn "S3 is away", "overloaded" and "refuses us" into `StoreUnavailableError`: all are the operator's to mend."""
     try:
         yield
-    except (BotoConnectionError, HTTPClientError, NoCredentialsError) as error:
+    except BotoCoreError as error:  # no connection, no credentials, or none that can be fetched
         raise StoreUnavailableError("s3", type(error).__name__) from error
     except ClientError as error:
         raise StoreUnavailableError("s3", error.response.get("Error", {}).get("Code", "ClientError")) from error

@@ -1,7 +1,8 @@
 """How far a request is, in Redis: fast to write and to read, and never the truth.
 
-A request has a hash of counters and a bitmap of the images that were counted. The counters are whole only while the
-hash says so; after Redis lost them, the coordinator reports all terminal images again from MongoDB.
+A request has a hash of counters and a bitmap of the images that were counted. They count only while a third key, which
+lives for a few seconds, says that they are whole: the coordinator renews it as long as nothing was missed. After Redis
+was away or emptied, the coordinator reports all terminal images again from MongoDB before it says so.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, NamedTuple
 
 from redis.asyncio import Redis
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from cluster.errors import StoreUnavailableError
@@ -20,10 +20,13 @@ from cluster.records import Image, Status
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from redis.commands.core import AsyncScript
+
     from cluster.settings import Settings
 
 TTL_SECONDS = 7 * 24 * 3600
-_WHOLE = "whole"
+WHOLE_SECONDS = 3.0
+_REBUILD_SECONDS = 600
 _IN_FLIGHT = "inFlight"
 
 
@@ -65,15 +68,32 @@ class Progress:
             socket_connect_timeout=timeout,
             health_check_interval=30,
         )
-        self._count = self._redis.register_script(files("cluster").joinpath("progress.lua").read_text())
+        self._count = self._script("count")
+        self._finish_rebuild = self._script("finish_rebuild")
+        self._renew = self._script("renew")
 
-    async def mark_whole(self, request_id: str) -> None:
-        """Say that every terminal image was reported: at the start, when there are none, and after a rebuild."""
-        await self._set(request_id, _WHOLE, 1)
+    async def begin_rebuild(self, request_id: str, token: str) -> None:
+        """Before all terminal images are counted again.
 
-    async def set_in_flight(self, request_id: str, images: int) -> None:
-        """Say how many images are in tasks."""
-        await self._set(request_id, _IN_FLIGHT, images)
+        Args:
+            request_id: Whose.
+            token: Tells this coordinator from those before it.
+        """
+        with redis_errors():
+            await self._redis.set(_rebuild_key(request_id), token, ex=_REBUILD_SECONDS)
+
+    async def finish_rebuild(self, request_id: str, token: str, *, in_flight: int) -> bool:
+        """After they were; False when Redis has lost them again meanwhile."""
+        keys = [_rebuild_key(request_id), _whole_key(request_id)]
+        with redis_errors():
+            return bool(await self._finish_rebuild(keys=keys, args=[token, in_flight, int(WHOLE_SECONDS * 1000)]))
+
+    async def renew(self, request_id: str, token: str, *, in_flight: int) -> bool:
+        """Say for some seconds that nothing was missed, and how many images are in tasks; False when something was."""
+        with redis_errors():
+            return bool(
+                await self._renew(keys=[_whole_key(request_id)], args=[token, in_flight, int(WHOLE_SECONDS * 1000)])
+            )
 
     async def count(self, request_id: str, images: Iterable[CountedImage]) -> None:
         """Count terminal images; one that was counted before changes nothing."""
@@ -81,18 +101,22 @@ class Progress:
         for ordinal, status, bytes_in, bytes_out in images:
             arguments += [ordinal, status, bytes_in, bytes_out]
         with redis_errors():
-            await self._count(keys=[_hash_key(request_id), _bitmap_key(request_id)], args=arguments)
+            keys = [_hash_key(request_id), _bitmap_key(request_id), _whole_key(request_id)]
+            await self._count(keys=keys, args=arguments)
 
     async def read(self, request_id: str) -> Snapshot | None:
         """The counters, or None when Redis does not have them whole."""
         with redis_errors():
-            fields = await self._redis.hgetall(_hash_key(request_id))
-        if _WHOLE not in fields:
+            async with self._redis.pipeline(transaction=True) as pipeline:
+                pipeline.hgetall(_hash_key(request_id))
+                pipeline.hget(_whole_key(request_id), _IN_FLIGHT)
+                fields, in_flight = await pipeline.execute()
+        if in_flight is None:
             return None
         return Snapshot(
             completed=int(fields.get(Status.COMPLETED, 0)),
             failed=int(fields.get(Status.FAILED, 0)),
-            in_flight=int(fields.get(_IN_FLIGHT, 0)),
+            in_flight=int(in_flight),
             bytes_in=int(fields.get("bytesIn", 0)),
             bytes_out=int(fields.get("bytesOut", 0)),
         )
@@ -100,7 +124,8 @@ class Progress:
     async def forget(self, request_id: str) -> None:
         """Remove the counters; a closed request has its own in MongoDB."""
         with redis_errors():
-            await self._redis.delete(_hash_key(request_id), _bitmap_key(request_id))
+            keys = (_hash_key, _bitmap_key, _whole_key, _rebuild_key)
+            await self._redis.delete(*(key(request_id) for key in keys))
 
     async def ping(self) -> None:
         """Return when Redis answers."""
@@ -111,13 +136,8 @@ class Progress:
         """Close all connections."""
         await self._redis.aclose()
 
-    async def _set(self, request_id: str, field: str, value: int) -> None:
-        key = _hash_key(request_id)
-        with redis_errors():
-            async with self._redis.pipeline(transaction=True) as pipeline:
-                pipeline.hset(key, field, str(value))
-                pipeline.expire(key, TTL_SECONDS)
-                await pipeline.execute()
+    def _script(self, name: str) -> AsyncScript:
+        return self._redis.register_script(files("cluster").joinpath("lua", f"{name}.lua").read_text())
 
 
 @contextmanager
@@ -125,7 +145,7 @@ def redis_errors() -> Iterator[None]:
     """Turn every way in which Redis can be away or unready into `StoreUnavailableError`."""
     try:
         yield
-    except (RedisError, RedisConnectionError, OSError) as error:
+    except (RedisError, OSError) as error:
         raise StoreUnavailableError("redis", type(error).__name__) from error
 
 
@@ -135,3 +155,11 @@ def _hash_key(request_id: str) -> str:
 
 def _bitmap_key(request_id: str) -> str:
     return f"darkroom:progress:{request_id}:counted"
+
+
+def _whole_key(request_id: str) -> str:
+    return f"darkroom:progress:{request_id}:whole"
+
+
+def _rebuild_key(request_id: str) -> str:
+    return f"darkroom:progress:{request_id}:rebuild"

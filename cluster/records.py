@@ -79,7 +79,7 @@ class Image(Record):
     """One image of a product, aligned with `inputImageUrls`."""
 
     status: Status = Status.PENDING
-    error: ImageFailure | None = None  # of the last attempt
+    error: ImageFailure | None = None  # of the last attempt, once it has failed for good
     http_status: int | None = None  # what the source answered
     attempts: int = 0  # counted before the image is decoded
     bytes_in: int = 0  # as downloaded
@@ -103,7 +103,7 @@ class Product(Record):
     images: list[Image]  # aligned with the inputs
     cells: list[str]  # the row as it was, aligned with the request's columns
     first_image: int  # the ordinal of its first image in the request, from 0: the place in the progress bitmap
-    epoch: int = 1  # of the coordinator that may write it
+    epoch: int = 1  # of the coordinator that may write it; the first one to claim the request gets this epoch
 
 
 class Counts(Record):
@@ -188,7 +188,6 @@ class Delivery(Record):
 
     delivery_id: str  # sent as `webhook-id`, the same at every attempt
     request_id: str
-    owner: str
     url: str
     secret: str  # encrypted
     event: Literal["request.completed", "request.failed"]

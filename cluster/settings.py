@@ -75,6 +75,8 @@ class Settings(BaseSettings):
     """Of a catalogue."""
     upload_idle_seconds: float = Field(default=30, gt=0)
     """How long an upload may send nothing before it is given up."""
+    upload_timeout_seconds: float = Field(default=900, gt=0)
+    """How long the whole body of an upload may take."""
     max_rows: int = Field(default=1_000_000, gt=0)
     """Of a catalogue."""
     max_images_per_product: int = Field(default=100, gt=0)
@@ -98,7 +100,7 @@ class Settings(BaseSettings):
     retry_base_seconds: float = Field(default=1, gt=0)
     """The pause before the second try is at most this, and doubles with each try."""
     retry_cap_seconds: float = Field(default=60, gt=0)
-    """The longest pause, also when a source asks for more by `Retry-After`."""
+    """The longest pause; a source may ask for up to an hour by `Retry-After`."""
 
     # Decoding.
     max_pixels: int = Field(default=50_000_000, gt=0)

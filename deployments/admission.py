@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cluster.errors import RefusedError, StoreUnavailableError
-from cluster.http.url import url_problem
+from cluster.http.url import parse_url, url_problem
 from cluster.identifiers import new_identifier
 from cluster.records import Counts, Image, ProcessingRequest, Product, WebhookTarget, utc_now
 from cluster.secrets import check_webhook_secret
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from deployments.upload_form import UploadForm
 
 _CHUNK_PRODUCTS = 1000
+_CHUNK_CHARACTERS = 4_000_000
 _STORE_SECONDS = 1800  # less than the age at which products without a request are swept
 _QUEUE_FULL_RETRY_SECONDS = 60
 
@@ -110,7 +111,8 @@ def _webhook(services: Services, upload: Upload) -> WebhookTarget | None:
         raise RefusedError(400, "invalid_webhook_url", f"webhookUrl is not accepted: {problem}.")
     secret = fields.webhook_secret
     secret = services.secrets.webhook_secret(upload.owner) if secret is None else check_webhook_secret(secret)
-    return WebhookTarget(url=fields.webhook_url.strip(), secret=services.secrets.encrypt(secret))
+    # As it was judged, so that nobody reads it in another way.
+    return WebhookTarget(url=str(parse_url(fields.webhook_url)), secret=services.secrets.encrypt(secret))
 
 
 def _is_https(url: str) -> bool:
@@ -159,8 +161,20 @@ async def _store(services: Services, request: ProcessingRequest, catalogue: Cata
 
 async def _product_chunks(request_id: str, catalogue: Catalogue) -> AsyncIterator[list[Product]]:
     products = _products(request_id, valid_rows(catalogue))
-    while chunk := await asyncio.to_thread(lambda: list(itertools.islice(products, _CHUNK_PRODUCTS))):
+    while chunk := await asyncio.to_thread(_next_chunk, products):
         yield chunk
+
+
+def _next_chunk(products: Iterator[Product]) -> list[Product]:
+    """As many as fit into both limits, since a single row may be a mebibyte."""
+    chunk: list[Product] = []
+    left_characters = _CHUNK_CHARACTERS
+    for product in itertools.islice(products, _CHUNK_PRODUCTS):
+        chunk.append(product)
+        left_characters -= sum(map(len, product.cells))
+        if left_characters <= 0:
+            break
+    return chunk
 
 
 def _products(request_id: str, rows: Iterator[CatalogueRow]) -> Iterator[Product]:

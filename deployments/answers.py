@@ -175,7 +175,7 @@ class ReadinessAnswer(Answer):
     """Whether the service can take and do work."""
 
     ready: bool
-    checks: dict[Literal["mongodb", "redis", "s3", "queueManager"], CheckAnswer]
+    checks: dict[Literal["mongodb", "redis", "s3", "queueManager", "preparation"], CheckAnswer]
 
 
 class HealthAnswer(Answer):

@@ -17,6 +17,8 @@ from deployments.routes import deliveries, health, results, status, upload
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    from starlette.types import ASGIApp
+
     from deployments.services import Services
 
 UPLOAD_ROUTERS = (upload.router,)
@@ -24,16 +26,16 @@ STATUS_ROUTERS = (status.router, results.router, deliveries.router, health.route
 _FORM_OVERHEAD_BYTES = 1024 * 1024  # of fields and boundaries around the file
 
 
-def upload_app(services: Services) -> FastAPI:
+def upload_app(services: Services) -> ASGIApp:
     """The application that takes uploads; scaled by how many come in at once."""
-    return _app(services, UPLOAD_ROUTERS, FastAPI(**_lifespan(services), openapi_url=None))
+    return _complete(services, UPLOAD_ROUTERS, FastAPI(**_lifespan(services), openapi_url=None))
 
 
-def status_app(services: Services) -> FastAPI:
+def status_app(services: Services) -> ASGIApp:
     """The application that answers all other routes, with `/docs` and `/openapi.json` for both."""
-    app = _app(services, STATUS_ROUTERS, FastAPIOffline(**_lifespan(services), title="Darkroom", version=__version__))
+    app = FastAPIOffline(**_lifespan(services), title="Darkroom", version=__version__)
     app.openapi = _openapi  # type: ignore[method-assign] # how FastAPI's documentation extends the schema
-    return app
+    return _complete(services, STATUS_ROUTERS, app)
 
 
 def _lifespan(services: Services) -> dict[str, Any]:
@@ -45,7 +47,7 @@ def _lifespan(services: Services) -> dict[str, Any]:
     return {"lifespan": lifespan}
 
 
-def _app(services: Services, routers: Sequence[APIRouter], app: FastAPI) -> FastAPI:
+def _complete(services: Services, routers: Sequence[APIRouter], app: FastAPI) -> ASGIApp:
     app.state.services = services
     for router in routers:
         app.include_router(router)
@@ -56,10 +58,10 @@ def _app(services: Services, routers: Sequence[APIRouter], app: FastAPI) -> Fast
         BodyLimit,
         max_bytes=settings.max_upload_bytes + _FORM_OVERHEAD_BYTES,
         idle_seconds=settings.upload_idle_seconds,
+        total_seconds=settings.upload_timeout_seconds,
     )
     app.add_middleware(Authentication, keys=services.keys)
-    app.add_middleware(Outermost)
-    return app
+    return Outermost(app)
 
 
 def _openapi() -> dict[str, Any]:

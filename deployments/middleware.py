@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -19,11 +18,15 @@ if TYPE_CHECKING:
 
     from cluster.mongo.api_keys import ApiKeyStore
 
+_LENGTH_DIGITS = 18
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 
 
 class Outermost:
-    """Gives every answer an `X-Request-Id` of ours, and routes by the whole path, whatever prefix Serve has matched."""
+    """Gives every answer an `X-Request-Id` of ours, and routes by the whole path, whatever prefix Serve has matched.
+
+    Around the whole application, so that the answer to an error that nobody foresaw has one, too.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -40,7 +43,8 @@ class Outermost:
                 MutableHeaders(scope=message)["X-Request-Id"] = identifier
             await send(message)
 
-        await self._app({**scope, "root_path": ""}, receive, send_with_id)
+        state = {**scope.get("state", {}), "http_request_id": identifier}
+        await self._app({**scope, "root_path": "", "state": state}, receive, send_with_id)
 
 
 class Authentication:
@@ -79,18 +83,26 @@ def _token(headers: Headers) -> str:
     if scheme.lower() == "basic":
         try:
             return base64.b64decode(value, validate=True).decode().partition(":")[2]
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:  # not ASCII, not base64, not UTF-8
             return ""
     return ""
 
 
 class BodyLimit:
-    """Refuses a body that is larger than the limit, by its header or while it streams, and one that stalls."""
+    """Refuses a body that is larger than the limit, by its header or while it streams, and one that is too slow.
 
-    def __init__(self, app: ASGIApp, *, max_bytes: int, idle_seconds: float) -> None:
+    Args:
+        app: The next application.
+        max_bytes: Of the body.
+        idle_seconds: How long nothing may come.
+        total_seconds: How long the whole may take.
+    """
+
+    def __init__(self, app: ASGIApp, *, max_bytes: int, idle_seconds: float, total_seconds: float) -> None:
         self._app = app
         self._max_bytes = max_bytes
         self._idle_seconds = idle_seconds
+        self._total_seconds = total_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request, as ASGI has it."""
@@ -98,6 +110,8 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         received_bytes, complete = 0, False
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + self._total_seconds
 
         async def counted_receive() -> Message:
             nonlocal received_bytes, complete
@@ -106,10 +120,9 @@ class BodyLimit:
             if _declared_bytes(scope) > self._max_bytes:
                 raise self._too_large()
             try:
-                message = await asyncio.wait_for(receive(), self._idle_seconds)
+                message = await asyncio.wait_for(receive(), min(self._idle_seconds, max(0, deadline - clock())))
             except TimeoutError:
-                detail = f"No data came for {self._idle_seconds:g} s; the upload was given up."
-                raise RefusedError(408, "upload_stalled", detail) from None
+                raise self._too_slow() from None
             received_bytes += len(message.get("body", b""))
             if received_bytes > self._max_bytes:
                 raise self._too_large()
@@ -121,7 +134,15 @@ class BodyLimit:
     def _too_large(self) -> RefusedError:
         return RefusedError(413, "too_large", f"The upload is larger than {self._max_bytes:,} bytes.")
 
+    def _too_slow(self) -> RefusedError:
+        detail = (
+            f"The upload was given up: nothing came for {self._idle_seconds:g} s, "
+            f"or the whole took longer than {self._total_seconds:g} s."
+        )
+        return RefusedError(408, "upload_too_slow", detail)
+
 
 def _declared_bytes(scope: Scope) -> int:
     value = Headers(scope=scope).get("content-length", "")
-    return int(value) if value.isascii() and value.isdecimal() else 0
+    # More digits than any length has are too many for `int`, too.
+    return int(value[:_LENGTH_DIGITS]) if value.isascii() and value.isdecimal() else 0

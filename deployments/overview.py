@@ -53,10 +53,9 @@ async def overview(services: Services, request: ProcessingRequest) -> RequestAns
 
 
 async def _reached(services: Services, request: ProcessingRequest) -> Snapshot:
+    known = Snapshot(request.counts.completed, request.counts.failed, 0, request.bytes.in_, request.bytes.out)
     if request.status is not Status.PROCESSING:
-        return Snapshot(
-            request.counts.completed, request.counts.failed, 0, request.bytes.in_, request.bytes.out
-        )  # of a pending request, zeros
+        return known
     try:
         snapshot = await services.progress.read(request.request_id)
     except StoreUnavailableError as error:
@@ -64,10 +63,12 @@ async def _reached(services: Services, request: ProcessingRequest) -> Snapshot:
         snapshot = None
     if snapshot is None:
         counts, byte_counts = await services.products.tally(request.request_id)
-        return Snapshot(counts.completed, counts.failed, 0, byte_counts.in_, byte_counts.out)
-    # Redis may say so a moment before an image's record is whole; in flight is what is left at most.
-    left = request.counts.images - snapshot.completed - snapshot.failed
-    return snapshot._replace(in_flight=max(0, min(snapshot.in_flight, left)))
+        await services.requests.keep_reached(request.request_id, counts, byte_counts)
+        snapshot = Snapshot(counts.completed, counts.failed, 0, byte_counts.in_, byte_counts.out)
+    # MongoDB may be a moment ahead of Redis, and what was shown from the one is never taken back by the other.
+    reached = Snapshot(*map(max, snapshot, known))
+    left = request.counts.images - reached.completed - reached.failed
+    return reached._replace(in_flight=max(0, min(reached.in_flight, left)))
 
 
 def _progress(request: ProcessingRequest, counts: ImageCounts) -> float:

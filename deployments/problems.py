@@ -89,8 +89,8 @@ async def _client_left(_request: Request, _error: Exception) -> JSONResponse:
     return problem(HTTPStatus.BAD_REQUEST, "client_left", "The connection ended before the request was complete.")
 
 
-async def _unforeseen(_request: Request, error: Exception) -> JSONResponse:
-    logger.error("answered 500", exc_info=error)
+async def _unforeseen(request: Request, error: Exception) -> JSONResponse:
+    logger.error("answered 500", exc_info=error, extra={"httpRequestId": request.state.http_request_id})
     return problem(
         HTTPStatus.INTERNAL_SERVER_ERROR,
         "internal_error",

@@ -12,16 +12,16 @@ from deployments.app import status_app, upload_app
 from deployments.services import Services
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
+    from starlette.types import ASGIApp
 
 
-def build_upload_app() -> FastAPI:
+def build_upload_app() -> ASGIApp:
     """Called in each replica of `Upload`."""
     log_as_json()
     return upload_app(Services(Settings()))
 
 
-def build_status_app() -> FastAPI:
+def build_status_app() -> ASGIApp:
     """Called in each replica of `Status`."""
     log_as_json()
     return status_app(Services(Settings()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import stamina
 from fastapi import Request
@@ -45,7 +45,7 @@ class Actors:
 
     def queue_changed(self) -> None:
         """Tell the queue manager, in the background, that there is work; start it when it is not there."""
-        self._send(self._notify_queue_manager())
+        self._send(self._ask("notify"))
 
     def outbox_changed(self) -> None:
         """Tell the webhook sender, in the background, that a delivery is due."""
@@ -57,8 +57,7 @@ class Actors:
         Raises:
             RayError: It is dead, or being restarted.
         """
-        manager = await self._manager()
-        await manager.ping.remote()
+        await self._ask("ping")
 
     def _send(self, notice: Coroutine[Any, Any, None]) -> None:
         async def bounded() -> None:
@@ -71,10 +70,12 @@ class Actors:
         self._notices.add(task)
         task.add_done_callback(self._notices.discard)
 
-    async def _notify_queue_manager(self) -> None:
-        manager = await self._manager()
+    async def _ask(self, method: Literal["ping", "notify"]) -> None:
+        # The handle is kept, because finding an actor asks the head node.
+        if self._queue_manager is None:
+            self._queue_manager = await asyncio.to_thread(start_system_actors, self._settings)
         try:
-            await manager.notify.remote()
+            await getattr(self._queue_manager, method).remote()
         except RayActorError:
             self._queue_manager = None  # the next call finds it again, or starts it
             raise
@@ -83,12 +84,6 @@ class Actors:
         sender = await asyncio.to_thread(registry.find, registry.WEBHOOK, self._settings)
         if sender is not None:
             await sender.notify.remote()
-
-    async def _manager(self) -> ActorHandle[Any]:
-        # Kept, because finding an actor asks the head node.
-        if self._queue_manager is None:
-            self._queue_manager = await asyncio.to_thread(start_system_actors, self._settings)
-        return self._queue_manager
 
 
 class Services:
@@ -105,7 +100,8 @@ class Services:
         self.bucket = Bucket(settings)
         self.secrets = Secrets(settings)
         self.actors = Actors(settings)
-        self.prepared = False
+        self.unprepared: str | None = "preparing"
+        """Why nothing is accepted yet: what must be made before is not there; None when it is."""
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -120,21 +116,32 @@ class Services:
             await asyncio.to_thread(self.bucket.close)
 
     async def _prepare(self) -> None:
-        async for attempt in stamina.retry_context(on=StoreUnavailableError, attempts=None, timeout=None):
+        async for attempt in stamina.retry_context(on=Exception, attempts=None, timeout=None):
             with attempt:
-                await self.database.ensure_indexes()
-                await asyncio.to_thread(self.bucket.ensure)
-        self.prepared = True
+                await self._make_indexes_and_bucket()
+        self.unprepared = None
         self.actors.queue_changed()
 
+    async def _make_indexes_and_bucket(self) -> None:
+        try:
+            await self.database.ensure_indexes()
+            await asyncio.to_thread(self.bucket.ensure)
+        except StoreUnavailableError as error:
+            self.unprepared = str(error)
+            raise
+        except Exception:
+            logger.exception("the stores cannot be prepared")
+            self.unprepared = "the stores cannot be prepared; the log says why"
+            raise
+
     def require_prepared(self) -> None:
-        """Nothing is accepted before the indexes that keep it unique are there.
+        """Nothing is accepted before the indexes that keep it unique, and the bucket, are there.
 
         Raises:
             StoreUnavailableError: They are not.
         """
-        if not self.prepared:
-            raise StoreUnavailableError("mongodb", "the indexes are not there yet")
+        if self.unprepared is not None:
+            raise StoreUnavailableError("a store", self.unprepared)
 
 
 def services_of(request: Request) -> Services:

@@ -78,7 +78,7 @@ class UploadFields(BaseModel):
             return value
         try:
             return json.loads(value)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError("is not valid JSON") from error
 
 

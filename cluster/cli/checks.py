@@ -39,6 +39,7 @@ STORES = {
     "mongodb": "Is MongoDB running and reachable? `darkroom up` starts an embedded one again.",
     "redis": "Is Redis running and reachable? `darkroom up` starts an embedded one again.",
     "s3": "Is S3 reachable, and may the credentials use the bucket? `darkroom up` starts an embedded one again.",
+    "preparation": "The indexes and the bucket could not be made; may the credentials do that?",
     "queueManager": "Wait a few seconds: Ray starts it again. If it stays so: `darkroom down`, then `darkroom up`.",
 }
 

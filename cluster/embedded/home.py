@@ -82,6 +82,15 @@ class Home:
                 raise HomeBusyError(str(self.path)) from error
             yield
 
+    @contextmanager
+    def ports_chosen(self) -> Iterator[None]:
+        """Keep every other start by this user on this machine waiting: between choosing a port and taking it, both
+        would find the same one free."""
+        folder = _own_folder(Path(_SHORT_FOLDER.format(uid=os.getuid())))
+        with (folder / "start.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
     def short(self) -> Path:
         """The same folder by a path that is short enough for Unix sockets: a link when its own path is too long.
 

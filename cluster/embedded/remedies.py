@@ -38,7 +38,7 @@ _BY_TEXT = (
     ),
     (r"Illegal instruction", _NO_AVX),
     (
-        r"address (?:is )?already in use|EADDRINUSE|SocketException.*in use",
+        r"address (?:is )?already in use|already occupied|EADDRINUSE|SocketException.*in use",
         PORT_TAKEN,
     ),
     (

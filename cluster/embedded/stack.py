@@ -123,7 +123,7 @@ def start(settings: Settings, home: Home, on_event: Callable[[Event], None]) -> 
         OSError: The folder cannot be written, or no port is free.
     """
     home.create()
-    with home.locked():
+    with home.locked(), home.ports_chosen():
         for attempt in range(1, _PORT_ATTEMPTS + 1):
             numbers = _choose_ports(settings, home, embedded_servers(settings))
             stack, servers = _plan(settings, home, numbers)
@@ -132,7 +132,7 @@ def start(settings: Settings, home: Home, on_event: Callable[[Event], None]) -> 
                 _bring_up(servers, home, on_event)
                 break
             except ServerStartError as error:
-                # Whoever else starts servers now has taken a port since we found it free.
+                # Another program has taken a port since we found it free.
                 if error.remedy != remedies.PORT_TAKEN or attempt == _PORT_ATTEMPTS:
                     raise
         return stack

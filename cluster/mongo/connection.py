@@ -27,7 +27,7 @@ _INDEXES = {
     "processing_requests": [
         IndexModel([("requestId", ASCENDING)], unique=True),
         IndexModel([("status", ASCENDING), ("priority", DESCENDING), ("createdAt", ASCENDING)]),
-        IndexModel([("owner", ASCENDING), ("createdAt", DESCENDING), ("requestId", DESCENDING)]),
+        IndexModel([("owner", ASCENDING), ("requestId", DESCENDING)]),
         IndexModel(
             [("owner", ASCENDING), ("idempotencyKey", ASCENDING)],
             unique=True,
@@ -124,7 +124,8 @@ def mongo_errors() -> Iterator[None]:
         yield
     except (ConnectionFailure, NotPrimaryError, ExecutionTimeout, WTimeoutError) as error:
         raise StoreUnavailableError("mongodb", type(error).__name__) from error
-    except OperationFailure as error:
-        if error.has_error_label("TransientTransactionError") or error.has_error_label("RetryableWriteError"):
+    except OperationFailure as error:  # a BulkWriteError too: without a majority it names the write concern
+        passing = error.has_error_label("TransientTransactionError") or error.has_error_label("RetryableWriteError")
+        if passing or error.timeout or (error.details or {}).get("writeConcernErrors"):
             raise StoreUnavailableError("mongodb", type(error).__name__) from error
         raise

@@ -13,13 +13,19 @@ from cluster.records import Delivery, DeliveryResponse, DeliveryState, utc_now
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from pymongo.asynchronous.client_session import AsyncClientSession
+
     from cluster.mongo.connection import Database
+
+
+_MAX_RESPONSES = 50  # the latest; a delivery may be sent again without end
 
 
 class Outbox:
     """Every method raises `StoreUnavailableError` when MongoDB does not answer."""
 
     def __init__(self, database: Database) -> None:
+        self._database = database
         self._deliveries = database.deliveries
         self._requests = database.requests
 
@@ -43,17 +49,25 @@ class Outbox:
         state: DeliveryState,
         next_attempt_at: datetime,
     ) -> None:
-        """Write what an attempt got, on the delivery and on its request."""
-        change = {
-            "$set": {"state": state, "nextAttemptAt": next_attempt_at},
-            "$push": {"responses": response.document()},
-        }
+        """Write what an attempt got, on the delivery and on its request, both or neither.
+
+        When the delivery was claimed again meanwhile, only the response is kept: its state is the later claimer's.
+        """
+        this = {"deliveryId": delivery.delivery_id}
+        still_ours = this | {"state": DeliveryState.PENDING, "nextAttemptAt": delivery.next_attempt_at}
+        kept = {"$push": {"responses": {"$each": [response.document()], "$slice": -_MAX_RESPONSES}}}
         accepted = {"$set": {"webhook.triggered": True}} if state is DeliveryState.DELIVERED else {}
-        with mongo_errors():
-            await self._deliveries.update_one({"deliveryId": delivery.delivery_id}, change)
+
+        async def write(session: AsyncClientSession) -> None:
+            change = {"$set": {"state": state, "nextAttemptAt": next_attempt_at}}
+            await self._deliveries.update_one(this, kept, session=session)
+            await self._deliveries.update_one(still_ours, change, session=session)
             await self._requests.update_one(
-                {"requestId": delivery.request_id}, {"$inc": {"webhook.attempts": 1}} | accepted
+                {"requestId": delivery.request_id}, {"$inc": {"webhook.attempts": 1}} | accepted, session=session
             )
+
+        with mongo_errors():
+            await self._database.in_transaction(write)
 
     async def of_request(self, request_id: str) -> list[Delivery]:
         """The deliveries of one request, the oldest first."""

@@ -4,25 +4,38 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pymongo import ASCENDING, UpdateOne
+from pymongo import ASCENDING, DESCENDING, UpdateOne
 
-from cluster.mongo.connection import mongo_errors
+from cluster.mongo.connection import Document, mongo_errors
 from cluster.records import ByteCounts, Counts, FailureCount, Image, Product, Status
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 
-    from cluster.mongo.connection import Database, Document
+    from cluster.mongo.connection import Database
 
 _UNFINISHED = [Status.PENDING, Status.PROCESSING]
-_PAGE_PRODUCTS = 500
+_PAGE_PRODUCTS = 200
+_TAKE_OVER_ROWS = 50_000  # at once, far below what MongoDB does within the time limit of a call
+
+
+_ALL_IMAGES_TERMINAL: Document = {"images.status": {"$nin": _UNFINISHED}}
+_SETTLE: list[Document] = [
+    {
+        "$set": {
+            "processingStatus": {
+                "$cond": [{"$in": [Status.FAILED, "$images.status"]}, Status.FAILED, Status.COMPLETED]
+            },
+        },
+    },
+]
 
 
 class ImageResult(NamedTuple):
     """The terminal state of one image."""
 
     row: int
-    position: int  # in the row
+    position: int  # in the row; `index` is a method of tuples
     image: Image
     key: str | None  # of the stored object
 
@@ -47,12 +60,20 @@ class ProductStore:
             await self._products.delete_many({"requestId": request_id})
 
     async def take_over(self, request_id: str, epoch: int) -> None:
-        """Give what is unfinished to a new coordinator; from now on, writes of older ones are refused."""
+        """Give what is unfinished to a new coordinator; from now on, writes of older ones are refused.
+
+        What was given before a failure stays given, so that a repeat with the same epoch comes to an end.
+        """
         with mongo_errors():
-            await self._products.update_many(
-                {"requestId": request_id, "processingStatus": {"$in": _UNFINISHED}, "epoch": {"$lt": epoch}},
-                {"$set": {"epoch": epoch}},
-            )
+            last = await self._products.find_one({"requestId": request_id}, {"row": 1}, sort=[("row", DESCENDING)])
+            for row in range(0, last["row"] + 1 if last else 0, _TAKE_OVER_ROWS):
+                query = {
+                    "requestId": request_id,
+                    "processingStatus": {"$in": _UNFINISHED},
+                    "row": {"$gte": row, "$lt": row + _TAKE_OVER_ROWS},
+                    "epoch": {"$lt": epoch},
+                }
+                await self._products.update_many(query, {"$set": {"epoch": epoch}})
 
     async def unfinished(self, request_id: str, *, after_row: int, limit: int) -> list[Product]:
         """The next products that have images to do, in the order of the file."""
@@ -70,49 +91,65 @@ class ProductStore:
         """The products of some rows."""
         return await self._find({"requestId": request_id, "row": {"$in": list(rows)}}, len(rows))
 
-    async def stream(self, request_id: str, *, status: Status | None = None) -> AsyncIterator[Product]:
-        """All products, in the order of the file; page by page, so that no cursor can time out."""
+    async def pages(
+        self, request_id: str, *, statuses: Collection[Status] | None = None
+    ) -> AsyncIterator[list[Product]]:
+        """All products, or those in some states, in the order of the file; by pages, so that no cursor times out."""
         after_row = 0
-        while products := await self.page(request_id, after_row=after_row, limit=_PAGE_PRODUCTS, status=status):
-            for product in products:
-                yield product
+        while True:
+            query: Document = {"requestId": request_id, "row": {"$gt": after_row}}
+            if statuses is not None:
+                query["processingStatus"] = {"$in": list(statuses)}
+            products = await self._find(query, _PAGE_PRODUCTS)
+            if not products:
+                return
+            yield products
             after_row = products[-1].row
 
-    async def begin_attempts(self, request_id: str, epoch: int, images: Sequence[tuple[int, int]]) -> bool:
-        """Count an attempt at each `(row, index)` before it is tried; False when any was not ours to try."""
+    async def begin_attempts(self, request_id: str, epoch: int, images: Sequence[tuple[int, int, int]]) -> bool:
+        """Write `(row, index, attempt)` before it is tried, the same again any number of times.
+
+        Returns:
+            False when any was not ours to try: it is terminal, or belongs to a newer epoch.
+        """
         updates = [
             UpdateOne(
                 _unfinished_image(request_id, epoch, row, index),
                 {
-                    "$inc": {f"images.{index}.attempts": 1},
+                    "$max": {f"images.{index}.attempts": attempt},
                     "$set": {f"images.{index}.status": Status.PROCESSING, "processingStatus": Status.PROCESSING},
                 },
             )
-            for row, index in images
+            for row, index, attempt in images
         ]
         with mongo_errors():
             result = await self._products.bulk_write(updates, ordered=False)
         return result.matched_count == len(images)
 
-    async def record_results(self, request_id: str, epoch: int, results: Sequence[ImageResult]) -> None:
-        """Write terminal images; one that is already terminal, or belongs to a newer epoch, stays as it is."""
+    async def record_results(self, request_id: str, epoch: int, results: Sequence[ImageResult]) -> bool:
+        """Write terminal images; one that is already terminal, or belongs to a newer epoch, stays as it is.
+
+        Returns:
+            False when a product belongs to a newer epoch.
+        """
         if not results:
-            return
+            return True
         updates = [
             UpdateOne(_unfinished_image(request_id, epoch, row, index), {"$set": _terminal_fields(index, image, key)})
             for row, index, image, key in results
         ]
-        finished = {
-            "requestId": request_id,
-            "row": {"$in": sorted({row for row, *_ in results})},
-            "epoch": epoch,
-            "images.status": {"$nin": _UNFINISHED},
-        }
-        any_failed = {"$in": [Status.FAILED, "$images.status"]}
-        close = {"$set": {"processingStatus": {"$cond": [any_failed, Status.FAILED, Status.COMPLETED]}}}
+        rows = sorted({row for row, *_ in results})
+        ours = {"requestId": request_id, "row": {"$in": rows}, "epoch": epoch}
         with mongo_errors():
-            await self._products.bulk_write(updates, ordered=False)
-            await self._products.update_many(finished, [close])
+            written = await self._products.bulk_write(updates, ordered=False)
+            await self._products.update_many(ours | _ALL_IMAGES_TERMINAL, _SETTLE)
+            return written.matched_count == len(results) or await self._products.count_documents(ours) == len(rows)
+
+    async def settle(self, request_id: str, epoch: int) -> None:
+        """Close the products whose images are all terminal: what `record_results` does, should it die half-way."""
+        query = {"requestId": request_id, "epoch": epoch, "processingStatus": {"$in": _UNFINISHED}}
+        with mongo_errors():
+            await self._products.update_many(query | _ALL_IMAGES_TERMINAL, _SETTLE)
 
     async def tally(self, request_id: str) -> tuple[Counts, ByteCounts]:
         """Count the images by outcome; the truth behind the progress in Redis. One pass over the request's products."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pymongo.asynchronous.client_session import AsyncClientSession
 
     from cluster.mongo.connection import Database, Document
-    from cluster.records import Delivery
+    from cluster.records import ByteCounts, Counts, Delivery
 
 
 _WRITTEN_AT_CLOSE = {"status", "reason", "completed_at", "counts", "bytes", "failures"}
@@ -40,6 +40,8 @@ class RequestStore:
             try:
                 await self._requests.insert_one(request.document())
             except DuplicateKeyError:
+                if request.idempotency_key is None:
+                    raise
                 query = {"owner": request.owner, "idempotencyKey": request.idempotency_key}
                 earlier = await self._find_one(query)
                 if earlier is None:
@@ -102,6 +104,30 @@ class RequestStore:
                 return_document=ReturnDocument.AFTER,
             )
         return None if document is None else ProcessingRequest.model_validate(document)
+
+    async def claimed(self, request_id: str, epoch: int) -> ProcessingRequest | None:
+        """The open request that the caller has claimed before. None when it is closed or gone.
+
+        Raises:
+            StaleEpochError: A newer coordinator has claimed it since.
+        """
+        request = await self.get(request_id)
+        if request is None or request.status is not Status.PROCESSING:
+            return None
+        if request.epoch != epoch:
+            raise StaleEpochError(request_id)
+        return request
+
+    async def keep_reached(self, request_id: str, counts: Counts, byte_counts: ByteCounts) -> None:
+        """Keep how far an open request was seen to be, so that nobody is ever shown less."""
+        reached = {
+            "counts.completed": counts.completed,
+            "counts.failed": counts.failed,
+            "bytes.in": byte_counts.in_,
+            "bytes.out": byte_counts.out,
+        }
+        with mongo_errors():
+            await self._requests.update_one({"requestId": request_id, "status": Status.PROCESSING}, {"$max": reached})
 
     async def close(self, closed: ProcessingRequest, delivery: Delivery | None) -> None:
         """Close the request and write the webhook's outbox entry, both or neither.

@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     from cluster.records import RowProblem
     from deployments.catalogue.columns import Layout
 
-_MAX_SERIAL_NUMBER = 2**63 - 1  # what MongoDB keeps as a whole number
-_SERIAL_NUMBER = re.compile(r"0*([0-9]{1,19})")
+_SERIAL_NUMBER = re.compile(r"0*([0-9]{1,18})")  # MongoDB keeps whole numbers of 64 bits
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # all but tab and line ends
 
 
@@ -58,10 +57,7 @@ def check_row(row: int, cells: list[str], layout: Layout, max_images: int) -> Ca
 
 def _serial_number(cell: str) -> int | None:
     found = _SERIAL_NUMBER.fullmatch(cell.strip())
-    if found is None:
-        return None
-    number = int(found[1])
-    return number if number <= _MAX_SERIAL_NUMBER else None
+    return None if found is None else int(found[1])
 
 
 def _serial_number_problems(row: int, cells: list[str], layout: Layout) -> list[RowProblem]:

@@ -30,17 +30,23 @@ async def healthz() -> HealthAnswer:
 
 @router.get("/readyz", responses={503: {"model": ReadinessAnswer}})
 async def readyz(response: Response, services: Annotated[Services, Depends(services_of)]) -> ReadinessAnswer:
-    """Each store and the queue manager, with what is wrong."""
+    """Each store, the queue manager, and the indexes and the bucket, with what is wrong."""
     mongodb, redis, s3, queue_manager = await asyncio.gather(
         _check("mongodb", services.database.ping()),
         _check("redis", services.progress.ping()),
         _check("s3", asyncio.to_thread(services.bucket.ping)),
         _check("queueManager", services.actors.ping()),
     )
-    checks = {"mongodb": mongodb, "redis": redis, "s3": s3, "queueManager": queue_manager}
+    preparation = CheckAnswer(ok=services.unprepared is None, detail=services.unprepared)
     answer = ReadinessAnswer(
-        ready=services.prepared and all(check.ok for check in checks.values()),
-        checks=checks,
+        ready=all(check.ok for check in (mongodb, redis, s3, queue_manager, preparation)),
+        checks={
+            "mongodb": mongodb,
+            "redis": redis,
+            "s3": s3,
+            "queueManager": queue_manager,
+            "preparation": preparation,
+        },
     )
     if not answer.ready:
         response.status_code = 503

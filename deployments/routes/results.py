@@ -16,10 +16,10 @@ from deployments.services import Services, owned_request, reader, services_of
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from cluster.records import ProcessingRequest, Product
+    from cluster.records import Product
 
-PAGE_PRODUCTS = 500
 Only = Literal["all", "failed"]
+STATUSES: dict[Only, tuple[Status, ...] | None] = {"all": None, "failed": (Status.FAILED,)}
 router = APIRouter(tags=["results"])
 
 
@@ -40,7 +40,7 @@ async def results_csv(
 
     async def lines() -> AsyncIterator[bytes]:
         yield table.header()
-        async for page in _pages(services, request, only):
+        async for page in services.products.pages(request_id, statuses=STATUSES[only]):
             yield await asyncio.to_thread(table.rows, page)
 
     return _download(lines(), "text/csv; charset=utf-8", f"{request_id}-results.csv")
@@ -58,27 +58,17 @@ async def results_jsonl(
     only: Only = "all",
 ) -> StreamingResponse:
     """One JSON object for each product, a line each, in the order of the file."""
-    request = await owned_request(services, request_id, key)
+    await owned_request(services, request_id, key)
 
     def serialise(page: list[Product]) -> bytes:
         lines = (ProductAnswer.of(product, services.bucket.link).model_dump_json() for product in page)
         return "".join(f"{line}\n" for line in lines).encode()
 
     async def lines() -> AsyncIterator[bytes]:
-        async for page in _pages(services, request, only):
+        async for page in services.products.pages(request_id, statuses=STATUSES[only]):
             yield await asyncio.to_thread(serialise, page)
 
     return _download(lines(), "application/jsonl", f"{request_id}-results.jsonl")
-
-
-async def _pages(services: Services, request: ProcessingRequest, only: Only) -> AsyncIterator[list[Product]]:
-    after_row = 0
-    status = Status.FAILED if only == "failed" else None
-    while page := await services.products.page(
-        request.request_id, after_row=after_row, limit=PAGE_PRODUCTS, status=status
-    ):
-        yield page
-        after_row = page[-1].row
 
 
 def _download(body: AsyncIterator[bytes], media_type: str, filename: str) -> StreamingResponse:

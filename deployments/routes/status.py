@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import APIRouter, Depends, Header, Query, Response
 
 from cluster.errors import RefusedError
-from cluster.records import ApiKey, Status
+from cluster.records import ApiKey, Status, utc_now
 from deployments.answers import ProductAnswer, RequestPageAnswer, StatusAnswer
 from deployments.overview import overview
 from deployments.services import Services, owned_request, reader, services_of
@@ -86,11 +86,11 @@ def _linked(services: Services, products: list[Product]) -> list[ProductAnswer]:
 
 
 def _cacheable(answer: StatusAnswer, if_none_match: str | None) -> Response:
-    # Presigned links change with the clock, and time passes; neither is news.
+    # Presigned links change with the clock, and time passes; neither is news. But links end after a week.
     news = answer.model_dump_json(
         exclude={"eta_seconds": True, "products": {"__all__": {"output_image_urls"}}},
     )
-    etag = f'W/"{hashlib.sha256(news.encode()).hexdigest()[:32]}"'
+    etag = f'W/"{hashlib.sha256(f"{utc_now().date()} {news}".encode()).hexdigest()[:32]}"'
     headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
     if answer.status in (Status.PENDING, Status.PROCESSING):
         headers["Retry-After"] = str(POLL_SECONDS)

@@ -307,5 +307,7 @@ def test_all_is_ready(service: Service) -> None:
     assert answer.status_code == 200
     assert answer.json() == {
         "ready": True,
-        "checks": {name: {"ok": True, "detail": None} for name in ("mongodb", "redis", "s3", "queueManager")},
+        "checks": {
+            name: {"ok": True, "detail": None} for name in ("mongodb", "redis", "s3", "queueManager", "preparation")
+        },
     }

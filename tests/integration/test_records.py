@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from redis import Redis
 
 from cluster.errors import ImageErrorCode, StaleEpochError
 from cluster.identifiers import new_identifier
@@ -15,6 +16,7 @@ from cluster.mongo.products import ImageResult, ProductStore
 from cluster.mongo.requests import RequestStore
 from cluster.progress import CountedImage, Progress
 from cluster.records import (
+    ByteCounts,
     Counts,
     Delivery,
     DeliveryResponse,
@@ -29,7 +31,7 @@ from cluster.records import (
 from tests.support.waiting import wait_until_async
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from cluster.settings import Settings
 
@@ -43,6 +45,12 @@ async def database(isolated: Settings) -> AsyncIterator[Database]:
     name = new_identifier("test")
     async with Database.open(isolated.model_copy(update={"mongo_database": name})) as opened:
         await opened.ensure_indexes()
+        yield opened
+
+
+@pytest.fixture
+def redis(isolated: Settings) -> Iterator[Redis]:
+    with Redis.from_url(isolated.redis_url) as opened:
         yield opened
 
 
@@ -99,7 +107,7 @@ async def only_product(database: Database, request: ProcessingRequest) -> Produc
 async def test_an_attempt_is_counted_before_it_is_made(database: Database) -> None:
     request = await committed(database)
     products = ProductStore(database)
-    assert await products.begin_attempts(request.request_id, request.epoch, [(2, 0)])
+    assert await products.begin_attempts(request.request_id, request.epoch, [(2, 0, 1)])
     found = await only_product(database, request)
     assert found.images[0].attempts == 1
     assert found.processing_status is Status.PROCESSING
@@ -115,7 +123,7 @@ async def test_a_result_is_written_once(database: Database) -> None:
     found = await only_product(database, request)
     assert found.output_image_urls == ["a", "b"]
     assert found.processing_status is Status.COMPLETED
-    assert not await products.begin_attempts(request.request_id, request.epoch, [(2, 0)])
+    assert not await products.begin_attempts(request.request_id, request.epoch, [(2, 0, 1)])
 
 
 async def test_a_product_fails_when_any_of_its_images_does(database: Database) -> None:
@@ -135,7 +143,7 @@ async def test_a_write_of_an_older_coordinator_changes_nothing(database: Databas
     assert newer is not None
     assert newer.epoch == request.epoch + 1
     await products.take_over(request.request_id, newer.epoch)
-    assert not await products.begin_attempts(request.request_id, request.epoch, [(2, 0)])
+    assert not await products.begin_attempts(request.request_id, request.epoch, [(2, 0, 1)])
     await products.record_results(request.request_id, request.epoch, [ImageResult(2, 0, DONE, "a")])
     assert await only_product(database, request) == product(request.request_id, 2).model_copy(
         update={"epoch": newer.epoch}
@@ -200,10 +208,12 @@ async def test_progress_counts_an_image_once(progress: Progress) -> None:
     request_id = new_identifier("req")
     images = [CountedImage.of(0, DONE), CountedImage.of(1, GONE)]
     assert await progress.read(request_id) is None
-    await progress.mark_whole(request_id)
+    await progress.begin_rebuild(request_id, "1")
     await progress.count(request_id, images)
     await progress.count(request_id, [*images, CountedImage.of(2, DONE)])
-    await progress.set_in_flight(request_id, 4)
+    assert await progress.read(request_id) is None
+    assert await progress.finish_rebuild(request_id, "1", in_flight=0)
+    assert await progress.renew(request_id, "1", in_flight=4)
     found = await progress.read(request_id)
     assert found is not None
     assert found._asdict() == {"completed": 2, "failed": 1, "in_flight": 4, "bytes_in": 200, "bytes_out": 80}
@@ -216,7 +226,6 @@ def due_delivery(request_id: str) -> Delivery:
     return Delivery(
         delivery_id=new_identifier("msg"),
         request_id=request_id,
-        owner="key",
         url="https://shop.example/hook",
         secret="encrypted",
         event="request.completed",
@@ -265,3 +274,108 @@ async def test_a_delivered_callback_is_told_on_its_request(database: Database) -
     assert again is not None
     assert (again.state, again.attempts, again.delivery_id) == ("pending", 0, told.delivery_id)
     assert await outbox.redeliver("req_other", told.delivery_id) is None
+
+
+async def test_a_product_whose_writer_died_half_way_is_settled(database: Database) -> None:
+    request = await committed(database)
+    await database.products.update_one({"requestId": request.request_id}, {"$set": {"images.0.status": "failed"}})
+    assert (await only_product(database, request)).processing_status is Status.PENDING
+    await ProductStore(database).settle(request.request_id, request.epoch)
+    assert (await only_product(database, request)).processing_status is Status.FAILED
+
+
+async def test_an_attempt_that_is_begun_again_is_counted_once(database: Database) -> None:
+    request = await committed(database)
+    products = ProductStore(database)
+    for _ in range(5):
+        assert await products.begin_attempts(request.request_id, request.epoch, [(2, 0, 1)])
+    assert (await only_product(database, request)).images[0].attempts == 1
+
+
+async def test_a_refused_result_is_told(database: Database) -> None:
+    request = await committed(database)
+    products = ProductStore(database)
+    results = [ImageResult(2, 0, DONE, "a")]
+    await products.take_over(request.request_id, request.epoch + 1)
+    assert not await products.record_results(request.request_id, request.epoch, results)
+    assert await products.record_results(request.request_id, request.epoch + 1, results)
+    assert await products.record_results(request.request_id, request.epoch + 1, results)  # its answer was lost
+
+
+async def test_a_coordinator_does_not_claim_from_its_successor(database: Database) -> None:
+    request = await committed(database)
+    requests = RequestStore(database)
+    again = await requests.claimed(request.request_id, request.epoch)
+    assert again is not None
+    assert again.epoch == request.epoch
+    successor = await requests.claim(request.request_id)
+    assert successor is not None
+    with pytest.raises(StaleEpochError):
+        await requests.claimed(request.request_id, request.epoch)
+    assert await requests.claimed(request.request_id, successor.epoch) is not None
+
+
+async def test_what_was_reached_is_kept_and_never_lowered(database: Database) -> None:
+    request = await committed(database, products=3)
+    requests = RequestStore(database)
+    for completed in (2, 1):
+        await requests.keep_reached(request.request_id, Counts(completed=completed), ByteCounts(in_=completed, out=1))
+    found = await requests.get(request.request_id)
+    assert found is not None
+    assert (found.counts.completed, found.bytes.in_) == (2, 2)
+
+
+async def test_progress_is_not_whole_when_redis_lost_it_during_a_rebuild(progress: Progress, redis: Redis) -> None:
+    request_id = new_identifier("req")
+    await progress.begin_rebuild(request_id, "1")
+    await progress.count(request_id, [CountedImage.of(0, DONE)])
+    for key in redis.scan_iter(f"*{request_id}*"):
+        redis.delete(key)
+    await progress.count(request_id, [CountedImage.of(1, DONE)])
+    assert not await progress.finish_rebuild(request_id, "1", in_flight=0)
+    assert not await progress.renew(request_id, "1", in_flight=0)
+    assert await progress.read(request_id) is None
+
+
+@pytest.mark.parametrize("lost", ["", ":counted"])
+async def test_progress_that_lost_one_of_its_keys_is_not_whole(progress: Progress, redis: Redis, lost: str) -> None:
+    request_id = new_identifier("req")
+    await progress.begin_rebuild(request_id, "1")
+    await progress.count(request_id, [CountedImage.of(0, DONE)])
+    assert await progress.finish_rebuild(request_id, "1", in_flight=0)
+    redis.delete(f"darkroom:progress:{request_id}{lost}")
+    await progress.count(request_id, [CountedImage.of(0, DONE)])
+    assert await progress.read(request_id) is None
+
+
+async def test_progress_is_whole_only_while_it_is_renewed(progress: Progress) -> None:
+    request_id = new_identifier("req")
+    await progress.begin_rebuild(request_id, "2")
+    assert await progress.finish_rebuild(request_id, "2", in_flight=3)
+    assert not await progress.renew(request_id, "1", in_flight=0)  # an older coordinator
+
+    async def is_over() -> bool:
+        return await progress.read(request_id) is None
+
+    assert not await is_over()
+    await wait_until_async(is_over, "nobody renewed it")
+
+
+async def test_an_attempt_that_ends_late_leaves_the_state_to_the_later_one(database: Database) -> None:
+    request = await committed(database, webhook={"url": "https://shop.example/hook", "secret": "encrypted"})
+    outbox = Outbox(database)
+    delivery = due_delivery(request.request_id)
+    await RequestStore(database).close(request.model_copy(update={"status": Status.COMPLETED}), delivery)
+    first = await outbox.claim_due(lease_seconds=60)
+    await outbox.redeliver(request.request_id, delivery.delivery_id)
+    second = await outbox.claim_due(lease_seconds=60)
+    assert first is not None
+    assert second is not None
+    good = DeliveryResponse(at=utc_now(), http_status=204, duration_seconds=0.1)
+    late = DeliveryResponse(at=utc_now(), error="no answer", duration_seconds=15)
+    await outbox.record_attempt(second, good, state=DeliveryState.DELIVERED, next_attempt_at=utc_now())
+    await outbox.record_attempt(first, late, state=DeliveryState.PENDING, next_attempt_at=utc_now())
+    (found,) = await outbox.of_request(request.request_id)
+    assert found.state is DeliveryState.DELIVERED
+    assert found.responses == [good, late]
+    assert await outbox.claim_due(lease_seconds=60) is None

@@ -54,7 +54,7 @@ async def running_app(settings: Settings, *, prepared: bool = True) -> AsyncIter
         await stack.enter_async_context(services.running())
 
         async def is_prepared() -> bool:
-            return services.prepared
+            return services.unprepared is None
 
         token = ""
         if prepared:

@@ -1,0 +1,175 @@
+"""The dispatcher on a real MongoDB, with batches that the test ends by hand in place of Ray tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+import ray.exceptions
+
+from actors.dispatcher import Dispatcher
+from actors.work import BatchReport, Fate, Outcome
+from cluster.identifiers import new_identifier
+from cluster.mongo.connection import Database
+from cluster.mongo.products import ImageResult, ProductStore
+from cluster.mongo.requests import RequestStore
+from cluster.records import Counts, Image, ProcessingRequest, Product, Status, utc_now
+from tests.support.waiting import POLL_SECONDS, wait_until_async
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from actors.work import Batch
+    from cluster.settings import Settings
+
+IMAGES = 12
+
+
+@pytest.fixture
+async def database(isolated: Settings) -> AsyncIterator[Database]:
+    async with Database.open(isolated.model_copy(update={"mongo_database": new_identifier("test")})) as opened:
+        await opened.ensure_indexes()
+        yield opened
+
+
+class Hands:
+    """A dispatcher of a request of some images, and what it sends."""
+
+    def __init__(self, database: Database, request: ProcessingRequest, settings: Settings) -> None:
+        self.request = request
+        self.products = ProductStore(database)
+        self.sent: list[tuple[Batch, asyncio.Future[BatchReport]]] = []
+        self.dispatcher = Dispatcher(
+            request,
+            requests=RequestStore(database),
+            products=self.products,
+            run_batch=self._run_batch,
+            settings=settings,
+        )
+
+    @classmethod
+    async def ready(cls, database: Database, settings: Settings) -> Hands:
+        request = ProcessingRequest(
+            request_id=new_identifier("req"),
+            owner="key",
+            created_at=utc_now(),
+            columns=[],
+            url_column=0,
+            fingerprint="0",
+            counts=Counts(products=IMAGES, images=IMAGES),
+        )
+        products = ProductStore(database)
+        await products.insert(
+            Product(
+                request_id=request.request_id,
+                row=number + 2,
+                serial_number=number,
+                product_name="Chair",
+                input_image_urls=["https://shop.example/a.jpg"],
+                output_image_urls=[None],
+                images=[Image()],
+                cells=[],
+                first_image=number,
+            )
+            for number in range(IMAGES)
+        )
+        await RequestStore(database).commit(request)
+        await RequestStore(database).admit_next()
+        claimed = await RequestStore(database).claim(request.request_id)
+        assert claimed is not None
+        return cls(database, claimed, settings)
+
+    async def _run_batch(self, batch: Batch) -> BatchReport:
+        future: asyncio.Future[BatchReport] = asyncio.get_running_loop().create_future()
+        self.sent.append((batch, future))
+        return await future
+
+    async def wait_for(self, batches: int) -> None:
+        async def are_sent() -> bool:
+            return len(self.sent) >= batches
+
+        await wait_until_async(are_sent, f"{batches} batches are sent")
+
+    async def complete(self, number: int) -> None:
+        """A batch ends as a task would end it."""
+        batch, future = self.sent[number]
+        results = [ImageResult(item.row, item.index, Image(status=Status.COMPLETED), "key") for item in batch.items]
+        await self.products.record_results(batch.request_id, batch.epoch, results)
+        future.set_result(BatchReport(tuple(Outcome(item, Fate.COMPLETED) for item in batch.items), 0.1))
+
+
+@pytest.fixture
+async def hands(database: Database, isolated: Settings) -> Hands:
+    return await Hands.ready(database, isolated.model_copy(update={"max_batch_images": 4}))
+
+
+async def test_it_ends_when_every_image_has(hands: Hands) -> None:
+    run = asyncio.create_task(hands.dispatcher.run())
+    for number in range(3):
+        await hands.wait_for(number + 1)
+        await hands.complete(number)
+    await asyncio.wait_for(run, 10)
+    assert sorted(item.ordinal for batch, _ in hands.sent for item in batch.items) == list(range(IMAGES))
+
+
+async def test_a_closed_window_begins_nothing_and_loses_nothing(hands: Hands) -> None:
+    run = asyncio.create_task(hands.dispatcher.run())
+    await hands.wait_for(1)
+    hands.dispatcher.set_window(0)
+    await hands.complete(0)
+
+    async def is_drained() -> bool:
+        return hands.dispatcher.images_in_flight == 0
+
+    await wait_until_async(is_drained, "what ran has come back")
+    assert not run.done()
+    assert len(hands.sent) == 1
+    hands.dispatcher.set_window(2)
+    await hands.wait_for(2)
+    run.cancel()
+
+
+async def test_it_sleeps_while_an_image_is_due_and_the_window_is_full(hands: Hands) -> None:
+    hands.dispatcher.set_window(2)
+    run = asyncio.create_task(hands.dispatcher.run())
+    await hands.wait_for(2)
+    batch, future = hands.sent[0]
+    future.set_result(BatchReport(tuple(Outcome(item, Fate.RETRY, 0) for item in batch.items), 0.1))
+    await hands.wait_for(3)
+    used = time.process_time()
+    await asyncio.sleep(0.5)  # nothing happens, which is what is measured
+    assert time.process_time() - used < 0.25
+    run.cancel()
+
+
+async def test_a_batch_whose_worker_died_is_split_until_the_guilty_image_is_alone(hands: Hands) -> None:
+    guilty = 2
+    run = asyncio.create_task(hands.dispatcher.run())
+    number = 0
+    while not run.done():
+        if number == len(hands.sent):
+            await asyncio.sleep(POLL_SECONDS)
+            continue
+        batch, future = hands.sent[number]
+        if guilty in {item.ordinal for item in batch.items}:
+            future.set_exception(ray.exceptions.WorkerCrashedError())
+        else:
+            await hands.complete(number)
+        number += 1
+    await run
+    products = await hands.products.page(hands.request.request_id, after_row=0, limit=IMAGES)
+    errors = {product.first_image: product.images[0].error for product in products if product.images[0].error}
+    assert {ordinal: error.code for ordinal, error in errors.items()} == {guilty: "decoder_crashed"}
+    assert {product.images[0].attempts for product in products if product.first_image != guilty} <= {0, 1}
+
+
+async def test_a_worker_that_cannot_start_costs_no_image_its_life(hands: Hands) -> None:
+    run = asyncio.create_task(hands.dispatcher.run())
+    await hands.wait_for(1)
+    first, future = hands.sent[0]
+    future.set_exception(ray.exceptions.RaySystemError("no such library"))
+    await hands.wait_for(2)
+    assert hands.sent[1][0].items[0].attempt == first.items[0].attempt == 1
+    run.cancel()
