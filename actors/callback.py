@@ -40,7 +40,7 @@ def callback(closed: ProcessingRequest, *, public_url: str | None) -> Delivery |
 def _data(closed: ProcessingRequest, base_url: str) -> dict[str, Any]:
     shown = {"request_id", "status", "reason", "filename", "counts", "bytes", "failures", "created_at", "completed_at"}
     base_url = base_url.rstrip("/")
-    return closed.model_dump(mode="json", by_alias=True, include=shown) | {
+    return closed.model_dump(mode="json", include=shown) | {
         "links": {
             "status": f"{base_url}/api/status/{closed.request_id}",
             "results": f"{base_url}/api/requests/{closed.request_id}/results.csv",

@@ -1,4 +1,4 @@
-"""`python -m actors.drain SECONDS`: before the cluster stops, begin nothing more and wait for what runs."""
+"""`python -m actors.drain SECONDS`: begin nothing more, wait for what runs, and end all actors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ANSWER_SECONDS = 10
 
 
 def main() -> None:
-    """Drain the deployment of the cluster at RAY_ADDRESS; the exit code is 1 when images were still in tasks."""
+    """Drain and end the deployment on the cluster at RAY_ADDRESS; exit code 1: images were still in tasks."""
     timeout_seconds = float(sys.argv[1])
     settings = Settings()
     ray.init(address="auto", namespace=settings.ray_namespace, log_to_driver=False)
@@ -22,6 +22,7 @@ def main() -> None:
     left: Any = 0
     if manager is not None:
         left = ray.get(manager.drain.remote(timeout_seconds), timeout=timeout_seconds + _ANSWER_SECONDS)
+    registry.stop_all(settings)
     ray.shutdown()
     sys.exit(1 if left else 0)
 

@@ -113,7 +113,12 @@ class Worker:
 
     async def _store(self, batch: Batch, item: WorkItem, source: Download) -> tuple[Outcome, ImageResult]:
         loop = asyncio.get_running_loop()
-        output = await loop.run_in_executor(self._compress_thread, compress, source.data, batch.options, self._limits)
+        try:
+            output = await loop.run_in_executor(
+                self._compress_thread, compress, source.data, batch.options, self._limits
+            )
+        except ImageError as error:
+            raise ImageError(error.code, error.message, source.http_status) from error
         key = object_key(batch.request_id, item.row, item.index, EXTENSIONS[output.format])
         put = functools.partial(self._bucket.put, key, output.data, content_type=CONTENT_TYPES[output.format])
         async for attempt in _while_a_store_is_away():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any, cast
 
 import ray
@@ -32,6 +33,14 @@ def start(actor_class: type, name: str, settings: Settings, *arguments: object) 
         "num_cpus": 0,
     }
     return cast("ActorHandle[Any]", ray.remote(actor_class).options(**options).remote(*arguments))
+
+
+def stop_all(settings: Settings) -> None:
+    """End every actor of the deployment at once; what they did is in MongoDB."""
+    for actor in ray.util.list_named_actors(all_namespaces=True):
+        if actor["namespace"] == settings.ray_namespace:
+            with contextlib.suppress(ValueError):  # it has left meanwhile
+                ray.kill(ray.get_actor(actor["name"], namespace=settings.ray_namespace))
 
 
 def find(name: str, settings: Settings) -> ActorHandle[Any] | None:

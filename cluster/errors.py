@@ -9,6 +9,7 @@
     │   └── OptionsError           the options have errors
     ├── BlockedAddressError        the guard refused an address
     ├── ServerStartError           an embedded server did not start; says the log and the remedy
+    ├── NamedStoreError            a store that the operator named cannot be used
     ├── HomeBusyError              another process starts or stops the same embedded servers
     └── ApiError                   the HTTP API answered a client with a problem
 
@@ -211,6 +212,23 @@ class ServerStartError(DarkroomError):
 
     def __str__(self) -> str:
         return f"{self.server} did not start. {self.remedy}\n{self.log_path} ends with:\n{self.log_tail}"
+
+
+class NamedStoreError(DarkroomError):
+    """A store that the operator named cannot be used.
+
+    Args:
+        setting: Which setting names it.
+        problem: What is wrong, as the end of a sentence.
+    """
+
+    def __init__(self, setting: str, problem: str) -> None:
+        super().__init__(setting, problem)
+        self.setting = setting
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"What {self.setting} names {self.problem}"
 
 
 class HomeBusyError(DarkroomError):

@@ -15,11 +15,11 @@ from cluster.errors import ImageErrorCode
 class Record(BaseModel):
     """A frozen record: snake_case in Python, camelCase in MongoDB and JSON."""
 
-    model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
+    model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True, serialize_by_alias=True)
 
     def document(self) -> dict[str, Any]:
         """The record as MongoDB holds it."""
-        return self.model_dump(by_alias=True)
+        return self.model_dump()
 
 
 class Status(StrEnum):
@@ -210,6 +210,7 @@ class ApiKey(Record):
     """An API key as MongoDB holds it: never the key itself."""
 
     key_id: str
+    owner: str  # whose requests it sees: its own, or those of the key that it was made beside
     name: str
     secret_hash: str  # SHA-256, hex; the secret has 256 random bits, so it needs no salt and no slow hash
     scopes: list[Scope]

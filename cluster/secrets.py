@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from cluster.settings import Settings
 
 WEBHOOK_SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix that Standard Webhooks gives every secret, not a secret
-_MIN_KEY_CHARACTERS = 32
 _SECRET_BYTES = range(24, 65)
 
 
@@ -23,16 +22,13 @@ class Secrets:
     """Secrets under the deployment's own key.
 
     Raises:
-        ValueError: `DARKROOM_SECRET_KEY` is missing or too short.
+        ValueError: `DARKROOM_SECRET_KEY` is missing.
     """
 
     def __init__(self, settings: Settings) -> None:
         key = settings.secret_key.get_secret_value()
-        if len(key) < _MIN_KEY_CHARACTERS:
-            message = (
-                f"DARKROOM_SECRET_KEY must have at least {_MIN_KEY_CHARACTERS} characters, and be the same everywhere"
-            )
-            raise ValueError(message)
+        if not key:
+            raise ValueError("DARKROOM_SECRET_KEY must be set, and be the same everywhere")
         self._key = key.encode()
         self._fernet = Fernet(base64.urlsafe_b64encode(self._derive(b"encryption at rest")))
 

@@ -5,14 +5,31 @@ from __future__ import annotations
 import os
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated
 
-from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    JsonConfigSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 IPNetwork = IPv4Network | IPv6Network
 
 MEBIBYTE = 1024 * 1024
+MIN_SECRET_KEY_CHARACTERS = 32
+
+_HTTP = ("http://", "https://")
+_URL_SCHEMES = {
+    "url": _HTTP,
+    "mongo_url": ("mongodb://", "mongodb+srv://"),
+    "redis_url": ("redis://", "rediss://"),
+    "s3_endpoint_url": _HTTP,
+    "s3_public_url": _HTTP,
+    "public_url": _HTTP,
+}
 
 
 class Settings(BaseSettings):
@@ -21,6 +38,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="DARKROOM_", frozen=True, extra="ignore", use_attribute_docstrings=True
     )
+
+    settings_file: Path | None = None
+    """A JSON object with more settings, by their names in lower case; the environment wins."""
 
     # The command line and the client.
     home: Path = Path(".darkroom")
@@ -126,6 +146,19 @@ class Settings(BaseSettings):
     webhook_retry_seconds: Annotated[tuple[float, ...], NoDecode] = (5, 300, 1800, 7200, 18000, 36000, 50400)
     """Pause before each further attempt (seconds, separated by commas), before jitter."""
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the same
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What was given in code, then the environment, then the file that it names."""
+        settings_file = os.environ.get(f"{cls.model_config['env_prefix']}SETTINGS_FILE")
+        return init_settings, env_settings, JsonConfigSettingsSource(settings_cls, json_file=settings_file)
+
     @field_validator("allowed_networks", mode="before")
     @classmethod
     def _split_networks(cls, value: object) -> object:
@@ -138,14 +171,21 @@ class Settings(BaseSettings):
     def _split_seconds(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
-    @model_validator(mode="after")
-    def _check_public_urls(self) -> Self:
-        for name in ("s3_public_url", "public_url", "url"):
-            url = getattr(self, name)
-            if url is not None and not url.startswith(("http://", "https://")):
-                message = f"DARKROOM_{name.upper()} must start with http:// or https://, not {url!r}"
-                raise ValueError(message)
-        return self
+    @field_validator(*_URL_SCHEMES)
+    @classmethod
+    def _check_scheme(cls, url: str | None, info: ValidationInfo) -> str | None:
+        schemes = _URL_SCHEMES[info.field_name or ""]
+        if url is not None and not url.startswith(schemes):
+            # Not the URL itself: it may hold a password.
+            raise ValueError(f"must start with {' or '.join(schemes)}")
+        return url
+
+    @field_validator("secret_key")
+    @classmethod
+    def _check_length(cls, key: SecretStr) -> SecretStr:
+        if 0 < len(key) < MIN_SECRET_KEY_CHARACTERS:
+            raise ValueError(f"must have at least {MIN_SECRET_KEY_CHARACTERS} characters")
+        return key
 
 
 def unknown_settings() -> list[str]:

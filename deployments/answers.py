@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from cluster.records import (
     ByteCounts,
@@ -26,13 +26,7 @@ if TYPE_CHECKING:
     from cluster.records import Delivery
 
 
-class Answer(Record):
-    """A part of an answer."""
-
-    model_config = ConfigDict(serialize_by_alias=True)
-
-
-class UploadCounts(Answer):
+class UploadCounts(Record):
     """What a catalogue has; rows with errors are in `rows` only."""
 
     rows: int
@@ -40,7 +34,7 @@ class UploadCounts(Answer):
     images: int
 
 
-class UploadAnswer(Answer):
+class UploadAnswer(Record):
     """An accepted upload; of a dry run, without `requestId`."""
 
     request_id: str | None
@@ -51,7 +45,7 @@ class UploadAnswer(Answer):
     rejected_rows: list[RowProblem] = Field(description="The errors of skipped rows, at most 1,000.")
 
 
-class ImageCounts(Answer):
+class ImageCounts(Record):
     """How many of what; `completed` to `unprocessed` count images and add up to `images`."""
 
     rows: int
@@ -63,7 +57,7 @@ class ImageCounts(Answer):
     unprocessed: int
 
 
-class WebhookAnswer(Answer):
+class WebhookAnswer(Record):
     """Where the callback goes, and whether an endpoint has accepted it."""
 
     url: str
@@ -71,7 +65,7 @@ class WebhookAnswer(Answer):
     attempts: int
 
 
-class RequestAnswer(Answer):
+class RequestAnswer(Record):
     """A request without its products."""
 
     request_id: str
@@ -89,7 +83,7 @@ class RequestAnswer(Answer):
     webhook: WebhookAnswer | None
 
 
-class ProductAnswer(Answer):
+class ProductAnswer(Record):
     """One row of the catalogue with its results."""
 
     serial_number: int
@@ -123,14 +117,14 @@ class StatusAnswer(RequestAnswer):
     next_cursor: str | None
 
 
-class RequestPageAnswer(Answer):
+class RequestPageAnswer(Record):
     """One page of requests, the newest first."""
 
     requests: list[RequestAnswer]
     next_cursor: str | None
 
 
-class DeliveryAnswer(Answer):
+class DeliveryAnswer(Record):
     """One webhook delivery; its `deliveryId` is the `webhook-id` of every attempt."""
 
     delivery_id: str
@@ -158,27 +152,27 @@ class DeliveryAnswer(Answer):
         )
 
 
-class DeliveriesAnswer(Answer):
+class DeliveriesAnswer(Record):
     """The deliveries of one request, the oldest first."""
 
     deliveries: list[DeliveryAnswer]
 
 
-class CheckAnswer(Answer):
+class CheckAnswer(Record):
     """One thing that the service needs."""
 
     ok: bool
     detail: str | None = None
 
 
-class ReadinessAnswer(Answer):
+class ReadinessAnswer(Record):
     """Whether the service can take and do work."""
 
     ready: bool
     checks: dict[Literal["mongodb", "redis", "s3", "queueManager", "preparation"], CheckAnswer]
 
 
-class HealthAnswer(Answer):
+class HealthAnswer(Record):
     """This process answers."""
 
     status: Literal["ok"] = "ok"

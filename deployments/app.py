@@ -10,8 +10,8 @@ from fastapi.openapi.utils import get_openapi
 from fastapi_offline import FastAPIOffline
 
 from cluster import __version__
-from deployments.middleware import Authentication, BodyLimit, Outermost
-from deployments.problems import install_problem_handlers
+from deployments.middleware import OPEN_PATHS, Authentication, BodyLimit, Outermost
+from deployments.problems import PROBLEM_SCHEMA, PROBLEM_TYPE, install_problem_handlers
 from deployments.routes import deliveries, health, results, status, upload
 
 if TYPE_CHECKING:
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 UPLOAD_ROUTERS = (upload.router,)
 STATUS_ROUTERS = (status.router, results.router, deliveries.router, health.router)
+_PROBLEM_RESPONSE = {
+    "description": "What is wrong (RFC 9457): 400, 401, 403, 404, 408, 409, 413, 415, 422, 500 or 503.",
+    "content": {PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+}
 _FORM_OVERHEAD_BYTES = 1024 * 1024  # of fields and boundaries around the file
 
 
@@ -73,5 +77,12 @@ def _openapi() -> dict[str, Any]:
         routes=routes,
     )
     schema["components"]["securitySchemes"] = {"apiKey": {"type": "http", "scheme": "bearer"}}
+    schema["components"]["schemas"]["Problem"] = PROBLEM_SCHEMA
     schema["security"] = [{"apiKey": []}]
+    for path, methods in schema["paths"].items():
+        for operation in methods.values():
+            operation["responses"].pop("422", None)  # FastAPI's own; ours are problems
+            operation["responses"]["default"] = _PROBLEM_RESPONSE
+            if path in OPEN_PATHS:
+                operation["security"] = []
     return schema

@@ -23,9 +23,9 @@ OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 
 
 class Outermost:
-    """Gives every answer an `X-Request-Id` of ours, and routes by the whole path, whatever prefix Serve has matched.
+    """Sees to the `X-Request-Id` of every answer, and routes by the whole path, whatever prefix Serve has matched.
 
-    Around the whole application, so that the answer to an error that nobody foresaw has one, too.
+    Ray Serve gives every request an id and repeats it in the answer; without Serve, this does.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -36,10 +36,11 @@ class Outermost:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        identifier = new_identifier("http")
+        given = Headers(scope=scope).get("x-request-id")
+        identifier = given or new_identifier("http")
 
         async def send_with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"] == "http.response.start" and given is None:
                 MutableHeaders(scope=message)["X-Request-Id"] = identifier
             await send(message)
 
@@ -132,7 +133,7 @@ class BodyLimit:
         await self._app(scope, counted_receive, send)
 
     def _too_large(self) -> RefusedError:
-        return RefusedError(413, "too_large", f"The upload is larger than {self._max_bytes:,} bytes.")
+        return RefusedError(413, "too_large", f"The upload is larger than {self._max_bytes:,} bytes, form included.")
 
     def _too_slow(self) -> RefusedError:
         detail = (

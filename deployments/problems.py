@@ -18,7 +18,26 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 PROBLEM_TYPE = "application/problem+json"
+PROBLEM_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "code"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "What is wrong and what to do about it."},
+        "code": {"type": "string", "description": "Stable; what a program should look at."},
+        "errorCount": {"type": "integer", "description": "Of a CSV, all its errors."},
+        "errors": {
+            "type": "array",
+            "description": "Of a CSV, its first 1,000 errors.",
+            "items": {"$ref": "#/components/schemas/RowProblem"},
+        },
+    },
+}
+"""In OpenAPI's words."""
 _STORE_RETRY_SECONDS = 5
+_STORE_NAMES = {"mongodb": "MongoDB", "redis": "Redis", "s3": "S3"}
 logger = logging.getLogger("darkroom.api")
 
 
@@ -52,7 +71,7 @@ async def refused(_request: Request, error: Exception) -> JSONResponse:
     members: dict[str, object] = {}
     if isinstance(error, CatalogueError):
         members = {
-            "errors": [problem.model_dump(mode="json", by_alias=True) for problem in error.problems],
+            "errors": [problem.model_dump(mode="json") for problem in error.problems],
             "errorCount": error.total,
         }
     headers = {} if error.retry_after_seconds is None else {"Retry-After": str(error.retry_after_seconds)}
@@ -64,10 +83,12 @@ async def refused(_request: Request, error: Exception) -> JSONResponse:
 async def store_unavailable(_request: Request, error: Exception) -> JSONResponse:
     """The answer while a store is away."""
     logger.warning("answered 503: %s", error)
+    store = error.store if isinstance(error, StoreUnavailableError) else ""
     return problem(
         HTTPStatus.SERVICE_UNAVAILABLE,
         "store_unavailable",
-        "A store that Darkroom needs is away. Nothing was half accepted; try again.",
+        f"{_STORE_NAMES.get(store, 'A store')} does not answer; try again. "
+        "An upload may be repeated with the same Idempotency-Key, so that it is processed once.",
         headers={"Retry-After": str(_STORE_RETRY_SECONDS)},
     )
 

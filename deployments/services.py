@@ -174,7 +174,7 @@ async def owned_request(services: Services, request_id: str, key: ApiKey) -> Pro
     Raises:
         RefusedError: There is none, or it is another key's; the two look the same.
     """
-    request = await services.requests.get(request_id, owner=key.key_id)
+    request = await services.requests.get(request_id, owner=key.owner)
     if request is None:
         raise RefusedError(404, "request_not_found", "There is no such request.")
     return request

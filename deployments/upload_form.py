@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 _MEMORY_BYTES = 1024 * 1024  # a larger file goes to disk
+_MAX_FILES = 4
 _MAX_FIELDS = 20
 _MAX_FIELD_BYTES = 64 * 1024
 _CSV_TYPES = frozenset({"text/csv", "application/csv"})
@@ -71,6 +72,11 @@ class UploadFields(BaseModel):
     dry_run: bool = False
     columns: dict[str, str] = {}
 
+    @field_validator("webhook_url", "webhook_secret", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return value or None  # an HTML form sends every field
+
     @field_validator("options", "columns", mode="before")
     @classmethod
     def _parse_json(cls, value: object) -> object:
@@ -114,17 +120,27 @@ async def upload_form(request: Request) -> AsyncIterator[UploadForm]:
 @asynccontextmanager
 async def _multipart(request: Request) -> AsyncIterator[UploadForm]:
     try:
-        form = await request.form(max_files=1, max_fields=_MAX_FIELDS, max_part_size=_MAX_FIELD_BYTES)
+        form = await request.form(max_files=_MAX_FILES, max_fields=_MAX_FIELDS, max_part_size=_MAX_FIELD_BYTES)
     except (MultiPartException, HTTPException) as error:
-        raise RefusedError(400, "malformed_form", "The form is not valid multipart/form-data.") from error
+        reason = error.message if isinstance(error, MultiPartException) else error.detail
+        raise RefusedError(400, "malformed_form", f"The form is not valid multipart/form-data: {reason}") from error
     try:
-        file = form.get("file")
-        if not isinstance(file, UploadFile):
+        files = form.getlist("file")
+        if not files or not isinstance(files[0], UploadFile):
             raise RefusedError(400, "missing_file", "The form has no file in the field `file`.")
-        fields = {name: value for name, value in form.multi_items() if isinstance(value, str)}
-        yield UploadForm(file.file, file.filename, _parse_fields(fields))
+        if len(files) > 1:
+            raise RefusedError(400, "several_files", "The form has several files; upload one at a time.")
+        fields = {name: await _text(value) for name, value in form.multi_items() if name != "file"}
+        yield UploadForm(files[0].file, files[0].filename, _parse_fields(fields))
     finally:
         await form.close()
+
+
+async def _text(value: UploadFile | str) -> str:
+    """A field, also one that was sent from a file, as `curl -F options=@options.json` does."""
+    if isinstance(value, str):
+        return value
+    return (await value.read(_MAX_FIELD_BYTES)).decode(errors="replace")
 
 
 @asynccontextmanager

@@ -16,6 +16,8 @@ for setting in [name for name in os.environ if name.startswith("DARKROOM_")]:
 os.environ.update({**LOOPBACK_ENVIRONMENT, "RAY_AUTH_MODE": "token"})  # Ray reads them when it is imported
 import ray  # noqa: E402
 
+from actors import registry  # noqa: E402
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -56,10 +58,9 @@ def ray_driver(service: Service) -> Iterator[None]:
 def isolated(service: Service, ray_driver: None, request: pytest.FixtureRequest) -> Iterator[Settings]:
     """Settings for a deployment of this module's own, on the same servers: its own database and its own actors."""
     name = request.module.__name__.rpartition(".")[2]
-    yield service.settings.model_copy(update={"mongo_database": name, "ray_namespace": name})
-    for actor in ray.util.list_named_actors(all_namespaces=True):
-        if actor["namespace"] == name:
-            ray.kill(ray.get_actor(actor["name"], namespace=name))
+    settings = service.settings.model_copy(update={"mongo_database": name, "ray_namespace": name})
+    yield settings
+    registry.stop_all(settings)
 
 
 @pytest.fixture(autouse=True)

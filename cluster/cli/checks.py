@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import platform
 import resource
@@ -17,6 +18,7 @@ from rich.filesize import decimal
 from cluster.client import ApiError, Darkroom
 from cluster.embedded import binaries, remedies
 from cluster.embedded.mongod import Mongod
+from cluster.embedded.named_stores import probe_named_stores
 from cluster.embedded.redis_server import RedisServer
 from cluster.embedded.seaweedfs import SeaweedFS
 from cluster.embedded.stack import embedded_servers
@@ -74,7 +76,10 @@ def check_machine(settings: Settings) -> Iterator[Check]:
         (RedisServer.name, binaries.redis_server),
         (SeaweedFS.name, binaries.weed),
     ):
-        yield _program(name, find) if name in embedded else Check(name, None, "yours is used, by DARKROOM_*")
+        if name in embedded:
+            yield _program(name, find)
+    for name, problem in asyncio.run(probe_named_stores(settings)):
+        yield Check(name, problem is None, "the one that you named answers" if problem is None else str(problem))
     yield _disk(settings)
     yield _memory()
     yield _open_files()

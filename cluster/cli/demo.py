@@ -18,6 +18,7 @@ from cluster.cli.steps import Steps
 from cluster.client import Darkroom
 from cluster.demo.report import print_report
 from cluster.demo.run import DemoReport, run
+from cluster.embedded.environment import settings_from
 from cluster.embedded.home import Home
 from cluster.embedded.service import bring_up, take_down
 from cluster.embedded.stack import RunningStack
@@ -42,8 +43,8 @@ def demo(
     begun = time.monotonic()
     # The demo's pictures and its webhook endpoint are on loopback, which the guard refuses otherwise.
     opened = {"allowed_networks": (IPv4Network("127.0.0.0/8"),), "allow_http_webhooks": True}
-    settings = settings_for().model_copy(update=opened)
-    home = Home(settings.home / "demo")
+    home = Home(settings_for().home / "demo")
+    settings = settings_from({}).model_copy(update=opened)  # nobody's own stores
     try:
         with Steps(console, quiet=as_json) as steps:
             stack = bring_up(settings, home, steps.tell)
@@ -54,7 +55,7 @@ def demo(
             print_report(console, report)
     finally:
         with Steps(console, quiet=as_json) as steps:
-            take_down(settings, home, steps.tell)
+            take_down(home, steps.tell)
     if not as_json:
         console.print(Text(f"{time.monotonic() - begun:.0f} s in all, with start and stop of all servers.", "dim"))
     if report.surprises:

@@ -82,7 +82,7 @@ def _facts(status: RequestStatus) -> list[tuple[str, str | Text]]:
     facts: list[tuple[str, str | Text]] = [
         ("Request", status.request_id),
         ("Status", state),
-        ("Images", Text.assemble(f"{counts.completed:,} of {counts.images:,} compressed", failed)),
+        ("Images", Text.assemble(f"{counts.completed:,} of {counts.images:,} done", failed)),
     ]
     if total.in_:
         facts.append(("Bytes", f"{decimal(total.in_)} → {decimal(total.out)}, {1 - total.out / total.in_:.0%} saved"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import signal
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, ParamSpec
 
@@ -44,6 +45,7 @@ def explained(command: Callable[P, None]) -> Callable[P, None]:
 
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # what is stopped from outside cleans up, too
         try:
             command(*args, **kwargs)
         except KeyboardInterrupt:
@@ -80,6 +82,8 @@ def _report_api_error(error: ApiError, *, as_json: bool) -> None:
         return
     console = Console(stderr=True)
     console.print(Text.assemble(("✗ ", "bold red"), error.detail, (f" ({error.code})", "dim")))
+    if error.code == "invalid_api_key":
+        console.print("  Set DARKROOM_API_KEY, or use --home; `darkroom keys create NAME` makes a key.")
     errors: Any = error.problem.get("errors")
     if errors:
         console.print(row_errors(errors))
@@ -96,7 +100,7 @@ def _report(code: str, detail: str, *, as_json: bool) -> None:
 
 
 def _code_of(error: ApiError) -> ExitCode:
-    return ExitCode.UNREACHABLE if error.status in {0, 503} else ExitCode.REFUSED
+    return ExitCode.UNREACHABLE if error.status == 0 or error.code == "store_unavailable" else ExitCode.REFUSED
 
 
 def _settings_message(error: ValidationError) -> str:

@@ -12,11 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from cluster.cli.exits import explained, print_json
-from cluster.cli.options import HomeOption, JsonOption, settings_for
+from cluster.cli.options import HomeOption, JsonOption, api_key, settings_for
 from cluster.embedded import stack as servers
 from cluster.embedded.home import Home
 from cluster.errors import DarkroomError
-from cluster.mongo.api_keys import ApiKeyStore
+from cluster.mongo.api_keys import ApiKeyStore, key_id_of
 from cluster.mongo.connection import Database
 from cluster.records import ApiKey, Scope
 from cluster.secrets import Secrets
@@ -33,7 +33,9 @@ Examples:
 
 darkroom keys create "web shop"
 
-darkroom keys create dashboard --read-only
+darkroom keys create dashboard --read-only --beside 1f2e3d4c5b6a
+
+darkroom keys secret
 
 darkroom keys list
 
@@ -50,19 +52,22 @@ def create(
     name: Annotated[str, typer.Argument(help="Who uses it.")],
     *,
     read_only: Annotated[bool, typer.Option("--read-only", help="It may look, but not upload or change.")] = False,
+    beside: Annotated[
+        str | None, typer.Option(metavar="ID", help="It sees the requests of this key, too; its own if not given.")
+    ] = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a key, and show it this once together with the secret that signs its webhooks."""
+    """Make a key, show it this once, and the secret that signs its webhooks."""
     settings = _known_settings(home)
     scopes = [Scope.READ] if read_only else list(Scope)
-    key, token = asyncio.run(_with_keys(settings, lambda store: store.create(name=name, scopes=scopes)))
-    secret = Secrets(settings).webhook_secret(key.key_id)
+    key, token = asyncio.run(_with_keys(settings, lambda store: store.create(name=name, scopes=scopes, beside=beside)))
+    secret = Secrets(settings).webhook_secret(key.owner)
     if as_json:
         print_json({**_document(key), "key": token, "webhookSecret": secret})
         return
     console = Console(soft_wrap=True)
-    console.print(Text.assemble(("✓ ", "bold green"), "Keep these; they are not shown again.\n"))
+    console.print(Text.assemble(("✓ ", "bold green"), "Keep the key; it is not shown again.\n"))
     console.print(Text.assemble("  API key         ", (token, "cyan")))
     console.print(Text.assemble("  Webhook secret  ", (secret, "cyan")))
 
@@ -87,6 +92,29 @@ def list_keys(*, home: HomeOption = None, as_json: JsonOption = False) -> None:
 
 @keys.command()
 @explained
+def secret(
+    key_id: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="The key beside .darkroom/ if not given.")
+    ] = None,
+    *,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the secret that signs a key's webhooks when an upload brings none of its own."""
+    settings, here = _known_settings(home), settings_for(home)
+    wanted = key_id or key_id_of(api_key(here, Home(here.home)) or "")
+    if not wanted:
+        raise DarkroomError("Which key? `darkroom keys list` shows all.")
+    owner = asyncio.run(_with_keys(settings, lambda store: store.owner_of(wanted)))
+    found = Secrets(settings).webhook_secret(owner)
+    if as_json:
+        print_json({"keyId": wanted, "webhookSecret": found})
+    else:
+        typer.echo(found)
+
+
+@keys.command()
+@explained
 def revoke(
     key_id: Annotated[str, typer.Argument(metavar="ID", help="As `darkroom keys list` shows it.")],
     *,
@@ -104,7 +132,7 @@ def revoke(
 
 def _known_settings(home: Path | None) -> Settings:
     settings = settings_for(home)
-    stack = servers.known(settings, Home(settings.home))
+    stack = servers.known(Home(settings.home))
     return settings if stack is None else stack.settings
 
 
@@ -115,4 +143,4 @@ async def _with_keys(settings: Settings, act: Callable[[ApiKeyStore], Awaitable[
 
 
 def _document(key: ApiKey) -> dict[str, Any]:
-    return key.model_dump(mode="json", by_alias=True, exclude={"secret_hash"})
+    return key.model_dump(mode="json", exclude={"secret_hash"})

@@ -35,10 +35,11 @@ def connect(url: str | None, home: Path | None) -> Darkroom:
     settings = settings_for(home)
     folder = Home(settings.home)
     address = url or settings.url or State.read(folder.state_file).url or DEFAULT_URL
-    return Darkroom(address, api_key=_api_key(settings, folder))
+    return Darkroom(address, api_key=api_key(settings, folder))
 
 
-def _api_key(settings: Settings, folder: Home) -> str | None:
+def api_key(settings: Settings, folder: Home) -> str | None:
+    """The key that the settings or the folder have."""
     if settings.api_key is not None:
         return settings.api_key.get_secret_value()
     return folder.api_key_file.read_text().strip() if folder.api_key_file.exists() else None

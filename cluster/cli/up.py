@@ -16,8 +16,11 @@ from rich.text import Text
 from cluster.cli.exits import explained, print_json
 from cluster.cli.options import HomeOption, JsonOption, settings_for
 from cluster.cli.steps import Steps
+from cluster.embedded import stack as servers
+from cluster.embedded.environment import changed_settings
 from cluster.embedded.home import Home
 from cluster.embedded.service import bring_up, take_down
+from cluster.embedded.state import State
 from cluster.errors import DarkroomError
 from cluster.settings import unknown_settings
 
@@ -55,6 +58,10 @@ def up(
     if misspelt:
         raise DarkroomError(f"There is no setting {', '.join(misspelt)}; the README lists those that there are.")
     folder = Home(settings.home)
+    changed = changed_settings(State.read(folder.state_file).settings, settings)
+    if changed and servers.known(folder) is not None and not as_json:
+        text = f"Not as at the last `up`: {', '.join(changed)}. Ray is started again with the settings of now."
+        Console(stderr=True).print(Text(text, style="yellow"))
     with Steps(Console(stderr=True), quiet=as_json) as steps:
         stack = bring_up(settings, folder, steps.tell)
     if as_json:
@@ -69,14 +76,18 @@ def up(
 @explained
 def down(*, home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Finish what runs, and stop what `darkroom up` started."""
-    _stop(Home(settings_for(home).home), as_json=as_json)
+    folder = Home(settings_for(home).home)
+    running = State.read(folder.state_file).servers
+    _stop(folder, as_json=as_json)
     if as_json:
-        print_json({"stopped": True})
+        print_json({"stopped": sorted(running)})
+    elif not running:
+        Console().print("Nothing was running.")
 
 
 def _stop(folder: Home, *, as_json: bool) -> None:
     with Steps(Console(stderr=True), quiet=as_json) as steps:
-        take_down(settings_for(folder.path), folder, steps.tell)
+        take_down(folder, steps.tell)
 
 
 def _until_stopped(stack: RunningStack) -> None:
@@ -103,6 +114,8 @@ def _show(stack: RunningStack, *, detached: bool) -> None:
     console.print(Text.assemble(("✓ ", "bold green"), "Darkroom is ready at ", (stack.url, "cyan")))
     if key.exists():
         console.print(f"  API key   {_shortened(key)} (the commands find it by themselves)", highlight=False)
+    else:
+        console.print(f"  API key   none here; make one: {_program()} keys create NAME", highlight=False)
     console.print(f"  Docs      {stack.url}/docs", highlight=False)
     console.print(f"  Ray       {stack.dashboard_url}", highlight=False)
     console.print(f"  Logs      {_shortened(stack.home.logs)}", highlight=False)

@@ -77,7 +77,7 @@ def _facts(report: DemoReport) -> Table:
 
 def _images(report: DemoReport) -> str:
     counts = report.status.counts
-    return f"{counts.images} of {len(report.outcomes)} products: {counts.completed} compressed, {counts.failed} failed"
+    return f"{counts.images} of {len(report.outcomes)} products: {counts.completed} done, {counts.failed} failed"
 
 
 def _bytes(report: DemoReport) -> Text:

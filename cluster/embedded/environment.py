@@ -7,21 +7,38 @@ from typing import TYPE_CHECKING
 from pydantic import SecretStr
 
 from cluster.embedded.ports import LOOPBACK
+from cluster.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cluster.settings import Settings
-
 PREFIX = "DARKROOM_"
 _CLIENT_SETTINGS = frozenset({"home", "url", "api_key"})
 AWS_PREFIX = "AWS_"
+_NOBODYS_PREFIX = "DARKROOM__"
 
 
 def settings_environment(settings: Settings) -> dict[str, str]:
     """The variables from which `Settings()` reads what was set here, without the defaults and the client's part."""
+    return {f"{PREFIX}{name.upper()}": value for name, value in settings_values(settings).items()}
+
+
+def settings_values(settings: Settings) -> dict[str, str]:
+    """The same, by the settings' own names."""
     chosen = {name: getattr(settings, name) for name in sorted(settings.model_fields_set - _CLIENT_SETTINGS)}
-    return {f"{PREFIX}{name.upper()}": _text(value) for name, value in chosen.items() if value is not None}
+    return {name: _text(value) for name, value in chosen.items() if value is not None}
+
+
+def settings_from(environment: Mapping[str, str]) -> Settings:
+    """The settings of an earlier `settings_environment`, whatever the environment is now."""
+    given = {name.removeprefix(PREFIX).lower(): value for name, value in environment.items()}
+    return Settings(_env_prefix=_NOBODYS_PREFIX, **given)  # type: ignore[arg-type] # texts, as in an environment
+
+
+def changed_settings(before: Mapping[str, str], settings: Settings) -> list[str]:
+    """The names of the variables that are not as they were, for a person."""
+    now = settings_environment(settings)
+    return sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
 
 
 def aws_environment(access_key: str, secret_key: str) -> dict[str, str]:

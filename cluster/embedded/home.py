@@ -38,6 +38,8 @@ class Home:
         self.s3_identities_file = self.path / "s3-identities.json"
         self.ray_token_file = self.path / "ray-auth-token"
         self.api_key_file = self.path / "api-key"
+        self.settings_file = self.path / "settings.json"
+        self.aws_credentials_file = self.path / "aws-credentials"
 
     @property
     def url(self) -> str | None:
@@ -84,8 +86,10 @@ class Home:
 
     @contextmanager
     def ports_chosen(self) -> Iterator[None]:
-        """Keep every other start by this user on this machine waiting: between choosing a port and taking it, both
-        would find the same one free."""
+        """Keep every other start by this user on this machine waiting.
+
+        Between choosing a port and taking it, both would find the same one free.
+        """
         folder = _own_folder(Path(_SHORT_FOLDER.format(uid=os.getuid())))
         with (folder / "start.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)

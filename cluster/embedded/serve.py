@@ -58,7 +58,7 @@ class Serve:
             timeout_seconds: How long to go on trying while the dashboard is not ready.
 
         Raises:
-            ServerStartError: The dashboard does not answer, or refuses.
+            ServerStartError: The dashboard does not answer, or refuses, or the cluster serves other applications.
         """
         config = configured(
             yaml.safe_load(config_file.read_text()),
@@ -66,21 +66,39 @@ class Serve:
             http_port=http_port,
             replica_environment=replica_environment,
         )
+        others = self.applications() - {each["name"] for each in config["applications"]}
+        if others:
+            raise self._error(
+                f"it serves {', '.join(sorted(others))}, too",
+                "This would remove those: add Darkroom's applications to their file, and `serve deploy` that.",
+            )
         deadline = time.monotonic() + timeout_seconds
         while (problem := self._put(config)) is not None:
             if time.monotonic() > deadline:
                 raise self._error(problem, f"Is Ray's dashboard at {self._url}? See its log.")
             threading.Event().wait(_POLL_SECONDS)
 
+    def applications(self) -> set[str]:
+        """The names of all that the cluster serves; none when nobody can say."""
+        return set(self._found())
+
     def failure(self) -> str | None:
         """Why an application cannot start, in Serve's words; None when none has failed, or nobody can say."""
+        failed = [(name, each) for name, each in self._found().items() if each.get("status") in _FAILED]
+        return "\n".join(line for name, each in failed for line in _messages(name, each)) or None
+
+    def _deploying(self) -> str | None:
+        """Which application is not what was sent yet: until then an older one may answer."""
+        starting = [name for name, each in self._found().items() if each.get("status") not in {"RUNNING", *_FAILED}]
+        return f"{', '.join(starting)}: deploying" if starting else None
+
+    def _found(self) -> dict[str, Any]:
         try:
             with self._client(_PROBE_SECONDS) as client:
-                applications: dict[str, Any] = client.get(_PATH).raise_for_status().json().get("applications", {})
+                found: dict[str, Any] = client.get(_PATH).raise_for_status().json().get("applications", {})
         except (httpx.HTTPError, ValueError):
-            return None
-        failed = [(name, each) for name, each in applications.items() if each.get("status") in _FAILED]
-        return "\n".join(line for name, each in failed for line in _messages(name, each)) or None
+            return {}
+        return found
 
     def shutdown(self, *, timeout_seconds: float) -> None:
         """Remove all applications, and return when their replicas have finished what they were answering.
@@ -132,7 +150,7 @@ class Serve:
         """
         deadline = time.monotonic() + timeout_seconds
         last = ""
-        while (problem := readiness_problem(url)) is not None:
+        while (problem := self._deploying() or readiness_problem(url)) is not None:
             if problem != last and on_problem is not None:
                 on_problem(problem)
             last = problem

@@ -15,11 +15,14 @@ from typing import TYPE_CHECKING
 import httpx
 
 from cluster.embedded import stack as servers
+from cluster.embedded.environment import changed_settings
 from cluster.embedded.files import write_private
+from cluster.embedded.named_stores import check_named_stores
 from cluster.embedded.serve import Serve
 from cluster.embedded.server import Event
+from cluster.embedded.state import State
 from cluster.embedded.stopping import stop
-from cluster.mongo.api_keys import ApiKeyStore
+from cluster.mongo.api_keys import ApiKeyStore, new_key
 from cluster.mongo.connection import Database
 from cluster.records import Scope
 
@@ -49,10 +52,24 @@ def bring_up(settings: Settings, home: Home, on_event: Callable[[Event], None]) 
 
     Raises:
         ServerStartError: A server or an application does not get ready.
-        StoreUnavailableError: A store that the operator named does not answer.
+        NamedStoreError: A store that the operator named does not answer, or cannot serve.
         HomeBusyError: Another process starts or stops the servers of this folder.
     """
-    stack = servers.start(settings, home, on_event)
+    asyncio.run(check_named_stores(settings))
+    before = servers.known(home)
+    if before is not None and changed_settings(State.read(home.state_file).settings, settings):
+        _drain(before, on_event)  # Ray is about to be started anew, with the new settings
+    try:
+        stack = servers.start(settings, home, on_event)
+        _deploy(stack, on_event)
+    except BaseException:  # an interrupt, too, leaves behind what it found
+        if before is None:
+            stop(home, on_event)
+        raise
+    return stack
+
+
+def _deploy(stack: RunningStack, on_event: Callable[[Event], None]) -> None:
     begun = time.monotonic()
     on_event(Event(APPLICATIONS, "starting", 0))
     serve = Serve(stack.dashboard_url, stack.ray_token)
@@ -60,33 +77,33 @@ def bring_up(settings: Settings, home: Home, on_event: Callable[[Event], None]) 
         serve.shutdown(timeout_seconds=_SERVE_SHUTDOWN_SECONDS)
     serve.deploy(
         SERVE_CONFIG,
-        http_host=settings.host,
+        http_host=stack.settings.host,
         http_port=stack.http_port,
         replica_environment=stack.replica_environment,
     )
-    asyncio.run(_ensure_first_key(stack.settings, home))
+    asyncio.run(_ensure_first_key(stack.settings, stack.home))
     serve.await_ready(stack.url, timeout_seconds=READY_SECONDS)
     on_event(Event(APPLICATIONS, "ready", time.monotonic() - begun))
-    return stack
 
 
-def take_down(settings: Settings, home: Home, on_event: Callable[[Event], None]) -> None:
+def take_down(home: Home, on_event: Callable[[Event], None]) -> None:
     """Let what runs finish, begin nothing more, and stop exactly what `bring_up` started.
 
     Raises:
         HomeBusyError: Another process starts or stops the servers of this folder.
     """
-    stack = servers.known(settings, home)
-    if stack is not None and stack.ray_is_ours and not stack.dead():
-        begun = time.monotonic()
-        on_event(Event(APPLICATIONS, "stopping", 0))
-        _drain(stack)
-        on_event(Event(APPLICATIONS, "stopped", time.monotonic() - begun))
+    stack = servers.known(home)
+    if stack is not None:
+        _drain(stack, on_event)
     stop(home, on_event)
 
 
-def _drain(stack: RunningStack) -> None:
+def _drain(stack: RunningStack, on_event: Callable[[Event], None]) -> None:
     """As far as it goes: what cannot be drained is redone after the next start."""
+    if stack.dead():
+        return
+    begun = time.monotonic()
+    on_event(Event(APPLICATIONS, "stopping", 0))
     # The actors are a layer above this one, so a driver of their own asks them.
     drain = subprocess.Popen(  # noqa: S603 - this Python, and no argument from outside
         [sys.executable, "-m", "actors.drain", str(DRAIN_SECONDS)],
@@ -101,6 +118,7 @@ def _drain(stack: RunningStack) -> None:
     except subprocess.TimeoutExpired:
         drain.kill()
         drain.wait()
+    on_event(Event(APPLICATIONS, "stopped", time.monotonic() - begun))
 
 
 async def _ensure_first_key(settings: Settings, home: Home) -> None:
@@ -109,5 +127,6 @@ async def _ensure_first_key(settings: Settings, home: Home) -> None:
         keys = ApiKeyStore(database)
         if await keys.exists_any():
             return
-        _, token = await keys.create(name=_FIRST_KEY, scopes=list(Scope))
-        write_private(home.api_key_file, f"{token}\n")
+        key, token = new_key(name=_FIRST_KEY, scopes=list(Scope))
+        write_private(home.api_key_file, f"{token}\n")  # first: a key in force that nobody has would lock all out
+        await keys.add(key)

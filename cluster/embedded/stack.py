@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
@@ -13,12 +14,14 @@ from pydantic import SecretStr
 from cluster.embedded import ports, processes, remedies
 from cluster.embedded.credentials import Credentials
 from cluster.embedded.environment import (
-    AWS_PREFIX,
     PREFIX,
     aws_environment,
     proxy_environment,
     settings_environment,
+    settings_from,
+    settings_values,
 )
+from cluster.embedded.files import write_private
 from cluster.embedded.mongod import Mongod
 from cluster.embedded.ray_head import RayHead
 from cluster.embedded.redis_server import RedisServer
@@ -41,6 +44,7 @@ _RAY_DASHBOARD_PORT = 8265
 _PORT_ATTEMPTS = 5
 _ANY_HOST = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not bound to
 
+_AWS_KEYS = frozenset({"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"})
 _PORTS = {
     Mongod.name: (ports.MONGOD,),
     RedisServer.name: (ports.REDIS,),
@@ -76,12 +80,16 @@ class RunningStack:
 
     @property
     def replica_environment(self) -> dict[str, str]:
-        """What the applications need in their `runtime_env`: nothing, when they inherit it from our own Ray head."""
+        """What the applications need in their `runtime_env`: nothing, when they inherit it from our own Ray head.
+
+        Everybody who may look at the cluster can read it, so it has the paths of private files and nothing secret.
+        """
         if self.ray_is_ours:
             return {}
-        credentials = {name: value for name, value in os.environ.items() if name.startswith(AWS_PREFIX)}
-        ours = {name: value for name, value in self.environment.items() if name.startswith((PREFIX, AWS_PREFIX))}
-        return {**credentials, **ours}
+        files = {f"{PREFIX}SETTINGS_FILE": str(self.home.settings_file)}
+        if SeaweedFS.name in self.embedded:
+            files["AWS_SHARED_CREDENTIALS_FILE"] = str(self.home.aws_credentials_file)
+        return files
 
     def dead(self) -> list[str]:
         """The names of our own servers that do not run any more; `start` brings them back."""
@@ -127,7 +135,9 @@ def start(settings: Settings, home: Home, on_event: Callable[[Event], None]) -> 
         for attempt in range(1, _PORT_ATTEMPTS + 1):
             numbers = _choose_ports(settings, home, embedded_servers(settings))
             stack, servers = _plan(settings, home, numbers)
-            StateFile(home).record_addresses(numbers, stack.url)
+            StateFile(home).record_start(settings_environment(settings), numbers, stack.url)
+            if not stack.ray_is_ours:
+                _hand_over(stack)
             try:
                 _bring_up(servers, home, on_event)
                 break
@@ -138,14 +148,16 @@ def start(settings: Settings, home: Home, on_event: Callable[[Event], None]) -> 
         return stack
 
 
-def known(settings: Settings, home: Home) -> RunningStack | None:
-    """The stack that `start` brought up last, whether it lives or not; None when there was none, or it was stopped.
+def known(home: Home) -> RunningStack | None:
+    """The stack that `start` brought up last, with the settings of then, whether it lives or not.
+
+    None when there was none, or it was stopped.
 
     Raises:
         ValueError: `state.json` or `secrets.json` is not what `start` wrote.
     """
     state = StateFile(home).read()
-    return None if state.url is None else _plan(settings, home, state.ports)[0]
+    return None if state.url is None else _plan(settings_from(state.settings), home, state.ports)[0]
 
 
 def _plan(settings: Settings, home: Home, numbers: Mapping[str, int]) -> tuple[RunningStack, list[Server]]:
@@ -172,6 +184,15 @@ def _plan(settings: Settings, home: Home, numbers: Mapping[str, int]) -> tuple[R
         url=f"http://{_http_host(complete, ours=ours)}:{numbers[ports.HTTP.name]}",
     )
     return stack, [*stores, *([head] if ours else [])]
+
+
+def _hand_over(stack: RunningStack) -> None:
+    """Write what another's Ray cannot inherit from us: the settings, and the credentials of our own S3."""
+    write_private(stack.home.settings_file, json.dumps(settings_values(stack.settings), indent=2))
+    if SeaweedFS.name in stack.embedded:
+        keys = {name.lower(): value for name, value in stack.environment.items() if name in _AWS_KEYS}
+        lines = [f"{name} = {value}" for name, value in keys.items()]
+        write_private(stack.home.aws_credentials_file, "\n".join(["[default]", *lines, ""]))
 
 
 def _choose_ports(settings: Settings, home: Home, embedded: frozenset[str]) -> dict[str, int]:

@@ -34,6 +34,8 @@ class State(BaseModel):
     servers: dict[str, StartedServer] = Field(default_factory=dict)
     ports: dict[str, int] = Field(default_factory=dict)
     """By the ports' names; kept after a stop, for the next start."""
+    settings: dict[str, str] = Field(default_factory=dict)
+    """What the operator had set, as environment variables; secrets too, so only the owner may read this file."""
     url: str | None = None
     """Where the service answers; None when it was stopped."""
 
@@ -71,10 +73,10 @@ class StateFile:
             servers = {other: server for other, server in state.servers.items() if other != name}
             self._write(state.model_copy(update={"servers": servers}))
 
-    def record_addresses(self, ports: dict[str, int], url: str | None) -> None:
-        """Remember the ports and where the service answers."""
+    def record_start(self, settings: dict[str, str], ports: dict[str, int], url: str | None) -> None:
+        """Remember with which settings, and where."""
         with self._lock:
-            self._write(self.read().model_copy(update={"ports": ports, "url": url}))
+            self._write(self.read().model_copy(update={"settings": settings, "ports": ports, "url": url}))
 
     def forget_url(self) -> None:
         """The service does not answer any more."""

@@ -7,6 +7,7 @@ import hmac
 import secrets
 from typing import TYPE_CHECKING
 
+from cluster.errors import DarkroomError
 from cluster.mongo.connection import mongo_errors
 from cluster.records import ApiKey, Scope, utc_now
 
@@ -25,23 +26,38 @@ class ApiKeyStore:
     def __init__(self, database: Database) -> None:
         self._keys = database.api_keys
 
-    async def create(self, *, name: str, scopes: Iterable[Scope]) -> tuple[ApiKey, str]:
+    async def create(self, *, name: str, scopes: Iterable[Scope], beside: str | None = None) -> tuple[ApiKey, str]:
         """A new key and its token.
+
+        Args:
+            name: Who uses it.
+            scopes: What it may do.
+            beside: The id of a key whose requests it shall see; its own alone if not given.
 
         Raises:
             StoreUnavailableError: MongoDB does not answer.
         """
-        secret = secrets.token_urlsafe(_SECRET_BYTES)
-        key = ApiKey(
-            key_id=secrets.token_hex(6),
-            name=name,
-            secret_hash=_hash(secret),
-            scopes=list(scopes),
-            created_at=utc_now(),
-        )
+        owner = None if beside is None else await self.owner_of(beside)
+        key, token = new_key(name=name, scopes=scopes, owner=owner)
+        await self.add(key)
+        return key, token
+
+    async def add(self, key: ApiKey) -> None:
+        """Put a new key into force."""
         with mongo_errors():
             await self._keys.insert_one(key.document())
-        return key, f"{_PREFIX}_{key.key_id}_{secret}"
+
+    async def owner_of(self, key_id: str) -> str:
+        """Whose requests a key sees.
+
+        Raises:
+            DarkroomError: There is no such key.
+        """
+        with mongo_errors():
+            document = await self._keys.find_one({"keyId": key_id})
+        if document is None:
+            raise DarkroomError(f"There is no key {key_id}; `darkroom keys list` shows all.")
+        return ApiKey.model_validate(document).owner
 
     async def verify(self, token: str) -> ApiKey | None:
         """The key that the token belongs to; None when there is none, or it was revoked.
@@ -77,6 +93,26 @@ class ApiKeyStore:
                 {"keyId": key_id, "revokedAt": None}, {"$set": {"revokedAt": utc_now()}}
             )
         return result.modified_count == 1
+
+
+def new_key(*, name: str, scopes: Iterable[Scope], owner: str | None = None) -> tuple[ApiKey, str]:
+    """A key that is not in force yet, and its token."""
+    secret, key_id = secrets.token_urlsafe(_SECRET_BYTES), secrets.token_hex(6)
+    key = ApiKey(
+        key_id=key_id,
+        owner=owner or key_id,
+        name=name,
+        secret_hash=_hash(secret),
+        scopes=list(scopes),
+        created_at=utc_now(),
+    )
+    return key, f"{_PREFIX}_{key_id}_{secret}"
+
+
+def key_id_of(token: str) -> str:
+    """The id in a token; empty when there is none."""
+    prefix, _, rest = token.partition("_")
+    return rest.partition("_")[0] if prefix == _PREFIX else ""
 
 
 def _hash(secret: str) -> str:

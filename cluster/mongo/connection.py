@@ -107,6 +107,16 @@ class Database:
         with mongo_errors():
             await self._database.command("ping")
 
+    async def has_transactions(self) -> bool:
+        """Whether this is a replica set or a sharded cluster.
+
+        Raises:
+            StoreUnavailableError: MongoDB does not answer.
+        """
+        with mongo_errors():
+            hello = await self._database.command("hello")
+        return "setName" in hello or hello.get("msg") == "isdbgrid"
+
     async def in_transaction(self, write: Callable[[AsyncClientSession], Awaitable[None]]) -> None:
         """Commit all that `write` does with its session, or none of it; it may run more than once."""
         async with self._client.start_session() as session:

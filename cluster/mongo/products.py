@@ -222,5 +222,5 @@ def _unfinished_image(request_id: str, epoch: int, row: int, index: int) -> Docu
 
 def _terminal_fields(index: int, image: Image, key: str | None) -> dict[str, Any]:
     # `attempts` is left out: it was counted when the attempt began.
-    fields = image.model_dump(by_alias=True, exclude={"attempts"})
+    fields = image.model_dump(exclude={"attempts"})
     return {f"images.{index}.{name}": value for name, value in fields.items()} | {f"outputImageUrls.{index}": key}

@@ -136,7 +136,7 @@ class RequestStore:
             StaleEpochError: A newer coordinator owns the request, or it is closed already.
         """
         query = {"requestId": closed.request_id, "status": Status.PROCESSING, "epoch": closed.epoch}
-        change = closed.model_dump(by_alias=True, include=_WRITTEN_AT_CLOSE)
+        change = closed.model_dump(include=_WRITTEN_AT_CLOSE)
 
         async def write(session: AsyncClientSession) -> None:
             result = await self._requests.update_one(query, {"$set": change}, session=session)

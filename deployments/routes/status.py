@@ -60,7 +60,7 @@ async def requests(
     status: Status | None = None,
 ) -> RequestPageAnswer:
     """The requests of the caller's API key, the newest first."""
-    found = await services.requests.page(key.key_id, status=status, before_id=cursor, limit=limit)
+    found = await services.requests.page(key.owner, status=status, before_id=cursor, limit=limit)
     return RequestPageAnswer(
         requests=[await overview(services, request) for request in found],
         next_cursor=found[-1].request_id if len(found) == limit else None,

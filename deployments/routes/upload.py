@@ -16,7 +16,12 @@ MAX_IDEMPOTENCY_KEY_CHARACTERS = 255
 router = APIRouter(tags=["upload"])
 
 
-@router.post("/api/upload", status_code=202, openapi_extra=FORM_SCHEMA)
+@router.post(
+    "/api/upload",
+    status_code=202,
+    openapi_extra=FORM_SCHEMA,
+    responses={200: {"model": UploadAnswer, "description": "The catalogue is valid; it was a dry run."}},
+)
 async def upload(
     request: Request,
     response: Response,
@@ -31,7 +36,7 @@ async def upload(
     """
     services.require_prepared()
     async with upload_form(request) as form:
-        answer = await admit(services, Upload(form, owner=key.key_id, idempotency_key=idempotency_key))
+        answer = await admit(services, Upload(form, owner=key.owner, idempotency_key=idempotency_key))
     if answer.request_id is None:
         response.status_code = 200
     else:

@@ -56,7 +56,7 @@ def test_submit_watch_status_and_results(service: Service, origin: Origin, tmp_p
 
     shown = run(tmp_path, "status", request_id, **at(service))
     assert shown.returncode == 3
-    assert "2 of 3 compressed" in shown.stdout
+    assert "2 of 3 done" in shown.stdout
     assert "1 not_found" in shown.stdout
     listed = run(tmp_path, "status", "--json", **at(service))
     assert request_id in {request["requestId"] for request in printed(listed)["requests"]}
@@ -118,6 +118,25 @@ def test_keys_are_made_listed_and_revoked(service: Service, tmp_path: Path) -> N
     assert run(tmp_path, "status", **used).returncode == 5
 
 
+def test_the_secret_of_the_first_key_can_be_seen(service: Service, tmp_path: Path) -> None:
+    shown = run(tmp_path, "keys", "secret", "--home", str(service.stack.home.path))
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout.strip() == service.webhook_secret
+
+
+def test_a_key_beside_another_sees_its_requests(service: Service, origin: Origin, tmp_path: Path) -> None:
+    (tmp_path / "catalogue.csv").write_bytes(catalogue([origin.url + "/missing.jpg"]))
+    request_id = printed(run(tmp_path, "submit", "catalogue.csv", "--json", **at(service)))["requestId"]
+    first = service.token.split("_")[1]
+    home = ("--home", str(service.stack.home.path), "--json")
+    made = printed(run(tmp_path, "keys", "create", "board", "--read-only", "--beside", first, *home))
+    seen = run(tmp_path, "status", request_id, DARKROOM_URL=service.url, DARKROOM_API_KEY=made["key"])
+    assert request_id in seen.stdout
+    refused = run(tmp_path, "submit", "catalogue.csv", DARKROOM_URL=service.url, DARKROOM_API_KEY=made["key"])
+    assert refused.returncode == 5
+    assert "missing_scope" in refused.stderr
+
+
 def test_doctor_finds_all_in_order(service: Service, tmp_path: Path) -> None:
     done = run(tmp_path, "doctor", "--json", **at(service))
     checks = {check["name"]: check for check in printed(done)["checks"]}
@@ -137,6 +156,30 @@ def test_doctor_prints_the_fix_for_what_is_missing(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "sudo apt install libcurl4" in done.stdout
     assert "DARKROOM_MAX_ATEMPTS" in done.stdout
+
+
+def test_doctor_and_up_look_at_the_stores_that_were_named(tmp_path: Path, unused_tcp_port: int) -> None:
+    named = {"DARKROOM_MONGO_URL": f"mongodb://127.0.0.1:{unused_tcp_port}"}
+    looked = run(tmp_path, "doctor", **named)
+    assert looked.returncode == 1
+    assert "DARKROOM_MONGO_URL" in looked.stdout
+    refused = run(tmp_path, "up", "--detach", **named)
+    assert refused.returncode == 1
+    assert "DARKROOM_MONGO_URL" in refused.stderr
+    assert not (tmp_path / ".darkroom" / "state.json").exists()
+
+
+def test_up_and_down_need_not_know_each_others_environment(service: Service, tmp_path: Path) -> None:
+    named = {"DARKROOM_MONGO_URL": service.settings.mongo_url, "DARKROOM_MONGO_DATABASE": "another"}
+    started = run(tmp_path, "up", "--detach", **named)
+    assert started.returncode == 0, started.stderr
+    assert "MongoDB" not in started.stderr
+    listed = run(tmp_path, "keys", "list", "--json")
+    assert [key["name"] for key in printed(listed)] == ["first key"]
+    stopped = run(tmp_path, "down", "--json")
+    assert stopped.returncode == 0, stopped.stderr
+    assert printed(stopped)["stopped"] == ["ray", "redis", "seaweedfs"]
+    assert run(tmp_path, "down").stdout.strip() == "Nothing was running."
 
 
 def test_up_refuses_a_misspelt_setting(tmp_path: Path) -> None:

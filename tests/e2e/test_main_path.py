@@ -284,6 +284,33 @@ def test_an_unchanged_status_is_not_sent_again(darkroom: Darkroom, service: Serv
     assert again.headers["etag"] == first.headers["etag"]
 
 
+def names_in(value: object) -> set[str]:
+    """All field names of a JSON document."""
+    if isinstance(value, dict):
+        return set(value).union(*map(names_in, value.values()))
+    return set().union(*map(names_in, value)) if isinstance(value, list) else set()
+
+
+def test_every_answer_has_the_names_of_the_contract(darkroom: Darkroom, service: Service, origin: Origin) -> None:
+    file = catalogue([origin.route("/a.jpg", reply(jpeg())), origin.url + "/missing.jpg"])
+    status, _ = finished(darkroom, file, webhook_url=origin.route("/hook", reply(status=204)))
+    delivered(darkroom, status.request_id)
+    with httpx.Client(base_url=service.url, headers=service.authorization, trust_env=False) as http:
+        one = http.get(f"/api/status/{status.request_id}")
+        page = http.get("/api/requests?limit=1").json()
+        lines = http.get(f"/api/requests/{status.request_id}/results.jsonl").text.splitlines()
+        deliveries = http.get(f"/api/requests/{status.request_id}/deliveries").json()
+    webhook = json.loads(origin.requests_to("/hook")[0].body)
+    for document in (one.json(), page, *map(json.loads, lines), deliveries, webhook):
+        assert [name for name in names_in(document) if "_" in name.removeprefix("req_").removeprefix("msg_")] == []
+    assert set(one.json()["bytes"]) == set(webhook["data"]["bytes"]) == {"in", "out"}
+    assert set(one.json()["failures"][0]) == {"code", "count", "sampleUrl"}
+    images = one.json()["products"][0]["images"]
+    assert {"httpStatus", "bytesIn", "bytesOut", "attempts", "decision"} <= set(images[0])
+    assert [image["httpStatus"] for image in images] == [200, 404]
+    assert len(one.headers.get_list("x-request-id")) == 1
+
+
 def test_options_reach_every_image(darkroom: Darkroom, origin: Origin) -> None:
     file = catalogue([origin.route("/a.png", reply(png(width=400, height=200), content_type="image/png"))])
     options: dict[str, object] = {"format": "webp", "maxWidth": 100, "quality": 60}

@@ -96,9 +96,19 @@ def test_work_waits_for_a_store_that_was_killed_and_goes_on(own: Service, origin
             )
             assert answer.status_code == 503
             assert int(answer.headers["retry-after"]) > 0
+        seen: list[float] = []
         servers.start(own.given, own.stack.home, lambda _event: None)
-        status = darkroom.wait(request_id, timeout_seconds=90)
+        status = darkroom.wait(
+            request_id,
+            timeout_seconds=90,
+            poll_seconds=0.05,
+            on_progress=lambda each: seen.append(each.progress),
+        )
+    assert seen == sorted(seen)
     check_whole(own, origin, status)
+    # A store that was away costs no image a second download, as long as the task could wait for it.
+    pictures = [each.path for each in origin.requests if each.path != "/hook"]
+    assert len(pictures) == len(set(pictures)) == IMAGES
 
 
 def test_everything_is_killed_and_the_next_start_goes_on(own: Service, origin: Origin) -> None:

@@ -12,6 +12,7 @@ import boto3
 from cluster.client import Darkroom
 from cluster.embedded.home import Home
 from cluster.embedded.service import bring_up, take_down
+from cluster.mongo.api_keys import key_id_of
 from cluster.secrets import Secrets
 from cluster.settings import Settings
 
@@ -48,7 +49,7 @@ class Service:
     @property
     def webhook_secret(self) -> str:
         """Of the first key."""
-        return Secrets(self.settings).webhook_secret(self.token.split("_")[1])
+        return Secrets(self.settings).webhook_secret(key_id_of(self.token))
 
     def client(self) -> Darkroom:
         return Darkroom(self.url, api_key=self.token)
@@ -94,4 +95,4 @@ def running_service(folder: Path) -> Iterator[Service]:
         stack = bring_up(settings, home, lambda _event: None)
         yield Service(settings, stack, home.api_key_file.read_text().strip())
     finally:
-        take_down(settings, home, lambda _event: None)
+        take_down(home, lambda _event: None)

@@ -44,7 +44,7 @@ def test_image_work_knows_no_ray() -> None:
 
 
 def test_nobody_reads_the_environment_past_the_settings() -> None:
-    assert [str(path.relative_to(ROOT)) for path in SOURCES if looks_up_variables(path)] == []
+    assert [str(path.relative_to(ROOT)) for path in SOURCES if looks_up_variables(path)] == ["cluster/settings.py"]
 
 
 def looks_up_variables(path: Path) -> bool:

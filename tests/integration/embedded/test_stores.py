@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 import socketserver
+import stat
 import threading
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -66,7 +68,7 @@ def test_a_stop_leaves_no_process_and_the_data(house: House) -> None:
     assert house.seen("stopped") == STORES
     assert not any(map(processes.is_alive, left))
     assert house.mentioned() == []
-    assert known(Settings(ray_address=NO_RAY), house.home) is None
+    assert known(house.home) is None
     house.stop()  # again is no error
     stack = house.start(ray_address=NO_RAY)
     assert read_everywhere(stack) == [{"kept"}] * 3
@@ -197,7 +199,10 @@ def test_nothing_is_started_when_the_operator_names_everything(house: House) -> 
     assert stack.dashboard_url == "http://head.example:8265"
     assert stack.settings.s3_endpoint_url is None
     assert "AWS_ACCESS_KEY_ID" not in stack.environment
-    assert stack.replica_environment["DARKROOM_SECRET_KEY"] == "k" * 32
+    # What everybody who may look at that cluster can read holds a path, and the file is private.
+    assert stack.replica_environment == {"DARKROOM_SETTINGS_FILE": str(house.home.settings_file)}
+    assert stat.S_IMODE(house.home.settings_file.stat().st_mode) == 0o600
+    assert json.loads(house.home.settings_file.read_text())["secret_key"] == "k" * 32
     assert "RAY_AUTH_TOKEN" not in stack.environment
 
 

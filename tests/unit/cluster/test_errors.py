@@ -12,6 +12,7 @@ from cluster.errors import (
     HomeBusyError,
     ImageError,
     ImageErrorCode,
+    NamedStoreError,
     OptionsError,
     RefusedError,
     ServerStartError,
@@ -29,6 +30,7 @@ ERRORS = [
     OptionsError([("quality", "is too large")]),
     BlockedAddressError("shop.example", "loopback, RFC 1122"),
     HomeBusyError(".darkroom"),
+    NamedStoreError("DARKROOM_MONGO_URL", "does not answer."),
     ServerStartError("redis", "redis.log", "oops", "Do this."),
     ApiError(409, "idempotency_conflict", "Used before.", {"code": "idempotency_conflict"}),
 ]

@@ -28,9 +28,10 @@ def test_each_api_key_has_a_webhook_secret_of_its_own() -> None:
     assert check_webhook_secret(secrets.webhook_secret("one"))
 
 
-def test_a_short_key_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least 32 characters"):
-        secrets_with("a" * 31)
+@pytest.mark.parametrize(("key", "said"), [("", "must be set"), ("a" * 31, "at least 32 characters")])
+def test_a_key_that_is_missing_or_short_is_refused(key: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        secrets_with(key)
 
 
 @pytest.mark.parametrize("size_bytes", [24, 64])

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Network, IPv6Network
+from typing import TYPE_CHECKING
 
 import pytest
 from pydantic import ValidationError
 
 from cluster.settings import Settings, unknown_settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_lists_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,6 +26,9 @@ def test_lists_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
         ("DARKROOM_ALLOWED_NETWORKS", "10.0.0.1/8"),
         ("DARKROOM_MAX_ATTEMPTS", "0"),
         ("DARKROOM_PUBLIC_URL", "darkroom.example"),
+        ("DARKROOM_MONGO_URL", "db.example:27017"),
+        ("DARKROOM_REDIS_URL", "http://cache.example"),
+        ("DARKROOM_SECRET_KEY", "short"),
         ("DARKROOM_PORT", "70000"),
     ],
 )
@@ -32,6 +39,16 @@ def test_a_value_that_cannot_be_is_refused_by_name(monkeypatch: pytest.MonkeyPat
     assert caught.value.error_count() == 1
 
 
+def test_a_file_has_more_settings_and_the_environment_wins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "settings.json"
+    file.write_text('{"secret_key": "' + "k" * 32 + '", "max_rows": 7, "max_frames": 8}')
+    monkeypatch.setenv("DARKROOM_SETTINGS_FILE", str(file))
+    monkeypatch.setenv("DARKROOM_MAX_ROWS", "9")
+    settings = Settings()
+    assert (settings.secret_key.get_secret_value(), settings.max_rows, settings.max_frames) == ("k" * 32, 9, 8)
+    assert unknown_settings() == []
+
+
 def test_a_misspelt_setting_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DARKROOM_MONGO_URL", "mongodb://db.example")
     assert unknown_settings() == []
@@ -40,4 +57,4 @@ def test_a_misspelt_setting_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_secrets_are_not_printed() -> None:
-    assert "hunter2" not in repr(Settings.model_validate({"secret_key": "hunter2", "api_key": "hunter2"}))
+    assert "hunter2" not in repr(Settings.model_validate({"secret_key": "hunter2" * 5, "api_key": "hunter2"}))

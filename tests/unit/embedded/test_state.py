@@ -33,14 +33,14 @@ def test_everything_comes_back(state: StateFile) -> None:
     state.record_server("redis", server(1))
     state.record_server("mongod", server(2))
     state.record_server("redis", server(3))
-    state.record_addresses({"redis": 6379}, "http://127.0.0.1:8000")
+    state.record_start({}, {"redis": 6379}, "http://127.0.0.1:8000")
     expected = {"redis": server(3), "mongod": server(2)}
     assert state.read() == State(servers=expected, ports={"redis": 6379}, url="http://127.0.0.1:8000")
 
 
 def test_a_stopped_server_is_forgotten_and_its_port_kept(state: StateFile) -> None:
     state.record_server("redis", server(1))
-    state.record_addresses({"redis": 6379}, "http://127.0.0.1:8000")
+    state.record_start({}, {"redis": 6379}, "http://127.0.0.1:8000")
     state.forget_server("redis")
     state.forget_url()
     assert state.read() == State(ports={"redis": 6379})

@@ -1,0 +1,48 @@
+"""Stores that the operator names are looked at before anything is started on them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cluster.embedded.named_stores import check_named_stores, probe_named_stores
+from cluster.embedded.service import bring_up
+from cluster.errors import NamedStoreError
+from cluster.settings import Settings
+
+if TYPE_CHECKING:
+    from tests.integration.embedded.houses import House
+    from tests.support.service import Service
+
+pytestmark = pytest.mark.timeout(60)
+
+
+@pytest.mark.parametrize(
+    ("setting", "url"),
+    [
+        ("mongo_url", "mongodb://127.0.0.1:{port}"),
+        ("redis_url", "redis://127.0.0.1:{port}"),
+        ("s3_endpoint_url", "http://127.0.0.1:{port}"),
+    ],
+)
+def test_one_that_is_not_there_is_named_and_nothing_is_started(
+    house: House, setting: str, url: str, unused_tcp_port: int
+) -> None:
+    settings = Settings.model_validate({setting: url.format(port=unused_tcp_port)})
+    with pytest.raises(NamedStoreError, match="does not answer") as caught:
+        bring_up(settings, house.home, house.events.append)
+    assert f"DARKROOM_{setting.upper()}" in str(caught.value)
+    assert str(unused_tcp_port) not in str(caught.value)
+    assert house.events == []
+
+
+def test_those_that_answer_pass(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in service.stack.environment.items():
+        if name.startswith("AWS_"):
+            monkeypatch.setenv(name, value)
+    asyncio.run(check_named_stores(service.settings))
+    found = asyncio.run(probe_named_stores(service.settings))
+    assert found == [("mongod", None), ("redis", None), ("seaweedfs", None)]
+    assert asyncio.run(probe_named_stores(Settings())) == []
