@@ -16,18 +16,10 @@ from tests.support.origin import Origin, reply
 from tests.support.pictures import jpeg
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.support.service import Service
 
 DARKROOM = Path(sys.executable).with_name("darkroom")
 pytestmark = pytest.mark.timeout(120)
-
-
-@pytest.fixture
-def origin() -> Iterator[Origin]:
-    with Origin() as running:
-        yield running
 
 
 def run(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -13,6 +13,7 @@ from PIL import Image
 from standardwebhooks import Webhook
 
 from tests.support.catalogues import catalogue
+from tests.support.jobs import codes, delivered, finished
 from tests.support.origin import (
     Origin,
     drip,
@@ -25,56 +26,13 @@ from tests.support.origin import (
     truncated,
 )
 from tests.support.pictures import jpeg, png
-from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from cluster.client import Darkroom, Delivery, Product, RequestStatus
+    from cluster.client import Darkroom
     from tests.support.service import Service
 
 pytestmark = pytest.mark.timeout(90)
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-
-
-@pytest.fixture
-def origin() -> Iterator[Origin]:
-    with Origin() as running:
-        yield running
-
-
-@pytest.fixture
-def darkroom(service: Service) -> Iterator[Darkroom]:
-    with service.client() as client:
-        yield client
-
-
-def finished(darkroom: Darkroom, file: bytes, **form: str) -> tuple[RequestStatus, list[Product]]:
-    """Submit, wait for the end, and check what holds for every request that has ended."""
-    submission = darkroom.submit(file, **form)  # type: ignore[arg-type] # the tests' own keywords
-    seen: list[float] = []
-    status = darkroom.wait(
-        submission.request_id, timeout_seconds=60, poll_seconds=0.1, on_progress=lambda each: seen.append(each.progress)
-    )
-    counts = status.counts
-    assert seen == sorted(seen)
-    assert seen[-1] == status.progress == 100
-    assert all(progress < 100 for progress in seen[:-1])
-    assert counts.completed + counts.failed == counts.images
-    assert counts.in_flight == counts.unprocessed == 0
-    return status, list(darkroom.products(submission.request_id))
-
-
-def delivered(darkroom: Darkroom, request_id: str) -> list[Delivery]:
-    def is_over() -> bool:
-        return all(each.state != "pending" for each in darkroom.deliveries(request_id))
-
-    wait_until(is_over, "the webhook was delivered or given up")
-    return darkroom.deliveries(request_id)
-
-
-def codes(product: Product) -> list[str | None]:
-    return [image.error.code if image.error else None for image in product.images]
 
 
 def test_a_catalogue_becomes_smaller_pictures_results_and_a_webhook(
@@ -200,46 +158,6 @@ def test_a_source_that_recovers_is_tried_again(darkroom: Darkroom, origin: Origi
     assert status.counts.completed == 1
     assert product.images[0].attempts == 2
     assert product.images[0].error is None
-
-
-def test_a_webhook_is_tried_until_it_is_accepted_with_one_id(darkroom: Darkroom, origin: Origin) -> None:
-    shaky = sequence(reply(status=500), hang_up(), reply(status=200))
-    hook = origin.route("/hook", shaky)
-    photo = origin.route("/a.jpg", reply(jpeg()))
-    status, _ = finished(darkroom, catalogue([photo]), webhook_url=hook, webhook_secret=SECRET)
-    (delivery,) = delivered(darkroom, status.request_id)
-    calls = origin.requests_to("/hook")
-    assert (delivery.state, delivery.attempts) == ("delivered", 3)
-    assert [response.get("httpStatus") for response in delivery.responses] == [500, None, 200]
-    assert len({call.headers["webhook-id"] for call in calls}) == 1
-    assert len({call.body for call in calls}) == 1
-    for call in calls:
-        Webhook(SECRET).verify(call.body, dict(call.headers))
-
-    again = darkroom.redeliver(status.request_id, delivery.delivery_id)
-    assert again["deliveryId"] == delivery.delivery_id
-    wait_until(lambda: len(origin.requests_to("/hook")) == 4, "the webhook was sent again")
-    assert origin.requests_to("/hook")[3].headers["webhook-id"] == delivery.delivery_id
-
-
-def test_a_webhook_without_a_secret_is_signed_with_the_keys_own(
-    darkroom: Darkroom, service: Service, origin: Origin
-) -> None:
-    hook = origin.route("/hook", reply(status=200))
-    status, _ = finished(darkroom, catalogue([origin.url + "/x.jpg"]), webhook_url=hook)
-    delivered(darkroom, status.request_id)
-    (call,) = origin.requests_to("/hook")
-    Webhook(service.webhook_secret).verify(call.body, dict(call.headers))
-
-
-def test_a_webhook_that_is_never_accepted_is_given_up(darkroom: Darkroom, origin: Origin) -> None:
-    hook = origin.route("/hook", reply(status=410))
-    status, _ = finished(darkroom, catalogue([origin.url + "/x.jpg"]), webhook_url=hook, webhook_secret=SECRET)
-    (delivery,) = delivered(darkroom, status.request_id)
-    assert (delivery.state, delivery.attempts) == ("failed", 1)
-    told = darkroom.status(status.request_id).webhook
-    assert told is not None
-    assert told.triggered is False
 
 
 def test_results_come_back_as_csv_and_what_failed_can_be_sent_again(darkroom: Darkroom, origin: Origin) -> None:

@@ -11,27 +11,18 @@ import ray.exceptions
 
 from actors.dispatcher import Dispatcher
 from actors.work import BatchReport, Fate, Outcome
-from cluster.identifiers import new_identifier
-from cluster.mongo.connection import Database
 from cluster.mongo.products import ImageResult, ProductStore
 from cluster.mongo.requests import RequestStore
-from cluster.records import Counts, Image, ProcessingRequest, Product, Status, utc_now
+from cluster.records import Image, ProcessingRequest, Status
+from tests.support.requests import committed
 from tests.support.waiting import POLL_SECONDS, wait_until_async
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from actors.work import Batch
+    from cluster.mongo.connection import Database
     from cluster.settings import Settings
 
 IMAGES = 12
-
-
-@pytest.fixture
-async def database(isolated: Settings) -> AsyncIterator[Database]:
-    async with Database.open(isolated.model_copy(update={"mongo_database": new_identifier("test")})) as opened:
-        await opened.ensure_indexes()
-        yield opened
 
 
 class Hands:
@@ -51,35 +42,7 @@ class Hands:
 
     @classmethod
     async def ready(cls, database: Database, settings: Settings) -> Hands:
-        request = ProcessingRequest(
-            request_id=new_identifier("req"),
-            owner="key",
-            created_at=utc_now(),
-            columns=[],
-            url_column=0,
-            fingerprint="0",
-            counts=Counts(products=IMAGES, images=IMAGES),
-        )
-        products = ProductStore(database)
-        await products.insert(
-            Product(
-                request_id=request.request_id,
-                row=number + 2,
-                serial_number=number,
-                product_name="Chair",
-                input_image_urls=["https://shop.example/a.jpg"],
-                output_image_urls=[None],
-                images=[Image()],
-                cells=[],
-                first_image=number,
-            )
-            for number in range(IMAGES)
-        )
-        await RequestStore(database).commit(request)
-        await RequestStore(database).admit_next()
-        claimed = await RequestStore(database).claim(request.request_id)
-        assert claimed is not None
-        return cls(database, claimed, settings)
+        return cls(database, await committed(database, products=IMAGES), settings)
 
     async def _run_batch(self, batch: Batch) -> BatchReport:
         future: asyncio.Future[BatchReport] = asyncio.get_running_loop().create_future()

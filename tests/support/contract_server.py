@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import threading
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, Self
+from http.server import BaseHTTPRequestHandler
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
+
+from cluster.demo.loopback import LoopbackServer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,27 +56,12 @@ class Script:
         return replies.pop(0) if len(replies) > 1 else replies[0]
 
 
-class ContractServer:
+class ContractServer(LoopbackServer):
     """The server, on a free port of 127.0.0.1 while the context lasts."""
 
     def __init__(self) -> None:
         self._script = Script()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self._script))
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-    @property
-    def url(self) -> str:
-        """Where it listens."""
-        return f"http://127.0.0.1:{self._server.server_port}"
+        super().__init__(_handler(self._script))
 
     @property
     def calls(self) -> list[Call]:

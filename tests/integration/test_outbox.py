@@ -1,0 +1,81 @@
+"""The webhook outbox: claimed by one at a time, and no attempt overwrites a later one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cluster.mongo.outbox import Outbox
+from cluster.mongo.requests import RequestStore
+from cluster.records import (
+    Delivery,
+    DeliveryResponse,
+    DeliveryState,
+    Status,
+    utc_now,
+)
+from tests.support.requests import committed, due_delivery
+from tests.support.waiting import wait_until_async
+
+if TYPE_CHECKING:
+    from cluster.mongo.connection import Database
+
+
+async def test_a_delivery_is_claimed_by_one_and_due_again_when_its_claimer_dies(database: Database) -> None:
+    request = await committed(database)
+    outbox = Outbox(database)
+    delivery = due_delivery(request.request_id)
+    await RequestStore(database).close(request.model_copy(update={"status": Status.COMPLETED}), delivery)
+    claimed = await outbox.claim_due(lease_seconds=0.5)
+    assert claimed is not None
+    assert (claimed.delivery_id, claimed.attempts) == (delivery.delivery_id, 1)
+    assert await outbox.claim_due(lease_seconds=60) is None
+    again: list[Delivery | None] = []
+
+    async def is_due_again() -> bool:
+        again.append(await outbox.claim_due(lease_seconds=60))
+        return again[-1] is not None
+
+    await wait_until_async(is_due_again, "the lease has ended")
+    assert again[-1] is not None
+    assert (again[-1].delivery_id, again[-1].attempts) == (delivery.delivery_id, 2)
+
+
+async def test_a_delivered_callback_is_told_on_its_request(database: Database) -> None:
+    target = {"url": "https://shop.example/hook", "secret": "encrypted"}
+    request = await committed(database, webhook=target)
+    outbox, requests = Outbox(database), RequestStore(database)
+    await requests.close(request.model_copy(update={"status": Status.COMPLETED}), due_delivery(request.request_id))
+    claimed = await outbox.claim_due(lease_seconds=60)
+    assert claimed is not None
+    response = DeliveryResponse(at=utc_now(), http_status=204, duration_seconds=0.1)
+    await outbox.record_attempt(claimed, response, state=DeliveryState.DELIVERED, next_attempt_at=utc_now())
+    found = await requests.get(request.request_id)
+    assert found is not None
+    assert found.webhook is not None
+    assert (found.webhook.triggered, found.webhook.attempts) == (True, 1)
+    (told,) = await outbox.of_request(request.request_id)
+    assert (told.state, told.responses) == ("delivered", [response])
+    again = await outbox.redeliver(request.request_id, told.delivery_id)
+    assert again is not None
+    assert (again.state, again.attempts, again.delivery_id) == ("pending", 0, told.delivery_id)
+    assert await outbox.redeliver("req_other", told.delivery_id) is None
+
+
+async def test_an_attempt_that_ends_late_leaves_the_state_to_the_later_one(database: Database) -> None:
+    request = await committed(database, webhook={"url": "https://shop.example/hook", "secret": "encrypted"})
+    outbox = Outbox(database)
+    delivery = due_delivery(request.request_id)
+    await RequestStore(database).close(request.model_copy(update={"status": Status.COMPLETED}), delivery)
+    first = await outbox.claim_due(lease_seconds=60)
+    await outbox.redeliver(request.request_id, delivery.delivery_id)
+    second = await outbox.claim_due(lease_seconds=60)
+    assert first is not None
+    assert second is not None
+    good = DeliveryResponse(at=utc_now(), http_status=204, duration_seconds=0.1)
+    late = DeliveryResponse(at=utc_now(), error="no answer", duration_seconds=15)
+    await outbox.record_attempt(second, good, state=DeliveryState.DELIVERED, next_attempt_at=utc_now())
+    await outbox.record_attempt(first, late, state=DeliveryState.PENDING, next_attempt_at=utc_now())
+    (found,) = await outbox.of_request(request.request_id)
+    assert found.state is DeliveryState.DELIVERED
+    assert found.responses == [good, late]
+    assert await outbox.claim_due(lease_seconds=60) is None

@@ -1,0 +1,38 @@
+"""Jobs sent to the service by its client, and what holds for each of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.support.waiting import wait_until
+
+if TYPE_CHECKING:
+    from cluster.client import Darkroom, Delivery, Product, RequestStatus
+
+
+def finished(darkroom: Darkroom, file: bytes, **form: str) -> tuple[RequestStatus, list[Product]]:
+    """Submit, wait for the end, and check what holds for every request that has ended."""
+    submission = darkroom.submit(file, **form)  # type: ignore[arg-type] # the tests' own keywords
+    seen: list[float] = []
+    status = darkroom.wait(
+        submission.request_id, timeout_seconds=60, poll_seconds=0.1, on_progress=lambda each: seen.append(each.progress)
+    )
+    counts = status.counts
+    assert seen == sorted(seen)
+    assert seen[-1] == status.progress == 100
+    assert all(progress < 100 for progress in seen[:-1])
+    assert counts.completed + counts.failed == counts.images
+    assert counts.in_flight == counts.unprocessed == 0
+    return status, list(darkroom.products(submission.request_id))
+
+
+def delivered(darkroom: Darkroom, request_id: str) -> list[Delivery]:
+    def is_over() -> bool:
+        return all(each.state != "pending" for each in darkroom.deliveries(request_id))
+
+    wait_until(is_over, "the webhook was delivered or given up")
+    return darkroom.deliveries(request_id)
+
+
+def codes(product: Product) -> list[str | None]:
+    return [image.error.code if image.error else None for image in product.images]

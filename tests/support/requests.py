@@ -1,0 +1,80 @@
+"""Requests in MongoDB as a coordinator finds them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cluster.errors import ImageErrorCode
+from cluster.identifiers import new_identifier
+from cluster.mongo.products import ProductStore
+from cluster.mongo.requests import RequestStore
+from cluster.records import (
+    Counts,
+    Delivery,
+    Image,
+    ImageFailure,
+    ProcessingRequest,
+    Product,
+    Status,
+    utc_now,
+)
+
+if TYPE_CHECKING:
+    from cluster.mongo.connection import Database
+
+DONE = Image(status=Status.COMPLETED, bytes_in=100, bytes_out=40)
+
+
+GONE = Image(status=Status.FAILED, error=ImageFailure(code=ImageErrorCode.NOT_FOUND, message="404."))
+
+
+def product(request_id: str, row: int, images: int = 1) -> Product:
+    return Product(
+        request_id=request_id,
+        row=row,
+        serial_number=row,
+        product_name=f"Product {row}",
+        input_image_urls=[f"https://shop.example/{row}/{index}.jpg" for index in range(images)],
+        output_image_urls=[None] * images,
+        images=[Image()] * images,
+        cells=[],
+        first_image=(row - 2) * images,
+    )
+
+
+async def committed(database: Database, *, products: int = 1, images: int = 1, **fields: object) -> ProcessingRequest:
+    """A request that was accepted and admitted, and whose coordinator has claimed it."""
+    request = ProcessingRequest.model_validate(
+        {
+            "request_id": new_identifier("req"),
+            "owner": "key",
+            "created_at": utc_now(),
+            "columns": [],
+            "url_column": 0,
+            "fingerprint": "0",
+            "counts": Counts(products=products, images=products * images),
+            **fields,
+        }
+    )
+    store = RequestStore(database)
+    await ProductStore(database).insert(product(request.request_id, row, images) for row in range(2, 2 + products))
+    await store.commit(request)
+    assert await store.admit_next() == request.request_id
+    claimed = await store.claim(request.request_id)
+    assert claimed is not None
+    await ProductStore(database).take_over(request.request_id, claimed.epoch)
+    return claimed
+
+
+def due_delivery(request_id: str) -> Delivery:
+    now = utc_now()
+    return Delivery(
+        delivery_id=new_identifier("msg"),
+        request_id=request_id,
+        url="https://shop.example/hook",
+        secret="encrypted",
+        event="request.completed",
+        payload="{}",
+        next_attempt_at=now,
+        created_at=now,
+    )
