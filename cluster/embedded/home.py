@@ -85,10 +85,11 @@ class Home:
             yield
 
     @contextmanager
-    def ports_chosen(self) -> Iterator[None]:
+    def one_start_at_a_time(self) -> Iterator[None]:
         """Keep every other start by this user on this machine waiting.
 
-        Between choosing a port and taking it, both would find the same one free.
+        Between the choice of a port and the moment when it is taken, both would find the same one free; the last one
+        to be taken is that of the service itself.
         """
         folder = _own_folder(Path(_SHORT_FOLDER.format(uid=os.getuid())))
         with (folder / "start.lock").open("w") as lock:

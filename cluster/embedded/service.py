@@ -60,8 +60,9 @@ def bring_up(settings: Settings, home: Home, on_event: Callable[[Event], None]) 
     if before is not None and changed_settings(State.read(home.state_file).settings, settings):
         _drain(before, on_event)  # Ray is about to be started anew, with the new settings
     try:
-        stack = servers.start(settings, home, on_event)
-        _deploy(stack, on_event)
+        with home.one_start_at_a_time():
+            stack = servers.start(settings, home, on_event)
+            _deploy(stack, on_event)
     except BaseException:  # an interrupt, too, leaves behind what it found
         if before is None:
             stop(home, on_event)

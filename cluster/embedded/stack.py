@@ -131,7 +131,7 @@ def start(settings: Settings, home: Home, on_event: Callable[[Event], None]) -> 
         OSError: The folder cannot be written, or no port is free.
     """
     home.create()
-    with home.locked(), home.ports_chosen():
+    with home.locked():
         for attempt in range(1, _PORT_ATTEMPTS + 1):
             numbers = _choose_ports(settings, home, embedded_servers(settings))
             stack, servers = _plan(settings, home, numbers)

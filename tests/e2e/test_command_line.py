@@ -174,6 +174,19 @@ def test_up_and_down_need_not_know_each_others_environment(service: Service, tmp
     assert run(tmp_path, "down").stdout.strip() == "Nothing was running."
 
 
+def test_two_that_start_at_the_same_time_do_not_mix_up_their_services(tmp_path: Path) -> None:
+    folders = [tmp_path / "one", tmp_path / "other"]
+    for folder in folders:
+        folder.mkdir()
+    starting = [subprocess.Popen([DARKROOM, "up", "--detach", "--json"], cwd=folder) for folder in folders]
+    try:
+        assert [each.wait(timeout=90) for each in starting] == [0, 0]
+        looked = [run(folder, "status", "--json") for folder in folders]
+        assert [printed(each)["requests"] for each in looked] == [[], []]
+    finally:
+        assert [run(folder, "down").returncode for folder in folders] == [0, 0]
+
+
 def test_up_refuses_a_misspelt_setting(tmp_path: Path) -> None:
     refused = run(tmp_path, "up", "--detach", DARKROOM_REDIS="redis://cache.example")
     assert refused.returncode == 1
