@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from cluster.embedded import ports
 from cluster.embedded import stack as servers
 from cluster.embedded.environment import changed_settings
 from cluster.embedded.files import write_private
@@ -22,6 +23,7 @@ from cluster.embedded.serve import Serve
 from cluster.embedded.server import Event
 from cluster.embedded.state import State
 from cluster.embedded.stopping import stop
+from cluster.errors import HomeBusyError
 from cluster.mongo.api_keys import ApiKeyStore, new_key
 from cluster.mongo.connection import Database
 from cluster.records import Scope
@@ -38,6 +40,8 @@ READY_SECONDS = 120.0
 DRAIN_SECONDS = 30.0
 APPLICATIONS = "darkroom"
 _SERVE_SHUTDOWN_SECONDS = 60.0
+_PORT_SECONDS = 30.0
+_POLL_SECONDS = 0.1
 _DRAIN_START_SECONDS = 30.0  # a driver's own start, on a busy machine
 _FIRST_KEY = "first key"
 
@@ -62,7 +66,14 @@ def bring_up(settings: Settings, home: Home, on_event: Callable[[Event], None]) 
     try:
         with home.one_start_at_a_time():
             stack = servers.start(settings, home, on_event)
-            _deploy(stack, on_event)
+            begun = time.monotonic()
+            on_event(Event(APPLICATIONS, "starting", 0))
+            _deploy(stack)
+        asyncio.run(_ensure_first_key(stack.settings, stack.home))
+        Serve(stack.dashboard_url, stack.ray_token).await_ready(stack.url, timeout_seconds=READY_SECONDS)
+        on_event(Event(APPLICATIONS, "ready", time.monotonic() - begun))
+    except HomeBusyError:
+        raise
     except BaseException:  # an interrupt, too, leaves behind what it found
         if before is None:
             stop(home, on_event)
@@ -70,9 +81,8 @@ def bring_up(settings: Settings, home: Home, on_event: Callable[[Event], None]) 
     return stack
 
 
-def _deploy(stack: RunningStack, on_event: Callable[[Event], None]) -> None:
-    begun = time.monotonic()
-    on_event(Event(APPLICATIONS, "starting", 0))
+def _deploy(stack: RunningStack) -> None:
+    """Send the applications, and return when the service has its port, or cannot get it for too long."""
     serve = Serve(stack.dashboard_url, stack.ray_token)
     if serve.failure() is not None:  # of an earlier start; Serve does not try the same applications again
         serve.shutdown(timeout_seconds=_SERVE_SHUTDOWN_SECONDS)
@@ -82,9 +92,9 @@ def _deploy(stack: RunningStack, on_event: Callable[[Event], None]) -> None:
         http_port=stack.http_port,
         replica_environment=stack.replica_environment,
     )
-    asyncio.run(_ensure_first_key(stack.settings, stack.home))
-    serve.await_ready(stack.url, timeout_seconds=READY_SECONDS)
-    on_event(Event(APPLICATIONS, "ready", time.monotonic() - begun))
+    deadline = time.monotonic() + _PORT_SECONDS
+    while stack.ray_is_ours and ports.is_free(stack.http_port) and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
 
 
 def take_down(home: Home, on_event: Callable[[Event], None]) -> None:
