@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
-    JsonConfigSettingsSource,
+    InitSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 IPNetwork = IPv4Network | IPv6Network
 
@@ -156,8 +160,9 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the same
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """What was given in code, then the environment, then the file that it names."""
-        settings_file = os.environ.get(f"{cls.model_config['env_prefix']}SETTINGS_FILE")
-        return init_settings, env_settings, JsonConfigSettingsSource(settings_cls, json_file=settings_file)
+        path = os.environ.get(f"{cls.model_config['env_prefix']}SETTINGS_FILE")
+        values = {} if path is None else _read_settings_file(Path(path), cls.model_fields)
+        return init_settings, env_settings, InitSettingsSource(settings_cls, init_kwargs=values)
 
     @field_validator("allowed_networks", mode="before")
     @classmethod
@@ -186,6 +191,19 @@ class Settings(BaseSettings):
         if 0 < len(key) < MIN_SECRET_KEY_CHARACTERS:
             raise ValueError(f"must have at least {MIN_SECRET_KEY_CHARACTERS} characters")
         return key
+
+
+def _read_settings_file(path: Path, known: Iterable[str]) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ValueError(f"DARKROOM_SETTINGS_FILE: {path} cannot be read as JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"DARKROOM_SETTINGS_FILE: {path} is not a JSON object of settings")  # noqa: TRY004 - of a file
+    misspelt = sorted(values.keys() - set(known))
+    if misspelt:
+        raise ValueError(f"DARKROOM_SETTINGS_FILE: {path} has {', '.join(misspelt)}, which are no settings")
+    return values
 
 
 def unknown_settings() -> list[str]:

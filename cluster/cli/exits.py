@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from cluster.cli.display import more_errors, row_errors
+from cluster.client.waiting import UNCODED_NOT_FOUND
 from cluster.errors import ApiError, DarkroomError
 
 if TYPE_CHECKING:
@@ -100,9 +101,13 @@ def _report(code: str, detail: str, *, as_json: bool) -> None:
 
 
 def _code_of(error: ApiError) -> ExitCode:
-    return ExitCode.UNREACHABLE if error.status == 0 or error.code == "store_unavailable" else ExitCode.REFUSED
+    away = error.status == 0 or error.code in {"store_unavailable", UNCODED_NOT_FOUND}
+    return ExitCode.UNREACHABLE if away else ExitCode.REFUSED
 
 
 def _settings_message(error: ValidationError) -> str:
-    problems = [f"DARKROOM_{'_'.join(map(str, each['loc'])).upper()}: {each['msg']}" for each in error.errors()]
+    problems = [
+        f"DARKROOM_{str(each['loc'][0]).upper()}: {each['msg'].removeprefix('Value error, ')}"
+        for each in error.errors()
+    ]
     return "The settings are not valid. " + "; ".join(problems)

@@ -61,8 +61,9 @@ def create(
     """Make a key, show it this once, and the secret that signs its webhooks."""
     settings = _known_settings(home)
     scopes = [Scope.READ] if read_only else list(Scope)
+    secrets = Secrets(settings)  # first, because it may be missing
     key, token = asyncio.run(_with_keys(settings, lambda store: store.create(name=name, scopes=scopes, beside=beside)))
-    secret = Secrets(settings).webhook_secret(key.owner)
+    secret = secrets.webhook_secret(key.owner)
     if as_json:
         print_json({**_document(key), "key": token, "webhookSecret": secret})
         return
@@ -133,7 +134,11 @@ def revoke(
 def _known_settings(home: Path | None) -> Settings:
     settings = settings_for(home)
     stack = servers.known(Home(settings.home))
-    return settings if stack is None else stack.settings
+    if stack is not None:
+        return stack.settings
+    if "mongo_url" not in settings.model_fields_set:
+        raise DarkroomError("No Darkroom runs from this folder: `darkroom up`, or set DARKROOM_MONGO_URL.")
+    return settings
 
 
 async def _with_keys(settings: Settings, act: Callable[[ApiKeyStore], Awaitable[T]]) -> T:

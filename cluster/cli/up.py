@@ -64,13 +64,16 @@ def up(
         Console(stderr=True).print(Text(text, style="yellow"))
     with Steps(Console(stderr=True), quiet=as_json) as steps:
         stack = bring_up(settings, folder, steps.tell)
-    if as_json:
-        print_json(_document(stack))
-    else:
-        _show(stack, detached=detach)
-    if not detach:
-        _until_stopped(stack)
-        _stop(folder, as_json=as_json)
+    try:
+        if as_json:
+            print_json(_document(stack))
+        else:
+            _show(stack, detached=detach)
+        if not detach:
+            _until_stopped(stack)
+    finally:
+        if not detach:
+            _stop(folder, as_json=as_json)
 
 
 @explained

@@ -151,4 +151,5 @@ def _document(response: httpx.Response) -> dict[str, Any]:
 
 
 def _unexplained(response: httpx.Response) -> str:
-    return f"The service answered {response.status_code} {response.reason_phrase} and did not say why."
+    said = f"answered {response.status_code} {response.reason_phrase} and did not say why"
+    return f"The service {said}; it may be starting, or something else than Darkroom is at this address."

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from cluster.errors import ApiError
 
 
+UNCODED_NOT_FOUND = "http_404"
+
+
 class Deadline:
     """A moment that no sleep goes past.
 
@@ -31,6 +34,9 @@ class Deadline:
 
 
 def passes(error: ApiError) -> bool:
-    """Whether the error is of the kind that goes away by itself: no answer, overload, a restart."""
-    unanswered = error.status == 0
+    """Whether the error is of the kind that goes away by itself: no answer, overload, a restart.
+
+    While the service starts or stops, Ray Serve answers for it: 404 without a code, which no answer of ours is.
+    """
+    unanswered = error.status == 0 or error.code == UNCODED_NOT_FOUND
     return unanswered or error.status == httpx.codes.TOO_MANY_REQUESTS or httpx.codes.is_server_error(error.status)

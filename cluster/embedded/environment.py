@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PREFIX = "DARKROOM_"
-_CLIENT_SETTINGS = frozenset({"home", "url", "api_key"})
+_CLIENT_SETTINGS = frozenset({"settings_file", "home", "url", "api_key"})
 AWS_PREFIX = "AWS_"
 _NOBODYS_PREFIX = "DARKROOM__"
 
@@ -33,6 +33,11 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
     """The settings of an earlier `settings_environment`, whatever the environment is now."""
     given = {name.removeprefix(PREFIX).lower(): value for name, value in environment.items()}
     return Settings(_env_prefix=_NOBODYS_PREFIX, **given)  # type: ignore[arg-type] # texts, as in an environment
+
+
+def without_settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment for a process that shall have the settings of then and not of now."""
+    return {name: value for name, value in environment.items() if not name.startswith(PREFIX)}
 
 
 def changed_settings(before: Mapping[str, str], settings: Settings) -> list[str]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cluster.settings import Settings
 
 _PROBE_SECONDS = 5.0
+_REFUSALS = frozenset({"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "NoCredentialsError"})
 
 
 async def check_named_stores(settings: Settings) -> None:
@@ -44,10 +45,18 @@ async def probe_named_stores(settings: Settings) -> list[tuple[str, NamedStoreEr
         setting, probe = probes[name]
         try:
             problem = await probe(patient)
+            found.append((name, None if problem is None else NamedStoreError(setting, problem)))
         except StoreUnavailableError as error:
-            problem = f"does not answer ({error.detail}): is it running, and can this machine reach it?"
-        found.append((name, None if problem is None else NamedStoreError(setting, problem)))
+            found.append((name, NamedStoreError(setting, _explained(error.detail))))
+        except NamedStoreError as error:
+            found.append((name, error))
     return found
+
+
+def _explained(detail: str) -> str:
+    if detail.isdecimal() or detail in _REFUSALS:
+        return f"refuses ({detail}): are the credentials right, and may they use the bucket?"
+    return f"does not answer ({detail}): is it running, and can this machine reach it?"
 
 
 async def _probe_mongo(settings: Settings) -> str | None:

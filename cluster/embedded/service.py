@@ -16,7 +16,7 @@ import httpx
 
 from cluster.embedded import ports
 from cluster.embedded import stack as servers
-from cluster.embedded.environment import changed_settings
+from cluster.embedded.environment import changed_settings, without_settings
 from cluster.embedded.files import write_private
 from cluster.embedded.named_stores import check_named_stores
 from cluster.embedded.serve import Serve
@@ -60,6 +60,7 @@ def bring_up(settings: Settings, home: Home, on_event: Callable[[Event], None]) 
         HomeBusyError: Another process starts or stops the servers of this folder.
     """
     asyncio.run(check_named_stores(settings))
+    servers.check_port(settings, home)
     before = servers.known(home)
     if before is not None and changed_settings(State.read(home.state_file).settings, settings):
         _drain(before, on_event)  # Ray is about to be started anew, with the new settings
@@ -118,7 +119,7 @@ def _drain(stack: RunningStack, on_event: Callable[[Event], None]) -> None:
     # The actors are a layer above this one, so a driver of their own asks them.
     drain = subprocess.Popen(  # noqa: S603 - this Python, and no argument from outside
         [sys.executable, "-m", "actors.drain", str(DRAIN_SECONDS)],
-        env={**os.environ, **stack.environment},
+        env={**without_settings(os.environ), **stack.environment},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

@@ -207,18 +207,21 @@ def _choose_ports(settings: Settings, home: Home, embedded: frozenset[str]) -> d
             numbers |= ports.choose(_PORTS[name], numbers)
     if RayHead.name not in embedded:
         return {**numbers, ports.HTTP.name: settings.port}
-    if "port" in settings.model_fields_set and settings.port != numbers[ports.HTTP.name]:
-        _check_free(settings.port)
-        return {**numbers, ports.HTTP.name: settings.port}
-    return numbers
+    return {**numbers, ports.HTTP.name: settings.port} if "port" in settings.model_fields_set else numbers
 
 
-def _check_free(port: int) -> None:
-    if not ports.is_free(port):
+def check_port(settings: Settings, home: Home) -> None:
+    """Return when the service can have the port that the operator named, if he did.
+
+    Raises:
+        ServerStartError: Another process has it.
+    """
+    ours = StateFile(home).read().ports.get(ports.HTTP.name) if known(home) is not None else None
+    if "port" in settings.model_fields_set and settings.port != ours and not ports.is_free(settings.port):
         raise ServerStartError(
             "the HTTP service",
             "(no log)",
-            f"another process listens on port {port}",
+            f"another process listens on port {settings.port}",
             "Set DARKROOM_PORT to another port, or unset it to have a free one chosen.",
         )
 

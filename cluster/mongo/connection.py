@@ -6,10 +6,17 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pymongo import ASCENDING, DESCENDING, AsyncMongoClient, IndexModel, WriteConcern
-from pymongo.errors import ConnectionFailure, ExecutionTimeout, NotPrimaryError, OperationFailure, WTimeoutError
+from pymongo.errors import (
+    ConfigurationError,
+    ConnectionFailure,
+    ExecutionTimeout,
+    NotPrimaryError,
+    OperationFailure,
+    WTimeoutError,
+)
 from pymongo.read_concern import ReadConcern
 
-from cluster.errors import StoreUnavailableError
+from cluster.errors import NamedStoreError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -52,18 +59,25 @@ _INDEXES = {
 
 
 class Database:
-    """The collections of one deployment; every write is acknowledged by the majority and journaled."""
+    """The collections of one deployment; every write is acknowledged by the majority and journaled.
+
+    Raises:
+        NamedStoreError: The setting is not an address.
+    """
 
     def __init__(self, settings: Settings) -> None:
         timeout_ms = int(settings.store_timeout_seconds * 1000)
-        self._client: AsyncMongoClient[Document] = AsyncMongoClient(
-            settings.mongo_url,
-            appname="darkroom",
-            tz_aware=True,
-            serverSelectionTimeoutMS=timeout_ms,
-            connectTimeoutMS=timeout_ms,
-            timeoutMS=timeout_ms,
-        )
+        try:
+            self._client: AsyncMongoClient[Document] = AsyncMongoClient(
+                settings.mongo_url,
+                appname="darkroom",
+                tz_aware=True,
+                serverSelectionTimeoutMS=timeout_ms,
+                connectTimeoutMS=timeout_ms,
+                timeoutMS=timeout_ms,
+            )
+        except ConfigurationError as error:  # most often a password that is not percent-encoded
+            raise NamedStoreError("DARKROOM_MONGO_URL", f"is no address that can be used: {error}") from error
         self._database = self._client.get_database(
             settings.mongo_database,
             write_concern=DURABLE,

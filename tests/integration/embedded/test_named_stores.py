@@ -31,8 +31,10 @@ pytestmark = pytest.mark.timeout(60)
     ],
 )
 def test_one_that_is_not_there_is_named_and_nothing_is_started(
-    house: House, setting: str, url: str, unused_tcp_port: int
+    house: House, setting: str, url: str, unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "any")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "any")
     settings = Settings.model_validate({setting: url.format(port=unused_tcp_port)})
     with pytest.raises(NamedStoreError, match="does not answer") as caught:
         bring_up(settings, house.home, house.events.append)
@@ -40,6 +42,12 @@ def test_one_that_is_not_there_is_named_and_nothing_is_started(
     assert str(unused_tcp_port) not in str(caught.value)
     assert house.events == []
     gc.collect()
+
+
+def test_an_address_that_is_none_is_told_without_the_password(house: House) -> None:
+    with pytest.raises(NamedStoreError, match="must be escaped") as caught:
+        bring_up(Settings(mongo_url="mongodb://user:pa@ss@db.example/"), house.home, house.events.append)
+    assert "pa@ss" not in str(caught.value)
 
 
 def test_those_that_answer_pass(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:

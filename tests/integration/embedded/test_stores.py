@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 from pymongo import MongoClient
 
 from cluster.embedded import binaries, ports, processes
+from cluster.embedded.service import bring_up
 from cluster.embedded.stack import known
 from cluster.embedded.state import StateFile
 from cluster.errors import HomeBusyError, ServerStartError
@@ -214,4 +215,4 @@ def test_a_second_start_at_the_same_time_is_refused(house: House) -> None:
 
 def test_a_taken_port_that_the_operator_asks_for_is_refused(house: House) -> None:
     with socket.create_server((ports.LOOPBACK, 0)) as listener, pytest.raises(ServerStartError, match="DARKROOM_PORT"):
-        house.start(port=listener.getsockname()[1])
+        bring_up(Settings(port=listener.getsockname()[1]), house.home, house.events.append)

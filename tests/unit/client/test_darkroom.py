@@ -166,6 +166,17 @@ def test_waiting_outlives_a_short_outage(server: ContractServer, client: Darkroo
     assert client.wait(REQUEST_ID, poll_seconds=0.01).status == "completed"
 
 
+def test_waiting_outlives_a_redeployment(server: ContractServer, client: Darkroom) -> None:
+    path = f"/api/status/{REQUEST_ID}"
+    server.answer("GET", path, b"Path not found. Ping http://x/-/routes for available routes.", status=404)
+    server.answer("GET", path, status_of("processing", completed=1))
+    server.answer("GET", path, b"Path not found.", status=404)
+    server.answer("GET", path, status_of("completed", completed=4))
+    with pytest.raises(ApiError, match="may be starting"):
+        client.status(REQUEST_ID)
+    assert client.wait(REQUEST_ID, poll_seconds=0.01).status == "completed"
+
+
 def test_waiting_ends_at_its_timeout_and_at_once_for_an_unknown_request(
     server: ContractServer,
     client: Darkroom,

@@ -56,5 +56,26 @@ def test_a_misspelt_setting_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     assert unknown_settings() == ["DARKROOM_MONGODB_URL"]
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "cannot be read"),
+        ("{", "cannot be read as JSON"),
+        ("[1]", "is not a JSON object"),
+        ('{"prot": 1}', "has prot, which are no settings"),
+    ],
+)
+def test_a_settings_file_that_cannot_be_used_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str | None, said: str
+) -> None:
+    file = tmp_path / "settings.json"
+    if content is not None:
+        file.write_text(content)
+    monkeypatch.setenv("DARKROOM_SETTINGS_FILE", str(file))
+    with pytest.raises(ValueError, match=said) as caught:
+        Settings()
+    assert str(file) in str(caught.value)
+
+
 def test_secrets_are_not_printed() -> None:
     assert "hunter2" not in repr(Settings.model_validate({"secret_key": "hunter2" * 5, "api_key": "hunter2"}))
