@@ -41,7 +41,8 @@ class Bucket:
         self._location: dict[str, Any] = (
             {"CreateBucketConfiguration": {"LocationConstraint": settings.s3_region}} if constrained else {}
         )
-        self._s3: S3Client = boto3.client(
+        # A session of its own: the default one keeps for ever the credentials that it found first.
+        self._s3: S3Client = boto3.Session().client(
             "s3",
             endpoint_url=settings.s3_endpoint_url,
             region_name=settings.s3_region,
