@@ -20,11 +20,6 @@ class Size:
     width: int
     height: int
 
-    @property
-    def swapped(self) -> Size:
-        """The size after a quarter turn."""
-        return Size(self.height, self.width)
-
     def fitted(self, max_width: int | None, max_height: int | None) -> Size:
         """The largest size of the same aspect within both bounds; never a larger one."""
         scale = min(1.0, (max_width or self.width) / self.width, (max_height or self.height) / self.height)

@@ -22,7 +22,6 @@ from cluster.embedded.named_stores import probe_named_stores
 from cluster.embedded.redis_server import RedisServer
 from cluster.embedded.seaweedfs import SeaweedFS
 from cluster.embedded.stack import embedded_servers
-from cluster.embedded.state import State
 from cluster.settings import unknown_settings
 
 if TYPE_CHECKING:
@@ -87,7 +86,7 @@ def check_machine(settings: Settings) -> Iterator[Check]:
 
 def check_service(settings: Settings, home: Home) -> Iterator[Check]:
     """What the running service says of itself."""
-    url = settings.url or State.read(home.state_file).url
+    url = settings.url or home.url
     if url is None:
         yield Check("service", None, "not running; `darkroom up --detach` starts it")
         return

@@ -63,6 +63,5 @@ def demo(
 
 
 def _run(stack: RunningStack, output: Path, console: Console) -> DemoReport:
-    key = stack.home.api_key_file.read_text().strip()
-    with Darkroom(stack.url, api_key=key) as service, ImageProgress(console) as progress:
+    with Darkroom(stack.url, api_key=stack.home.api_key) as service, ImageProgress(console) as progress:
         return run(service, output, on_progress=progress.update)

@@ -9,7 +9,6 @@ import typer
 
 from cluster.client import Darkroom
 from cluster.embedded.home import Home
-from cluster.embedded.state import State
 from cluster.settings import Settings
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
@@ -34,7 +33,7 @@ def connect(url: str | None, home: Path | None) -> Darkroom:
     """A client of the service that the options, the settings or the folder of the embedded servers name."""
     settings = settings_for(home)
     folder = Home(settings.home)
-    address = url or settings.url or State.read(folder.state_file).url or DEFAULT_URL
+    address = url or settings.url or folder.url or DEFAULT_URL
     return Darkroom(address, api_key=api_key(settings, folder))
 
 
@@ -42,4 +41,4 @@ def api_key(settings: Settings, folder: Home) -> str | None:
     """The key that the settings or the folder have."""
     if settings.api_key is not None:
         return settings.api_key.get_secret_value()
-    return folder.api_key_file.read_text().strip() if folder.api_key_file.exists() else None
+    return folder.api_key

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 PREFIX = "DARKROOM_"
 _CLIENT_SETTINGS = frozenset({"settings_file", "home", "url", "api_key"})
-AWS_PREFIX = "AWS_"
 _NOBODYS_PREFIX = "DARKROOM__"
 
 
