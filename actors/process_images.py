@@ -15,14 +15,15 @@ import stamina
 from actors.backoff import backoff_seconds
 from actors.imaging import CONTENT_TYPES, EXTENSIONS, Compressed, Limits, compress
 from actors.work import Batch, BatchReport, Fate, Outcome, WorkItem
-from cluster.bucket import Bucket, object_key
+from cluster.bucket import object_key
 from cluster.errors import ImageError, ImageErrorCode, StoreUnavailableError
 from cluster.http.download import Download, download
 from cluster.http.transport import guarded_client
 from cluster.mongo.connection import Database
 from cluster.mongo.products import ImageResult, ProductStore
+from cluster.object_writer import ObjectWriter
 from cluster.progress import CountedImage, Progress
-from cluster.records import Image, ImageFailure, Status
+from cluster.records import Image, ImageFailure, Output, Status
 from cluster.telemetry import log_as_json
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
     from cluster.settings import Settings
 
-_PUT_THREADS = 4
 _STORE_AWAY_SECONDS = 60
 _MAX_RETRY_AFTER_SECONDS = 3600.0
 logger = logging.getLogger("darkroom.process_images")
@@ -60,14 +60,13 @@ class Worker:
             max_progressive_pixels=settings.max_progressive_pixels,
         )
         self._runner = asyncio.Runner()
-        self._bucket = Bucket(settings)
-        # The task owns one core: one thread compresses, while the others wait for the network.
+        # The task owns one core: one thread compresses, while the event loop waits for the network.
         self._compress_thread = ThreadPoolExecutor(1, "compress")
-        self._put_threads = ThreadPoolExecutor(_PUT_THREADS, "put")
         self._runner.run(self._connect())
 
     async def _connect(self) -> None:
         self._http = guarded_client(self._settings, max_connections=self._settings.downloads_per_task)
+        self._objects = ObjectWriter(self._settings, max_connections=self._settings.downloads_per_task)
         self._products = ProductStore(Database(self._settings))
         self._progress = Progress(self._settings)
 
@@ -114,19 +113,17 @@ class Worker:
     async def _store(self, batch: Batch, item: WorkItem, source: Download) -> tuple[Outcome, ImageResult]:
         loop = asyncio.get_running_loop()
         try:
-            output = await loop.run_in_executor(
-                self._compress_thread, compress, source.data, batch.options, self._limits
-            )
+            made = await loop.run_in_executor(self._compress_thread, compress, source.data, batch.options, self._limits)
         except ImageError as error:
             raise ImageError(error.code, error.message, source.http_status) from error
-        key = object_key(batch.request_id, item.row, item.index, EXTENSIONS[output.format])
-        put = functools.partial(self._bucket.put, key, output.data, content_type=CONTENT_TYPES[output.format])
-        async for attempt in _while_a_store_is_away():
-            with attempt:
-                await loop.run_in_executor(self._put_threads, put)
-        return Outcome(item, Fate.COMPLETED), ImageResult(
-            item.row, item.index, _completed(source, output, item.attempt), key
-        )
+        names = batch.options.output_names or [""]
+        outputs = [_output(batch, item, name, output) for name, output in zip(names, made, strict=True)]
+        for output, stored in zip(made, outputs, strict=True):
+            async for attempt in _while_a_store_is_away():
+                with attempt:
+                    await self._objects.put(stored.key, output.data, content_type=CONTENT_TYPES[output.format])
+        image = _completed(source, outputs, item.attempt)
+        return Outcome(item, Fate.COMPLETED), ImageResult(item.row, item.index, image, outputs[0].key)
 
     def _failed(self, item: WorkItem, error: ImageError) -> tuple[Outcome, ImageResult | None]:
         if error.code.transient and item.attempt < self._settings.max_attempts:
@@ -175,15 +172,31 @@ def failed_image(item: WorkItem, error: ImageError) -> Image:
     )
 
 
-def _completed(source: Download, output: Compressed, attempt: int) -> Image:
+def _output(batch: Batch, item: WorkItem, name: str, output: Compressed) -> Output:
+    return Output(
+        name=name,
+        key=object_key(batch.request_id, item.row, item.index, EXTENSIONS[output.format], name),
+        bytes=len(output.data),
+        width=output.width,
+        height=output.height,
+        format=output.format,
+        quality=output.quality,
+        decision=output.decision,
+    )
+
+
+def _completed(source: Download, outputs: list[Output], attempt: int) -> Image:
+    first = outputs[0]
     return Image(
         status=Status.COMPLETED,
         http_status=source.http_status,
         attempts=attempt,
         bytes_in=len(source.data),
-        bytes_out=len(output.data),
-        width=output.width,
-        height=output.height,
-        format=output.format,
-        decision=output.decision,
+        bytes_out=sum(output.bytes for output in outputs),
+        width=first.width,
+        height=first.height,
+        format=first.format,
+        quality=first.quality,
+        decision=first.decision,
+        outputs=outputs if first.name else [],
     )

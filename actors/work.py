@@ -7,7 +7,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cluster.records import ImageOptions
+    from cluster.options import ImageOptions
 
 
 @dataclass(frozen=True, slots=True)

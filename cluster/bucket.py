@@ -26,7 +26,7 @@ _ATTEMPTS = 3
 
 
 class Bucket:
-    """One bucket, by blocking calls: use it from threads.
+    """One bucket, by blocking calls: use it from threads. Objects are stored by `ObjectWriter`.
 
     Every method but `link` raises `StoreUnavailableError` when S3 does not answer, or refuses.
     """
@@ -34,8 +34,6 @@ class Bucket:
     def __init__(self, settings: Settings) -> None:
         self._name = settings.s3_bucket
         self._public_url = settings.s3_public_url
-        sse = settings.s3_server_side_encryption
-        self._put_options: dict[str, Any] = {} if sse is None else {"ServerSideEncryption": sse}
         # AWS wants it everywhere but in the region that was there first.
         constrained = settings.s3_endpoint_url is None and settings.s3_region != _FIRST_REGION
         self._location: dict[str, Any] = (
@@ -68,11 +66,6 @@ class Bucket:
                     raise
                 self._s3.create_bucket(Bucket=self._name, **self._location)
 
-    def put(self, key: str, data: bytes, *, content_type: str) -> None:
-        """Store an object; the same key again replaces it."""
-        with s3_errors():
-            self._s3.put_object(Bucket=self._name, Key=key, Body=data, ContentType=content_type, **self._put_options)
-
     def ping(self) -> None:
         """Return when the bucket can be reached."""
         with s3_errors():
@@ -91,9 +84,13 @@ class Bucket:
         self._s3.close()
 
 
-def object_key(request_id: str, row: int, index: int, extension: str) -> str:
-    """The key of an output: the same for every attempt at the image, so that it is stored once."""
-    return f"{request_id}/{row}/{index}.{extension}"
+def object_key(request_id: str, row: int, index: int, extension: str, name: str = "") -> str:
+    """The key of an output: the same for every attempt at the image, so that it is stored once.
+
+    `name` is that of the output, when there are several.
+    """
+    suffix = f"-{name}" if name else ""
+    return f"{request_id}/{row}/{index}{suffix}.{extension}"
 
 
 @contextmanager

@@ -52,6 +52,7 @@ class ImageErrorCode(StrEnum):
     TOO_MANY_PIXELS = "too_many_pixels"
     TOO_MANY_FRAMES = "too_many_frames"
     ENCODE_FAILED = "encode_failed"
+    MAX_BYTES_EXCEEDED = "max_bytes_exceeded"
     # The worker.
     DECODER_CRASHED = "decoder_crashed"
     OUT_OF_MEMORY = "out_of_memory"

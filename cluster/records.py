@@ -4,22 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import Field
 
 from cluster.errors import ImageErrorCode
-
-
-class Record(BaseModel):
-    """A frozen record: snake_case in Python, camelCase in MongoDB and JSON."""
-
-    model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True, serialize_by_alias=True)
-
-    def document(self) -> dict[str, Any]:
-        """The record as MongoDB holds it."""
-        return self.model_dump()
+from cluster.options import ImageOptions
+from cluster.record import Record
 
 
 class Status(StrEnum):
@@ -55,19 +46,6 @@ class ImageFormat(StrEnum):
     TIFF = "tiff"
 
 
-class ImageOptions(Record):
-    """What the client asks for, the same for every image of a request."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    format: Literal["keep", "jpeg", "webp", "avif", "png"] = "keep"  # the format of the outputs
-    quality: int = Field(default=75, ge=1, le=100)  # of lossy formats
-    max_width: int | None = Field(default=None, ge=1, le=16_384)  # pixels; aspect is kept, nothing is enlarged
-    max_height: int | None = Field(default=None, ge=1, le=16_384)  # pixels
-    background: str = Field(default="#ffffff", pattern="^#[0-9a-fA-F]{6}$")  # under alpha where the format has none
-    keep_metadata: bool = False  # EXIF, XMP and IPTC; orientation is applied in any case
-
-
 class ImageFailure(Record):
     """Why an image failed."""
 
@@ -75,8 +53,24 @@ class ImageFailure(Record):
     message: str  # one sentence for the owner of the catalogue
 
 
+class Output(Record):
+    """One of several outputs of an image, as it is stored."""
+
+    name: str
+    key: str  # of the object
+    bytes: int
+    width: int  # pixels
+    height: int  # pixels
+    format: ImageFormat
+    quality: int | None  # of the encoder; None when it had none to set
+    decision: Decision
+
+
 class Image(Record):
-    """One image of a product, aligned with `inputImageUrls`."""
+    """One image of a product, aligned with `inputImageUrls`.
+
+    Of several outputs, `bytesOut` is the sum; width to decision are those of the first one.
+    """
 
     status: Status = Status.PENDING
     error: ImageFailure | None = None  # of the last attempt, once it has failed for good
@@ -87,7 +81,9 @@ class Image(Record):
     width: int | None = None  # pixels, of the output
     height: int | None = None  # pixels, of the output
     format: ImageFormat | None = None  # of the output
+    quality: int | None = None  # of the encoder; None when it had none to set
     decision: Decision | None = None
+    outputs: list[Output] = Field(default=[])  # when the options ask for several
 
 
 class Product(Record):
@@ -98,7 +94,7 @@ class Product(Record):
     serial_number: int
     product_name: str
     input_image_urls: list[str]
-    output_image_urls: list[str | None]  # object keys; aligned with the inputs, None until stored
+    output_image_urls: list[str | None]  # object keys, of the first outputs; aligned with the inputs, None until stored
     processing_status: Status = Status.PENDING
     images: list[Image]  # aligned with the inputs
     cells: list[str]  # the row as it was, aligned with the request's columns
@@ -154,7 +150,7 @@ class ProcessingRequest(Record):
     options: ImageOptions = ImageOptions()
     counts: Counts = Counts()
     bytes: ByteCounts = ByteCounts()
-    failures: list[FailureCount] = []  # the most frequent first; written when the request is closed
+    failures: list[FailureCount] = Field(default=[])  # the most frequent first; written when the request is closed
     columns: list[str]  # the header, without columns of an earlier result
     filename: str | None = None
     webhook: WebhookTarget | None = None
@@ -196,7 +192,7 @@ class Delivery(Record):
     attempts: int = 0
     next_attempt_at: datetime
     created_at: datetime
-    responses: list[DeliveryResponse] = []
+    responses: list[DeliveryResponse] = Field(default=[])
 
 
 class Scope(StrEnum):

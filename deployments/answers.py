@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from cluster.record import Record
 from cluster.records import (
     ByteCounts,
+    Decision,
     DeliveryResponse,
     DeliveryState,
     FailureCount,
-    Image,
+    ImageFailure,
+    ImageFormat,
     Product,
     Reason,
-    Record,
     RowProblem,
     Status,
 )
@@ -23,7 +25,7 @@ from cluster.records import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cluster.records import Delivery
+    from cluster.records import Delivery, Image
 
 
 class UploadCounts(Record):
@@ -83,6 +85,47 @@ class RequestAnswer(Record):
     webhook: WebhookAnswer | None
 
 
+class OutputAnswer(Record):
+    """One of several outputs of an image."""
+
+    name: str
+    url: str
+    bytes: int
+    width: int
+    height: int
+    format: ImageFormat
+    quality: int | None
+    decision: Decision
+
+
+class ImageAnswer(Record):
+    """One image, aligned with `inputImageUrls`.
+
+    Of several outputs, `bytesOut` is the sum; width to decision are those of the first one.
+    """
+
+    status: Status
+    error: ImageFailure | None
+    http_status: int | None = Field(description="What the source answered.")
+    attempts: int
+    bytes_in: int
+    bytes_out: int
+    width: int | None
+    height: int | None
+    format: ImageFormat | None
+    quality: int | None = Field(description="Of the encoder; null when there was none to set, or nothing was coded.")
+    decision: Decision | None
+    outputs: list[OutputAnswer] = Field(description="When the options ask for several.")
+
+    @classmethod
+    def of(cls, image: Image, link: Callable[[str], str]) -> ImageAnswer:
+        """The image with links in place of object keys."""
+        shown = image.model_dump(exclude={"outputs": {"__all__": {"key"}}})
+        for output, stored in zip(shown["outputs"], image.outputs, strict=True):
+            output["url"] = link(stored.key)
+        return cls.model_validate(shown)
+
+
 class ProductAnswer(Record):
     """One row of the catalogue with its results."""
 
@@ -92,7 +135,7 @@ class ProductAnswer(Record):
     output_image_urls: list[str | None] = Field(description="Aligned with the inputs; null where an image failed.")
     processing_status: Status
     row: int
-    images: list[Image]
+    images: list[ImageAnswer]
 
     @classmethod
     def of(cls, product: Product, link: Callable[[str], str]) -> ProductAnswer:
@@ -105,7 +148,7 @@ class ProductAnswer(Record):
             output_image_urls=links,
             processing_status=product.processing_status,
             row=product.row,
-            images=product.images,
+            images=[ImageAnswer.of(image, link) for image in product.images],
         )
 
 

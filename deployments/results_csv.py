@@ -8,7 +8,7 @@ import re
 from typing import TYPE_CHECKING
 
 from cluster.records import Status
-from deployments.catalogue import ERRORS_COLUMN, OUTPUT_URLS_COLUMN
+from deployments.catalogue import ERRORS_COLUMN, output_urls_column
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -33,11 +33,13 @@ class ResultsCsv:
         self._request = request
         self._link = link
         self._only_failed = only_failed
+        self._output_names = request.options.output_names or [""]
 
     def header(self) -> bytes:
         """The first line."""
         mark = "\ufeff" if self._request.byte_order_mark else ""
-        return (mark + self._lines([[*self._request.columns, OUTPUT_URLS_COLUMN, ERRORS_COLUMN]])).encode()
+        outputs = map(output_urls_column, self._output_names)
+        return (mark + self._lines([[*self._request.columns, *outputs, ERRORS_COLUMN]])).encode()
 
     def rows(self, products: Iterable[Product]) -> bytes:
         """The lines of some products."""
@@ -52,9 +54,13 @@ class ResultsCsv:
         cells = list(product.cells)
         if self._only_failed:
             cells[self._request.url_column] = _URL_SEPARATOR.join(product.input_image_urls[index] for index in shown)
-        keys = [product.output_image_urls[index] for index in shown]
-        links = _URL_SEPARATOR.join("" if key is None else self._link(key) for key in keys)
-        return [*cells, "" if not any(keys) else links, _errors(product)]
+        outputs = [self._links(product, shown, position) for position in range(len(self._output_names))]
+        return [*cells, *outputs, _errors(product)]
+
+    def _links(self, product: Product, shown: Iterable[int], position: int) -> str:
+        """The links of the outputs at one position, aligned with the images that are shown."""
+        keys = [_output_key(product, index, position) for index in shown]
+        return _URL_SEPARATOR.join("" if key is None else self._link(key) for key in keys) if any(keys) else ""
 
     def _lines(self, rows: Iterable[Iterable[str]]) -> str:
         text = io.StringIO()
@@ -69,6 +75,11 @@ def neutralised(cell: str) -> str:
     Source: OWASP, "CSV Injection".
     """
     return f"'{cell}" if cell.startswith(_FORMULA_STARTS) and not _NUMBER.fullmatch(cell) else cell
+
+
+def _output_key(product: Product, index: int, position: int) -> str | None:
+    outputs = product.images[index].outputs
+    return outputs[position].key if outputs else product.output_image_urls[index]
 
 
 def _errors(product: Product) -> str:

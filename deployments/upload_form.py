@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 
 from cluster.errors import OptionsError, RefusedError
-from cluster.records import ImageOptions
+from cluster.options import ImageOptions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from actors.imaging.compress import Compressed, compress
+from actors.imaging.compress import compress
 from actors.imaging.formats import CONTENT_TYPES, EXTENSIONS
 from actors.imaging.gate import Limits
+from actors.imaging.outputs import Compressed
 
 __all__ = ["CONTENT_TYPES", "EXTENSIONS", "Compressed", "Limits", "compress"]

@@ -24,15 +24,21 @@ def is_srgb(image: VipsImage) -> bool:
     return image.interpretation != "cmyk" and _foreign_profile(image) is None
 
 
-def to_srgb(image: VipsImage) -> VipsImage:
+def to_srgb(image: VipsImage, *, keep_profile: bool = False) -> VipsImage:
     """The picture in 8-bit sRGB, or grey when it was grey; alpha stays.
 
     A profile that is broken or of another colour space than the picture is ignored, as browsers do.
+
+    Args:
+        image: The picture.
+        keep_profile: Leave colours in their own space, and the profile that says which; CMYK is converted all the same.
     """
     is_grey = image.interpretation in _GREY
-    profile = _foreign_profile(image)
-    if image.interpretation == "cmyk" or profile is not None:
-        image = _transform(image)
+    if image.interpretation == "cmyk":
+        image = _without_profile(_transform(image))
+    elif not keep_profile:
+        image = _transform(image) if _foreign_profile(image) is not None else image
+        image = _without_profile(image)
     if is_grey and image.bands > _GREY_BANDS:
         image = _first_band(image)
     space = "b-w" if is_grey else "srgb"
@@ -60,6 +66,8 @@ def _transform(image: VipsImage) -> VipsImage:
 
 
 def _without_profile(image: VipsImage) -> VipsImage:
+    if image.get_typeof(_PROFILE) == 0:
+        return image
     image = image.copy()
     image.remove(_PROFILE)
     return image

@@ -14,9 +14,9 @@ from cluster.errors import ImageError, ImageErrorCode
 from cluster.records import ImageFormat
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from cluster.records import ImageOptions
+    from cluster.options import OutputOptions
 
 CONTENT_TYPES: Mapping[ImageFormat, str] = MappingProxyType(
     {
@@ -41,6 +41,13 @@ EXTENSIONS: Mapping[ImageFormat, str] = MappingProxyType(
     },
 )
 """The file name extension of each output format, without a dot."""
+
+
+ANIMATED_FORMATS = frozenset({ImageFormat.GIF, ImageFormat.WEBP})
+"""The output formats in which animations are written."""
+
+PROFILE_FORMATS = frozenset(ImageFormat) - {ImageFormat.GIF}
+"""The output formats that can hold a colour profile."""
 
 
 class SourceFormat(StrEnum):
@@ -143,8 +150,14 @@ def _unsupported(name: str) -> ImageError:
     return ImageError(ImageErrorCode.UNSUPPORTED_FORMAT, message)
 
 
-def target_format(source: SourceFormat, options: ImageOptions) -> ImageFormat:
-    """The output's format. `keep` keeps it, but for BMP, which becomes PNG: lossless too, and made for the web."""
-    if options.format != "keep":
-        return ImageFormat(options.format)
+def target_formats(source: SourceFormat, options: OutputOptions) -> list[ImageFormat]:
+    """The formats that the output may get; `auto` alone gives several."""
+    wanted: Sequence[str] = options.formats if options.format == "auto" else [options.format]
+    return list(dict.fromkeys(_target_format(source, each) for each in wanted))
+
+
+def _target_format(source: SourceFormat, wanted: str) -> ImageFormat:
+    """`keep` keeps the source's format, but for BMP, which becomes PNG: lossless too, and made for the web."""
+    if wanted != "keep":
+        return ImageFormat(wanted)
     return ImageFormat.PNG if source is SourceFormat.BMP else ImageFormat(source.value)

@@ -50,6 +50,16 @@ def decoder_shrink(full: Size, wanted: Size) -> int:
     return next((shrink for shrink in _SHRINKS if reduction >= shrink * 2), 1)
 
 
+def first_frame(image: VipsImage) -> VipsImage:
+    """The first frame of an animation."""
+    size = Size.of(image)
+    if image.height == size.height:
+        return image
+    frame = image.crop(0, 0, size.width, size.height).copy()
+    frame.remove("page-height")
+    return frame
+
+
 def resize(image: VipsImage, wanted: Size) -> VipsImage:
     """The picture at that size; an animation frame by frame, so that none bleeds into the next."""
     size = Size.of(image)

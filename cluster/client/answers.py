@@ -69,6 +69,19 @@ class ImageErrorAnswer(Answer):
     message: str = ""
 
 
+class OutputAnswer(Answer):
+    """One of several outputs of an image."""
+
+    name: str
+    url: str
+    bytes: int
+    width: int
+    height: int
+    format: str
+    quality: int | None = None
+    decision: str
+
+
 class ImageAnswer(Answer):
     """One image, aligned with its product's `input_image_urls`."""
 
@@ -81,7 +94,9 @@ class ImageAnswer(Answer):
     width: int | None = None
     height: int | None = None
     format: str | None = None
+    quality: int | None = None
     decision: str | None = None
+    outputs: list[OutputAnswer] = []
 
 
 class ProductAnswer(Answer):

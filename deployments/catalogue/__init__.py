@@ -10,7 +10,7 @@
 Blocking, and without any store or network: call it in a thread.
 """
 
-from deployments.catalogue.columns import ERRORS_COLUMN, OUTPUT_URLS_COLUMN
+from deployments.catalogue.columns import ERRORS_COLUMN, output_urls_column
 from deployments.catalogue.reading import (
     MAX_LISTED_PROBLEMS,
     Catalogue,
@@ -24,11 +24,11 @@ from deployments.catalogue.rows import CatalogueRow
 __all__ = [
     "ERRORS_COLUMN",
     "MAX_LISTED_PROBLEMS",
-    "OUTPUT_URLS_COLUMN",
     "Catalogue",
     "CatalogueRow",
     "Survey",
     "open_catalogue",
+    "output_urls_column",
     "survey_catalogue",
     "valid_rows",
 ]

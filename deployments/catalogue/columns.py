@@ -11,10 +11,9 @@ from deployments.catalogue.problems import listed, row_problem
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-OUTPUT_URLS_COLUMN = "Output Image Urls"
-"""The column that results add for the outputs."""
 ERRORS_COLUMN = "Errors"
 """The column that results add for what failed."""
+_OUTPUT_URLS = "Output Image Urls"
 
 SERIAL_NUMBER = "Serial Number"
 PRODUCT_NAME = "Product Name"
@@ -26,6 +25,11 @@ _NAMES: dict[str, tuple[str, ...]] = {
     PRODUCT_NAME: (PRODUCT_NAME, "Product", "Name", "Title"),
     IMAGE_URLS: (IMAGE_URLS, "Image Urls", "Images", "Image URL", "Image Src"),
 }
+
+
+def output_urls_column(name: str) -> str:
+    """The column that results add for the outputs of one name, or for the only ones, which have none."""
+    return f"{_OUTPUT_URLS} ({name})" if name else _OUTPUT_URLS
 
 
 class Layout(NamedTuple):
@@ -95,8 +99,14 @@ def _duplicate(field: str, header: Sequence[str], positions: Sequence[int], row:
 
 def _earlier_results(header: Sequence[str]) -> set[int]:
     """The positions of what our results added; `Errors` alone may be a column of the user's own."""
-    outputs = _positions(header, OUTPUT_URLS_COLUMN)
+    outputs = [position for position, cell in enumerate(header) if _is_output_urls(cell)]
     return {*outputs, *_positions(header, ERRORS_COLUMN)} if outputs else set()
+
+
+def _is_output_urls(cell: str) -> bool:
+    """Whether this is one of our columns, with or without an output's name in brackets."""
+    name, bracket, rest = cell.partition("(")
+    return _normalised(name) == _normalised(_OUTPUT_URLS) and (not bracket or rest.rstrip().endswith(")"))
 
 
 def _mapped_columns(header: Sequence[str], columns: Mapping[str, str]) -> dict[str, int]:

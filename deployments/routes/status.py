@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Response
 
@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 500
 POLL_SECONDS = 1
+# Time passes, and presigned links change with it; neither is news.
+_NO_NEWS: dict[str, Any] = {
+    "eta_seconds": True,
+    "products": {"__all__": {"output_image_urls": True, "images": {"__all__": {"outputs": {"__all__": {"url"}}}}}},
+}
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT)]
 router = APIRouter(tags=["status"])
 
@@ -86,10 +91,8 @@ def _linked(services: Services, products: list[Product]) -> list[ProductAnswer]:
 
 
 def _cacheable(answer: StatusAnswer, if_none_match: str | None) -> Response:
-    # Presigned links change with the clock, and time passes; neither is news. But links end after a week.
-    news = answer.model_dump_json(
-        exclude={"eta_seconds": True, "products": {"__all__": {"output_image_urls"}}},
-    )
+    # Links end after a week.
+    news = answer.model_dump_json(exclude=_NO_NEWS)
     etag = f'W/"{hashlib.sha256(f"{utc_now().date()} {news}".encode()).hexdigest()[:32]}"'
     headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
     if answer.status in (Status.PENDING, Status.PROCESSING):

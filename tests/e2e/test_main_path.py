@@ -81,6 +81,36 @@ def test_a_catalogue_becomes_smaller_pictures_results_and_a_webhook(
     assert (told.triggered, told.attempts) == (True, 1)
 
 
+def test_several_outputs_of_each_image(darkroom: Darkroom, service: Service, origin: Origin) -> None:
+    photo = origin.route("/photo.jpg", reply(jpeg()))
+    options = {"outputs": [{"name": "zoom"}, {"name": "thumb", "maxWidth": 100, "format": "auto", "formats": ["webp"]}]}
+
+    status, (product,) = finished(darkroom, catalogue([photo]), options=options)
+
+    (image,) = product.images
+    assert [(output.name, output.format, output.width) for output in image.outputs] == [
+        ("zoom", "jpeg", 320),
+        ("thumb", "webp", 100),
+    ]
+    assert status.bytes.out == image.bytes_out == sum(output.bytes for output in image.outputs)
+    assert service.object_keys(status.request_id) == {
+        f"{status.request_id}/2/0-zoom.jpg",
+        f"{status.request_id}/2/0-thumb.webp",
+    }
+    for output in image.outputs:
+        answer = httpx.get(output.url, trust_env=False)
+        assert (answer.status_code, answer.headers["content-type"]) == (200, f"image/{output.format}")
+        assert len(answer.content) == output.bytes
+    results = b"".join(darkroom.results(status.request_id))
+    (row,) = csv.DictReader(io.StringIO(results.decode()))
+    assert "0-thumb.webp" in row["Output Image Urls (thumb)"]
+    assert len(origin.requests_to("/photo.jpg")) == 1
+
+    again, _ = finished(darkroom, results)
+    assert again.counts.completed == 1
+    assert httpx.get(product.output_image_urls[0] or "", trust_env=False).status_code == 200
+
+
 def test_one_bad_image_does_not_harm_its_neighbours(darkroom: Darkroom, origin: Origin) -> None:
     good = origin.route("/good.jpg", reply(jpeg()))
     broken = origin.route("/broken.jpg", reply(jpeg()[:3000]))

@@ -118,6 +118,8 @@ def test_two_columns_of_one_name_are_a_duplicate() -> None:
         ([*PLAIN, "Output Image Urls", "Errors"], {}, PLAIN),
         (["Errors", "output image urls", *PLAIN, "Errors"], {}, PLAIN),
         ([*PLAIN, "Output Image Urls", "Stock"], {}, [*PLAIN, "Stock"]),
+        ([*PLAIN, "Output Image Urls (zoom)", "Output Image Urls (thumb)", "Errors"], {}, PLAIN),
+        ([*PLAIN, "Output Image Urls of 2024"], {}, [*PLAIN, "Output Image Urls of 2024"]),
         ([*PLAIN, "Errors"], {}, [*PLAIN, "Errors"]),
         (
             ["No", "Name", "Output Image Urls", "Errors"],

@@ -6,7 +6,18 @@ import io
 import pytest
 
 from cluster.errors import ImageErrorCode
-from cluster.records import Image, ImageFailure, ProcessingRequest, Product, Status, utc_now
+from cluster.options import ImageOptions
+from cluster.records import (
+    Decision,
+    Image,
+    ImageFailure,
+    ImageFormat,
+    Output,
+    ProcessingRequest,
+    Product,
+    Status,
+    utc_now,
+)
 from deployments.results_csv import ResultsCsv, neutralised
 
 REQUEST = ProcessingRequest(
@@ -55,6 +66,28 @@ def test_the_catalogue_comes_back_with_links_and_errors() -> None:
     assert row["Output Image Urls"] == "https://cdn.example/req_1/2/0.jpg, , https://cdn.example/req_1/2/2.jpg"
     assert row["Errors"] == "image 2: not_found: The source answered 404."
     assert row["Input Image Urls"] == product(DONE, GONE, DONE).cells[3]
+
+
+def test_several_outputs_have_a_column_each() -> None:
+    options = ImageOptions.model_validate({"outputs": [{"name": "zoom"}, {"name": "thumb", "maxWidth": 200}]})
+    request = REQUEST.model_copy(update={"options": options})
+    outputs = [
+        Output(
+            name=name,
+            key=f"req_1/2/0-{name}.jpg",
+            bytes=9,
+            width=9,
+            height=9,
+            format=ImageFormat.JPEG,
+            quality=75,
+            decision=Decision.COMPRESSED,
+        )
+        for name in ("zoom", "thumb")
+    ]
+    (row,) = table(product(DONE.model_copy(update={"outputs": outputs}), GONE), request=request)
+    assert list(row) == [*REQUEST.columns, "Output Image Urls (zoom)", "Output Image Urls (thumb)", "Errors"]
+    assert row["Output Image Urls (zoom)"] == "https://cdn.example/req_1/2/0-zoom.jpg, "
+    assert row["Output Image Urls (thumb)"] == "https://cdn.example/req_1/2/0-thumb.jpg, "
 
 
 def test_a_failed_image_leaves_an_empty_cell() -> None:

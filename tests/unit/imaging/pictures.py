@@ -12,13 +12,14 @@ from PIL import ImageChops, ImageStat
 from actors.imaging import Compressed, Limits, compress
 from actors.imaging.libvips import VipsImage, pyvips
 from cluster.errors import ImageError
-from cluster.records import ImageOptions
+from cluster.options import ImageOptions
 
 LIMITS = Limits(max_pixels=50_000_000, max_side_pixels=16_384, max_frames=100, max_progressive_pixels=20_000_000)
 
 
 def run(data: bytes, **options: object) -> Compressed:
-    return compress(data, ImageOptions.model_validate(options), LIMITS)
+    (output,) = compress(data, ImageOptions.model_validate(options), LIMITS)
+    return output
 
 
 def refusal(data: bytes, **options: object) -> ImageError:

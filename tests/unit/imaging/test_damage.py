@@ -7,7 +7,7 @@ import pytest
 
 from actors.imaging import compress
 from cluster.errors import ImageError, ImageErrorCode
-from cluster.records import ImageOptions
+from cluster.options import ImageOptions
 from tests.unit.imaging.pictures import LIMITS, photo, refusal, run, save
 
 SOURCES = {

@@ -15,7 +15,7 @@ from actors.imaging.containers import avif, gif, jpeg, png, tiff, webp
 from actors.imaging.header import Header
 from actors.imaging.libvips import pyvips
 from cluster.errors import ImageError, ImageErrorCode
-from cluster.records import ImageOptions
+from cluster.options import ImageOptions
 from tests.unit.imaging.pictures import LIMITS, flat, look, photo, refusal, run, save
 
 if TYPE_CHECKING:
@@ -242,5 +242,5 @@ def test_headers_agree_with_the_decoder(how: dict[str, object]) -> None:
 
 def test_the_limit_itself_is_allowed() -> None:
     limits = Limits(max_pixels=160 * 120, max_side_pixels=160, max_frames=1, max_progressive_pixels=1)
-    assert compress(save(photo(), "PNG"), ImageOptions(), limits).width == 160
+    assert compress(save(photo(), "PNG"), ImageOptions(), limits)[0].width == 160
     assert LIMITS.max_pixels == 50_000_000

@@ -1,0 +1,117 @@
+"""What a client asks for: how the outputs are made."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
+
+from cluster.record import Record
+
+
+class Effort(StrEnum):
+    """How much time an encoder may take to save bytes."""
+
+    FAST = "fast"
+    BALANCED = "balanced"
+    MAX = "max"
+
+
+_DEFAULT_MIN_QUALITY = 40
+
+
+class OutputOptions(Record):
+    """What the client asks for, of one output of each image."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: Literal["keep", "jpeg", "webp", "avif", "png", "auto"] = "keep"
+    # Those that `auto` tries.
+    formats: list[Literal["keep", "jpeg", "webp", "avif", "png"]] = Field(default=[], validate_default=True)
+    quality: int = Field(default=75, ge=1, le=100)  # of lossy formats
+    effort: Effort = Effort.BALANCED
+    max_width: int | None = Field(default=None, ge=1, le=16_384)  # pixels; aspect is kept, nothing is enlarged
+    max_height: int | None = Field(default=None, ge=1, le=16_384)  # pixels
+    max_bytes: int | None = Field(default=None, ge=1)  # quality is lowered until the output fits
+    min_quality: int | None = Field(default=None, ge=1, le=100)  # but not below this
+    background: str = Field(default="#ffffff", pattern="^#[0-9a-fA-F]{6}$")  # under alpha where the format has none
+    keep_metadata: bool = False  # EXIF, XMP, IPTC and the colour profile; orientation is applied in any case
+
+    @field_validator("formats")
+    @classmethod
+    def _check_formats(cls, formats: list[str], info: ValidationInfo) -> list[str]:
+        is_auto = info.data.get("format") == "auto"
+        if is_auto and not formats:
+            raise ValueError('list the formats to try, for example ["jpeg", "webp"], beside "format": "auto"')
+        if formats and not is_auto:
+            raise ValueError('has an effect only with "format": "auto"')
+        if len(set(formats)) < len(formats):
+            raise ValueError("lists a format twice")
+        return formats
+
+    @field_validator("min_quality")
+    @classmethod
+    def _check_min_quality(cls, min_quality: int | None, info: ValidationInfo) -> int | None:
+        if min_quality is None:
+            return None
+        if info.data.get("max_bytes", 0) is None:
+            raise ValueError("has an effect only with maxBytes")
+        if min_quality > info.data.get("quality", min_quality):
+            raise ValueError("must not be above quality")
+        return min_quality
+
+    @property
+    def lowest_quality(self) -> int:
+        """How far the quality may be lowered for `max_bytes`."""
+        return min(self.quality, _DEFAULT_MIN_QUALITY) if self.min_quality is None else self.min_quality
+
+
+class NamedOutput(OutputOptions):
+    """One of several outputs."""
+
+    name: str = Field(pattern="^[a-z0-9][a-z0-9_-]{0,31}$")  # in the object's key and the result's column
+
+
+class ImageOptions(OutputOptions):
+    """What the client asks for, the same for every image of a request.
+
+    Without `outputs` there is one output. With it there is one for each of them, and what one does not say holds as it
+    is said beside `outputs`.
+    """
+
+    outputs: list[NamedOutput] = Field(default=[], max_length=10)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _inherit(cls, values: object) -> object:
+        if not isinstance(values, dict) or not isinstance(values.get("outputs"), list):
+            return values
+        common = {name: value for name, value in values.items() if name != "outputs"}
+        return values | {"outputs": [_inherited(common, output) for output in values["outputs"]]}
+
+    @field_validator("outputs")
+    @classmethod
+    def _check_names(cls, outputs: list[NamedOutput]) -> list[NamedOutput]:
+        names = [output.name for output in outputs]
+        if len(set(names)) < len(names):
+            raise ValueError("have a name twice")
+        return outputs
+
+    @property
+    def each_output(self) -> list[OutputOptions]:
+        """One for every output."""
+        return list(self.outputs) or [self]
+
+    @property
+    def output_names(self) -> list[str]:
+        """The names of the outputs, when there are several."""
+        return [output.name for output in self.outputs]
+
+
+def _inherited(common: dict[str, Any], output: object) -> object:
+    if not isinstance(output, dict):
+        return output
+    if "format" in output:  # what `auto` tries goes with it
+        common = {name: value for name, value in common.items() if name != "formats"}
+    return common | output

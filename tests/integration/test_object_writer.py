@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from cluster.bucket import Bucket
+from cluster.errors import StoreUnavailableError
+from cluster.identifiers import new_identifier
+from cluster.object_writer import ObjectWriter
+from tests.support.origin import Origin, drip, hang_up, reply
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from cluster.settings import Settings
+
+
+async def put(settings: Settings, key: str, data: bytes = b"data") -> None:
+    writer = ObjectWriter(settings, max_connections=2)
+    try:
+        await writer.put(key, data, content_type="image/jpeg")
+    finally:
+        await writer.close()
+
+
+@pytest.fixture
+async def failing(isolated: Settings) -> AsyncIterator[tuple[Settings, Origin]]:
+    """Settings that name a server of the test's own as S3."""
+    with Origin() as origin:
+        yield isolated.model_copy(update={"s3_endpoint_url": origin.url, "store_timeout_seconds": 1}), origin
+
+
+@pytest.mark.parametrize("size_bytes", [0, 1, 200_000, 5_000_000])
+async def test_what_was_put_can_be_read(isolated: Settings, size_bytes: int) -> None:
+    key, data = f"{new_identifier('test')}/a b+c/é.jpg", os.urandom(size_bytes)
+    await put(isolated, key, b"earlier")
+    await put(isolated, key, data)
+    async with httpx.AsyncClient(trust_env=False) as client:
+        answer = await client.get(Bucket(isolated).link(key))
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/jpeg")
+    assert answer.content == data
+
+
+async def test_credentials_that_are_wrong(isolated: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    with pytest.raises(StoreUnavailableError, match="s3 does not answer: SignatureDoesNotMatch"):
+        await put(isolated, "key")
+
+
+async def test_no_credentials(isolated: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+    with pytest.raises(StoreUnavailableError, match="NoCredentialsError"):
+        await put(isolated, "key")
+
+
+async def test_encryption_and_checksum_are_asked_for(failing: tuple[Settings, Origin]) -> None:
+    settings, origin = failing
+    origin.route(f"/{settings.s3_bucket}/key", reply())
+    await put(settings.model_copy(update={"s3_server_side_encryption": "aws:kms"}), "key")
+    headers = origin.requests[0].headers
+    assert headers["x-amz-server-side-encryption"] == "aws:kms"
+    assert headers["x-amz-content-sha256"] == "3a6eb0790f39ac87c94f3856b2dd2c5d110e6811602261a9a923d3bb23adc8b7"
+    assert "x-amz-server-side-encryption" in headers["authorization"]
+    assert origin.requests[0].body == b"data"
+
+
+async def test_refusals_and_answers_that_are_none(failing: tuple[Settings, Origin]) -> None:
+    settings, origin = failing
+    origin.route(f"/{settings.s3_bucket}/key", reply(b"<Error><Code>SlowDown</Code></Error>", status=503))
+    with pytest.raises(StoreUnavailableError, match="s3 does not answer: SlowDown"):
+        await put(settings, "key")
+    origin.route(f"/{settings.s3_bucket}/key", reply(b"<html>", status=502))
+    with pytest.raises(StoreUnavailableError, match="status 502"):
+        await put(settings, "key")
+    origin.route(f"/{settings.s3_bucket}/key", hang_up())
+    with pytest.raises(StoreUnavailableError, match="ServerDisconnectedError"):
+        await put(settings, "key")
+    origin.route(f"/{settings.s3_bucket}/key", drip(bytes(1000), chunk_bytes=1, pause_seconds=1))
+    await put(settings, "key")  # the status has come; the body is not waited for
+    settings = settings.model_copy(update={"s3_endpoint_url": "http://127.0.0.1:9"})
+    with pytest.raises(StoreUnavailableError, match="ClientConnectorError"):
+        await put(settings, "key")
+
+
+async def test_the_regions_of_aws_have_their_own_hosts(isolated: Settings) -> None:
+    aws = isolated.model_copy(update={"s3_endpoint_url": None, "s3_region": "eu-central-1", "s3_bucket": "shop"})
+    for bucket, url in [
+        ("shop", "https://shop.s3.eu-central-1.amazonaws.com"),
+        ("shop.example", "https://s3.eu-central-1.amazonaws.com/shop.example"),
+    ]:
+        writer = ObjectWriter(aws.model_copy(update={"s3_bucket": bucket}), max_connections=1)
+        await writer.close()
+        assert str(writer.bucket_url).rstrip("/") == url
