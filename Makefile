@@ -27,8 +27,9 @@ lint: $(INSTALLED) ## Check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(INSTALLED) ## Measure throughput on this machine
-	$(BIN)/python -m tests.bench
+bench: $(INSTALLED) ## Measure Darkroom beside its peers; BENCH="throughput --images 200" chooses
+	$(BIN)/uv sync --frozen --quiet --inexact --no-install-project --group bench
+	$(BIN)/python -m tests.bench $(BENCH)
 
 clean: ## Remove .venv and all caches; data in .darkroom/ stays
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache

@@ -1,85 +1,129 @@
-"""Darkroom whole: from the upload to the last result, with all records and progress kept."""
+"""Images per second of Darkroom and its peers, side by side: one source, one bucket, the same images, in turns."""
 
 from __future__ import annotations
 
+import sys
 import tempfile
-import time
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from statistics import median
+from typing import TYPE_CHECKING
 
-from cluster.client import Darkroom
-from cluster.embedded import processes
-from cluster.embedded.home import Home
-from cluster.embedded.memory import memory
-from cluster.embedded.state import State
-from tests.support.catalogues import catalogue
-from tests.support.origin import Origin, reply
-from tests.support.pictures import jpeg
-from tests.support.service import running_service
-from tests.support.usage import cpu_seconds
+from tests.bench import codec
+from tests.bench.contestants import Coding, Contestant, Done, Site
+from tests.bench.meter import Meter, Part
+from tests.bench.peers.ceiling import Ceiling
+from tests.bench.peers.celery_prefork import CeleryPrefork
+from tests.bench.peers.node_bullmq import NodeBullMQ, has_node
+from tests.bench.pictures import product_photographs
+from tests.bench.report import Line, print_report
+from tests.bench.source import Source
+from tests.bench.whole import DarkroomWhole, standing_still
+from tests.support.service import running_service, s3_client
 
 if TYPE_CHECKING:
-    from tests.support.service import Service
+    from collections.abc import Iterator, Sequence
 
-IMAGES = 300
-DIFFERENT_IMAGES = 20
-WIDTH, HEIGHT = 1936, 1290  # 2.5 megapixels
-WARM_UP_IMAGES = 16
+WARM_UP_IMAGES = 32
 
 
-class Round(NamedTuple):
-    """One measured run."""
+@dataclass
+class _Record:
+    """What was measured of one contestant in one race."""
 
-    images: int
-    seconds: float
-    cpu_seconds: dict[str, float]  # of each server's processes
-    bytes_in: int
-    bytes_out: int
-
-
-def run() -> None:
-    """Print images per second, CPU per image by server, and the memory of each part."""
-    with Origin() as origin, tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        photos = [jpeg(width=WIDTH, height=HEIGHT, seed=seed) for seed in range(DIFFERENT_IMAGES)]
-        urls = [origin.route(f"/{number}.jpg", reply(photo)) for number, photo in enumerate(photos)]
-        with running_service(Path(folder)) as service:
-            idle = memory(Home(Path(folder)))
-            _submit(service, urls[:1] * WARM_UP_IMAGES)
-            _print_round(_submit(service, [urls[number % len(urls)] for number in range(IMAGES)]))
-            _print_memory("idle", idle)
-            _print_memory("after the run", memory(Home(Path(folder))))
+    contestant: Contestant
+    seconds: list[float] = field(default_factory=list)
+    cpu_seconds: list[dict[Part, float]] = field(default_factory=list)
+    codec_seconds: list[float] = field(default_factory=list)
+    """CPU of an image, measured right after each round: the machine's pace changes with its neighbours."""
+    peak_bytes: int = 0
+    bytes_out: int = 0
+    outputs: list[bytes] = field(default_factory=list)
+    """Of the photographs, one of each."""
 
 
-def _submit(service: Service, urls: list[str]) -> Round:
-    with Darkroom(service.url, api_key=service.token) as darkroom:
-        before, begun = _cpu(service), time.monotonic()
-        submission = darkroom.submit(catalogue(*[[url] for url in urls]))
-        status = darkroom.wait(submission.request_id, timeout_seconds=600, poll_seconds=0.2)
-        seconds, after = time.monotonic() - begun, _cpu(service)
-    if status.counts.completed != len(urls):
-        raise RuntimeError(f"{status.counts.failed} of {len(urls)} images failed: {status.failures}")
-    used = {name: after[name] - before[name] for name in after}
-    return Round(len(urls), seconds, used, status.bytes.in_, status.bytes.out)
+def run(*, images: int, rounds: int, codings: Sequence[Coding]) -> None:
+    """Print a report for each coding."""
+    photographs = product_photographs()
+    with (
+        Source(photographs) as source,
+        tempfile.TemporaryDirectory(prefix="bench-") as folder,
+        running_service(Path(folder)) as service,
+    ):
+        site = Site(service, source)
+        contestants: list[Contestant] = [
+            *(Ceiling(site, processes) for processes in (1, 2)),
+            DarkroomWhole(site),
+            *(CeleryPrefork(site, concurrency) for concurrency in (2, 4)),
+        ]
+        if has_node():
+            contestants += [NodeBullMQ(site, processes) for processes in (1, 2)]
+        else:
+            print("Node is not on this machine: no BullMQ and sharp.\n")
+        for coding in codings:
+            with standing_still(site):
+                records = _race(site, contestants, coding, images=images, rounds=rounds)
+                lines = list(_lines(records, photographs, images))
+                curve = codec.darkroom_curve(photographs, coding)
+            print_report(coding, lines, curve, images=images, rounds=rounds)
 
 
-def _cpu(service: Service) -> dict[str, float]:
-    home = service.stack.home
-    servers = State.read(home.state_file).servers
-    return {
-        name: cpu_seconds([each.pid for each in processes.family(started.process, home.path)])
-        for name, started in servers.items()
-    }
+def _race(site: Site, contestants: Sequence[Contestant], coding: Coding, *, images: int, rounds: int) -> list[_Record]:
+    """In every round another one begins. After those that are timed comes one in which memory is weighed."""
+    records = [_Record(contestant) for contestant in contestants]
+    for number in range(rounds + 1):
+        first = number % len(records)
+        for record in records[first:] + records[:first]:
+            _run_once(site, record, coding, images=images, timed=number < rounds)
+    return records
 
 
-def _print_round(measured: Round) -> None:
-    print(f"{measured.images} images of 2.5 megapixels, JPEG to JPEG, quality 75, source and stores on this machine")
-    print(f"  {measured.images / measured.seconds:8.1f} images/s ({measured.seconds:.1f} s)")
-    print(f"  {measured.bytes_in / 1e6:8.1f} MB in, {measured.bytes_out / 1e6:.1f} MB out")
-    for name, seconds in measured.cpu_seconds.items():
-        print(f"  {1000 * seconds / measured.images:8.1f} ms CPU an image in {name}")
+def _run_once(site: Site, record: _Record, coding: Coding, *, images: int, timed: bool) -> None:
+    contestant = record.contestant
+    with contestant.running(coding) as running:
+        running.run(site.source.urls(WARM_UP_IMAGES))
+        urls = site.source.urls(images)
+        with Meter(running.members, weighed=frozenset() if timed else contestant.own) as meter:
+            done = running.run(urls)
+    if timed:
+        record.seconds.append(done.seconds)
+        record.cpu_seconds.append(meter.usage.cpu_seconds)
+        record.codec_seconds.append(codec.cpu_seconds(contestant.codec, product_photographs(), coding))
+        note = f"{images / done.seconds:.1f} images/s"
+    else:
+        record.peak_bytes = meter.usage.peak_bytes
+        note = f"{record.peak_bytes / 1e6:.0f} MB"
+    _check_outputs(site, record, done, images)
+    print(f"{coding}, {contestant.name}: {note}", file=sys.stderr, flush=True)
 
 
-def _print_memory(when: str, parts: list[tuple[str, int]]) -> None:
-    print(f"memory, {when} (proportional set size)")
-    for name, size_bytes in [*parts, ("all", sum(size_bytes for _, size_bytes in parts))]:
-        print(f"  {size_bytes / 1e6:8.1f} MB {name}")
+def _check_outputs(site: Site, record: _Record, done: Done, images: int) -> None:
+    """All of them are in the bucket; those of the first round are looked at later."""
+    s3 = s3_client(site.service.stack)
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=site.bucket, Prefix=f"{done.prefix}/")
+    sizes = {each["Key"]: each["Size"] for page in pages for each in page.get("Contents", [])}
+    if len(sizes) != images:
+        raise RuntimeError(f"{record.contestant.name} left {len(sizes)} of {images} images")
+    record.bytes_out = sum(sizes.values())
+    if not record.outputs:
+        keys = sorted(sizes, key=lambda key: int(key.removeprefix(f"{done.prefix}/").partition("/")[0]))
+        photographs = keys[: len(product_photographs())]
+        record.outputs = [s3.get_object(Bucket=site.bucket, Key=key)["Body"].read() for key in photographs]
+
+
+def _lines(records: Sequence[_Record], photographs: Sequence[Path], images: int) -> Iterator[Line]:
+    """The medians of each contestant."""
+    for record in records:
+        used = record.cpu_seconds
+        yield Line(
+            family=record.contestant.family,
+            name=record.contestant.name,
+            images_per_second=images / median(record.seconds),
+            slowest=images / max(record.seconds),
+            fastest=images / min(record.seconds),
+            cpu_ms={part: 1000 * median(each.get(part, 0) for each in used) / images for part in used[0]},
+            codec_ms=1000 * median(record.codec_seconds),
+            peak_bytes=record.peak_bytes,
+            bytes_per_image=record.bytes_out / images,
+            point=codec.point(photographs, record.outputs),
+        )

@@ -1,0 +1,29 @@
+"""JPEG to a smaller JPEG by Darkroom: with its gate, its never-worse rule and its colour management."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+from actors.imaging import Limits
+from actors.imaging import compress as compress_image
+from cluster.options import ImageOptions
+from cluster.settings import Settings
+
+
+def compress(data: bytes, *, quality: int, optimise: bool) -> bytes:
+    """Upright and without metadata."""
+    [output] = compress_image(data, _options(quality, optimise), limits())
+    return output.data
+
+
+@functools.lru_cache
+def limits() -> Limits:
+    """Those of a service that is not told otherwise."""
+    settings = Settings()
+    return Limits(**{field.name: getattr(settings, field.name) for field in dataclasses.fields(Limits)})
+
+
+@functools.lru_cache
+def _options(quality: int, optimise: bool) -> ImageOptions:  # noqa: FBT001 - a cache takes its arguments as they come
+    return ImageOptions.model_validate({"quality": quality, **({} if optimise else {"effort": "fast"})})

@@ -1,0 +1,96 @@
+"""Whether a worker's memory stays flat over thousands of mixed images, by the settings of the allocator."""
+
+from __future__ import annotations
+
+import ctypes.util
+import json
+import os
+import subprocess
+import sys
+from statistics import linear_regression
+from typing import TYPE_CHECKING, NamedTuple
+
+from tests.bench.pictures import MIX, mixed_pictures
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_THRESHOLD_BYTES = str(128 * 1024)  # glibc's own at the start; to set it is what keeps glibc from raising it
+_ALLOCATORS: Mapping[str, Mapping[str, str]] = {
+    "default": {},
+    "2 arenas": {"MALLOC_ARENA_MAX": "2"},
+    "fixed trim threshold": {"MALLOC_TRIM_THRESHOLD_": _THRESHOLD_BYTES},
+    "fixed mmap threshold": {"MALLOC_MMAP_THRESHOLD_": _THRESHOLD_BYTES},
+    "2 arenas, both fixed": {
+        "MALLOC_ARENA_MAX": "2",
+        "MALLOC_TRIM_THRESHOLD_": _THRESHOLD_BYTES,
+        "MALLOC_MMAP_THRESHOLD_": _THRESHOLD_BYTES,
+    },
+}
+_COLUMNS = 8
+
+
+class Sample(NamedTuple):
+    """How large the worker was, in bytes; `peak_rss` is the highest RSS until then."""
+
+    images: int
+    seconds: float
+    rss: int
+    pss: int
+    peak_rss: int
+
+
+def run(*, images: int) -> None:
+    """Print the samples of each allocator, how fast memory grows, and what the setting costs."""
+    mixed_pictures()  # made here, so that the first worker's memory does not show it
+    allocators = dict(_ALLOCATORS)
+    jemalloc = ctypes.util.find_library("jemalloc")
+    if jemalloc is None:
+        print("jemalloc is not on this machine: left out.\n")
+    else:
+        allocators["jemalloc"] = {"LD_PRELOAD": jemalloc}
+    samples = {name: _samples(images, environment) for name, environment in allocators.items()}
+    print(f"### Memory of one worker over {images} images")
+    print()
+    print("Of a thousand images: " + ", ".join(_described(kind) for kind in MIX) + ".")
+    print()
+    _print_samples(samples)
+    _print_summary(samples)
+
+
+def _described(kind: tuple[int, str, int, int, dict[str, int]]) -> str:
+    share, file_format, width, height, options = kind
+    return f"{share} {'progressive ' * ('progressive' in options)}{file_format} of {width} x {height}"
+
+
+def _samples(images: int, environment: Mapping[str, str]) -> list[Sample]:
+    command = [sys.executable, "-m", "tests.bench.memory_worker", str(images)]
+    result = subprocess.run(command, env={**os.environ, **environment}, stdout=subprocess.PIPE, check=True)
+    return [Sample(**json.loads(line)) for line in result.stdout.splitlines()]
+
+
+def _print_samples(samples: Mapping[str, Sequence[Sample]]) -> None:
+    """A few of the samples, in MB: the rest is in the slope."""
+    every = next(iter(samples.values()))
+    step = max(1, (len(every) - 1) // _COLUMNS)
+    print("| PSS, MB, after images |" + "".join(f" {sample.images} |" for sample in every[::step]))
+    print("| --- |" + " ---: |" * len(every[::step]))
+    for name, found in samples.items():
+        print(f"| {name} |" + "".join(f" {sample.pss / 1e6:.1f} |" for sample in found[::step]))
+    print()
+
+
+def _print_summary(samples: Mapping[str, Sequence[Sample]]) -> None:
+    default_seconds = next(iter(samples.values()))[-1].seconds
+    print("| allocator | settings | peak RSS | growth in the second half, bytes an image | images/s | of the default |")
+    print("| --- | --- | ---: | ---: | ---: | ---: |")
+    for name, found in samples.items():
+        half = found[len(found) // 2 :]
+        growth = linear_regression([each.images for each in half], [each.rss for each in half]).slope
+        last = found[-1]
+        settings = ", ".join(f"`{key}={value}`" for key, value in _ALLOCATORS.get(name, {}).items())
+        print(
+            f"| {name} | {settings} | {last.peak_rss / 1e6:.1f} MB | {growth:.0f} "
+            f"| {last.images / last.seconds:.1f} | {default_seconds / last.seconds:.3f} |"
+        )
+    print(flush=True)

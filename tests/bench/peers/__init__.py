@@ -1,0 +1,1 @@
+"""The contestants that Darkroom is compared with. What runs in their workers imports nothing of Darkroom's."""

@@ -1,0 +1,113 @@
+"""The source of the images: as cheap a server as there is, in a process of its own, so that it does not decide a race.
+
+    with Source(paths) as source:
+        urls = source.urls(600)
+
+Every URL answers with other bytes, by a comment of a few bytes behind the JPEG's first marker: what is fetched twice is
+nobody's repetition. The rest of a file goes from the page cache to the socket without a copy.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+_LOOPBACK = "127.0.0.1"
+_BACKLOG = 256
+_START_OF_IMAGE = b"\xff\xd8"
+_COMMENT = b"\xff\xfe"
+_REQUEST_BYTES = 4096
+_END_OF_HEADERS = b"\r\n\r\n"
+
+
+class Source:
+    """The server, as a context.
+
+    Args:
+        files: JPEG files; a URL names one of them by its place, and a number that makes the answer unlike any other.
+    """
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self._files = [str(path) for path in files]
+        self._numbers = itertools.count()
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.bench.source", *self._files],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert self._process.stdout is not None
+        self._port = int(self._process.stdout.readline())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.__exit__(kind, error, trace)  # closes its input, which ends it, and waits
+
+    @property
+    def pid(self) -> int:
+        """Of the server."""
+        return self._process.pid
+
+    def urls(self, count: int) -> list[str]:
+        """As many URLs that were never asked for, one file after another from the first."""
+        files = len(self._files)
+        return [f"http://{_LOOPBACK}:{self._port}/{place % files}/{next(self._numbers)}.jpg" for place in range(count)]
+
+
+def serve(files: Sequence[Path]) -> None:
+    """Serve until the standard input ends, and print the port first."""
+    listener = socket.create_server((_LOOPBACK, 0), backlog=_BACKLOG)
+    opened = [(os.open(path, os.O_RDONLY), path.stat().st_size) for path in files]
+    threading.Thread(target=_accept, args=(listener, opened), daemon=True).start()
+    print(listener.getsockname()[1], flush=True)
+    sys.stdin.read()
+
+
+def _accept(listener: socket.socket, files: list[tuple[int, int]]) -> None:
+    while True:
+        connection, _ = listener.accept()
+        threading.Thread(target=_converse, args=(connection, files), daemon=True).start()
+
+
+def _converse(connection: socket.socket, files: list[tuple[int, int]]) -> None:
+    with connection, contextlib.suppress(ConnectionError):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        received = b""
+        while chunk := connection.recv(_REQUEST_BYTES):
+            received += chunk
+            if received.endswith(_END_OF_HEADERS):
+                _answer(connection, received, files)
+                received = b""
+
+
+def _answer(connection: socket.socket, request: bytes, files: list[tuple[int, int]]) -> None:
+    _, place, name = request.split(b" ", 2)[1].split(b"/")
+    file, size = files[int(place)]
+    comment = _COMMENT + (len(name) + 2).to_bytes(2, "big") + name
+    head = (
+        b"HTTP/1.1 200 OK\r\ncontent-type: image/jpeg\r\ncontent-length: %d\r\n\r\n" % (size + len(comment))
+        + _START_OF_IMAGE
+        + comment
+    )
+    connection.sendall(head, socket.MSG_MORE)
+    sent = len(_START_OF_IMAGE)
+    while sent < size:
+        sent += os.sendfile(connection.fileno(), file, sent, size - sent)
+
+
+if __name__ == "__main__":
+    serve([Path(name) for name in sys.argv[1:]])

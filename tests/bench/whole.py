@@ -1,0 +1,86 @@
+"""Darkroom whole, as a contestant: from the HTTP upload to the last result, with all records and progress kept."""
+
+from __future__ import annotations
+
+import signal
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from cluster.embedded import processes
+from cluster.errors import ApiError
+from tests.bench.contestants import Coding, Done, Site
+from tests.bench.meter import Part
+from tests.support.catalogues import catalogue
+from tests.support.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+_RUN_SECONDS = 600
+_POLL_SECONDS = 0.2
+_OPTIONS: Mapping[Coding, Mapping[str, object]] = {Coding.BASELINE: {"effort": "fast"}, Coding.OPTIMISED: {}}
+
+
+@contextmanager
+def standing_still(site: Site) -> Iterator[None]:
+    """Ray's processes stopped for a block: idle they take an eighth of a core, and a contestant shall have it all."""
+    _signal_ray(site, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        _signal_ray(site, signal.SIGCONT)
+
+
+class DarkroomWhole:
+    """Args:
+    site: Where to work; its Ray stands still outside of a run.
+    """
+
+    family = "darkroom"
+    name = "darkroom"
+    codec = "darkroom"
+    own = frozenset({Part.WORKERS, Part.RUNTIME, Part.MONGOD, Part.REDIS})
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    @contextmanager
+    def running(self, coding: Coding) -> Iterator[_Running]:
+        _signal_ray(self._site, signal.SIGCONT)
+        try:
+            wait_until(self._is_ready, "Darkroom is ready", timeout_seconds=60)
+            yield _Running(self._site, coding)
+        finally:
+            _signal_ray(self._site, signal.SIGSTOP)
+
+    def _is_ready(self) -> bool:
+        with self._site.service.client() as darkroom:
+            try:
+                return darkroom.ready().ready
+            except ApiError:
+                return False
+
+
+class _Running:
+    def __init__(self, site: Site, coding: Coding) -> None:
+        self._site = site
+        self._options = _OPTIONS[coding]
+
+    def run(self, urls: Sequence[str]) -> Done:
+        """Timed to the moment that the service itself gives for the end: the client looks only now and then."""
+        rows = catalogue(*[[url] for url in urls])
+        with self._site.service.client() as darkroom:
+            begun = time.time()
+            request_id = darkroom.submit(rows, options=self._options).request_id
+            status = darkroom.wait(request_id, timeout_seconds=_RUN_SECONDS, poll_seconds=_POLL_SECONDS)
+        if status.counts.completed != len(urls) or status.completed_at is None:
+            raise RuntimeError(f"{status.counts.failed} of {len(urls)} images failed: {status.failures}")
+        return Done(status.completed_at.timestamp() - begun, request_id)
+
+    def members(self) -> dict[int, Part]:
+        return {**self._site.members(), **self._site.ray_members()}
+
+
+def _signal_ray(site: Site, number: signal.Signals) -> None:
+    processes.send(site.ray_processes(), number)
