@@ -8,13 +8,15 @@ import logging
 import random
 import time
 from datetime import timedelta
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-import httpx
+import aiohttp
 from standardwebhooks.webhooks import Webhook as Signer
 
 from cluster.errors import BlockedAddressError, StoreUnavailableError
-from cluster.http.transport import guarded_client
+from cluster.http.session import guarded_session, request_url
+from cluster.http.url import parse_url
 from cluster.mongo.connection import Database
 from cluster.mongo.outbox import Outbox
 from cluster.records import Delivery, DeliveryResponse, DeliveryState, utc_now
@@ -43,7 +45,7 @@ class WebhookSender:
         self._settings = settings
         self._secrets = Secrets(settings)
         self._outbox = Outbox(Database(settings))
-        self._http = guarded_client(settings, max_connections=_CONCURRENT_DELIVERIES)
+        self._http = guarded_session(settings, max_connections=_CONCURRENT_DELIVERIES)
         self._free = asyncio.Semaphore(_CONCURRENT_DELIVERIES)
         self._wake = asyncio.Event()
         self._tasks = {asyncio.get_running_loop().create_task(self._run())}
@@ -103,12 +105,12 @@ class WebhookSender:
         try:
             async with asyncio.timeout(self._settings.webhook_timeout_seconds):
                 status = await self._send(delivery)
-        except TimeoutError:
-            error = f"no answer within {self._settings.webhook_timeout_seconds:g} s"
         except BlockedAddressError:
             error = "the address is not public"
-        except (httpx.HTTPError, httpx.InvalidURL) as problem:
+        except aiohttp.ClientError as problem:
             error = type(problem).__name__
+        except TimeoutError:
+            error = f"no answer within {self._settings.webhook_timeout_seconds:g} s"
         except Exception:  # for example a secret that another DARKROOM_SECRET_KEY has encrypted
             logger.exception("webhook not sent", extra={"requestId": delivery.request_id})
             error = "internal error"
@@ -126,13 +128,14 @@ class WebhookSender:
             "webhook-timestamp": str(int(now.timestamp())),
             "webhook-signature": signer.sign(delivery.delivery_id, now, delivery.payload),
         }
-        async with self._http.stream("POST", delivery.url, content=delivery.payload, headers=headers) as answer:
-            return answer.status_code
+        url, body = request_url(parse_url(delivery.url)), delivery.payload.encode()
+        async with self._http.post(url, data=body, headers=headers, allow_redirects=False) as answer:
+            return answer.status
 
     def _verdict(self, delivery: Delivery, response: DeliveryResponse) -> tuple[DeliveryState, float]:
         """What the answer means, and how long to wait before the next attempt. Redirects are not followed."""
         status = response.http_status
-        if status is not None and httpx.codes.is_success(status):
+        if status is not None and HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
             return DeliveryState.DELIVERED, 0
         pauses = self._settings.webhook_retry_seconds
         if status == _GONE or delivery.attempts > len(pauses):

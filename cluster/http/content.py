@@ -1,7 +1,7 @@
 """Bounded decoding of `Content-Encoding`.
 
-We ask for none, but some servers compress all the same. httpx would decode too, but a whole chunk at a time and as many
-layers as the header names: 64 KiB of two layers of gzip are 64 GiB of memory before anybody can count.
+We ask for none, but some servers compress all the same. An HTTP client would decode too, but without our bound: 64 KiB
+of two layers of gzip are 64 GiB of memory before anybody can count.
 """
 
 from __future__ import annotations

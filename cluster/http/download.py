@@ -11,11 +11,12 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+import aiohttp
 import httpx
 
 from cluster.errors import BlockedAddressError, ImageError, ImageErrorCode
 from cluster.http.content import ContentDecoder, ContentError
-from cluster.http.transport import NameResolutionError
+from cluster.http.session import request_url
 from cluster.http.url import SCHEMES, parse_url
 
 if TYPE_CHECKING:
@@ -31,8 +32,7 @@ _CODES = {
     429: ImageErrorCode.RATE_LIMITED,
 }
 
-_BAD_REDIRECT = "The source redirects to something that is not a web address."
-
+_NO_ANSWER = "The source closed the connection without an answer."
 _SECONDS = re.compile(r"\d{1,9}", re.ASCII)
 
 
@@ -49,11 +49,11 @@ class Download:
     http_status: int
 
 
-async def download(client: httpx.AsyncClient, url: str, *, settings: Settings) -> Download:
+async def download(session: aiohttp.ClientSession, url: str, *, settings: Settings) -> Download:
     """Fetch one image, redirects included, within `image_timeout_seconds` and `max_image_bytes`.
 
     Args:
-        client: From `guarded_client`; must not follow redirects by itself.
+        session: From `guarded_session`.
         url: As the catalogue has it; normalised as a browser would.
         settings: `image_timeout_seconds`, `max_image_bytes`, `max_redirects`.
 
@@ -62,74 +62,93 @@ async def download(client: httpx.AsyncClient, url: str, *, settings: Settings) -
     """
     try:
         async with asyncio.timeout(settings.image_timeout_seconds):
-            return await _follow(client, url, settings)
-    except (TimeoutError, httpx.TimeoutException) as error:
+            return await _follow(session, url, settings)
+    except TimeoutError as error:
         message = (
             f"The source did not accept a connection within {settings.connect_timeout_seconds:g} seconds."
-            if isinstance(error, httpx.ConnectTimeout)
+            if isinstance(error, aiohttp.ConnectionTimeoutError)
             else f"The source did not send the whole image within {settings.image_timeout_seconds:g} seconds."
         )
         raise ImageError(ImageErrorCode.TIMEOUT, message) from error
 
 
-async def _follow(client: httpx.AsyncClient, url: str, settings: Settings) -> Download:
+async def _follow(session: aiohttp.ClientSession, url: str, settings: Settings) -> Download:
     target = _target(url)
     for _ in range(settings.max_redirects + 1):
-        response = await _send(client, target)
-        try:
+        async with await _send(session, target) as response:
             location = response.headers.get("Location")
-            if response.status_code not in _REDIRECTS or location is None:
+            if response.status not in _REDIRECTS or location is None:
                 _check_status(response)
-                return Download(await _read(response, settings.max_image_bytes), response.status_code)
-            target = _target(location, response)
-        finally:
-            await response.aclose()
+                return Download(await _read(response, settings.max_image_bytes), response.status)
+            target = _redirected(target, location, response.status)
     message = f"The source redirects more than {settings.max_redirects} times."
-    raise ImageError(ImageErrorCode.TOO_MANY_REDIRECTS, message, response.status_code)
+    raise ImageError(ImageErrorCode.TOO_MANY_REDIRECTS, message, response.status)
 
 
-def _target(url: str, redirect: httpx.Response | None = None) -> httpx.URL:
+def _target(url: str) -> httpx.URL:
     try:
-        target = parse_url(str(redirect.url.join(url)) if redirect else url)
-    except httpx.InvalidURL:
-        target = None
-    if target is not None and target.scheme in SCHEMES:
-        # Credentials in a URL would be sent on as an Authorization header.
-        return target.copy_with(username=None, password=None)
-    if redirect is None:
-        raise ImageError(ImageErrorCode.HTTP_ERROR, "The URL is not a web address that can be fetched.")
-    raise ImageError(ImageErrorCode.HTTP_ERROR, _BAD_REDIRECT, redirect.status_code)
+        return _fetchable(url)
+    except httpx.InvalidURL as error:
+        message = "The URL is not a web address that can be fetched."
+        raise ImageError(ImageErrorCode.HTTP_ERROR, message) from error
 
 
-async def _send(client: httpx.AsyncClient, target: httpx.URL) -> httpx.Response:
+def _redirected(source: httpx.URL, location: str, status: int) -> httpx.URL:
     try:
-        return await client.send(client.build_request("GET", target), stream=True)
+        return _fetchable(str(source.join(_text(location))))
+    except httpx.InvalidURL as error:
+        message = "The source redirects to something that is not a web address."
+        raise ImageError(ImageErrorCode.HTTP_ERROR, message, status) from error
+
+
+def _fetchable(url: str) -> httpx.URL:
+    target = parse_url(url)
+    if target.scheme not in SCHEMES:
+        message = "neither http nor https"
+        raise httpx.InvalidURL(message)
+    return target
+
+
+def _text(header: str) -> str:
+    """The header's value, which aiohttp reads as UTF-8, as Latin-1 when it is not."""
+    raw = header.encode(errors="surrogateescape")
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
+async def _send(session: aiohttp.ClientSession, target: httpx.URL) -> aiohttp.ClientResponse:
+    try:
+        response = await session.get(request_url(target), allow_redirects=False)
     except BlockedAddressError as error:
         raise ImageError(ImageErrorCode.BLOCKED_ADDRESS, f"{error}.") from error
-    except NameResolutionError as error:
+    except (aiohttp.ClientConnectorDNSError, aiohttp.InvalidURL) as error:
         message = f"The host name {target.raw_host.decode('ascii')} could not be resolved."
         raise ImageError(ImageErrorCode.DNS_FAILED, message) from error
-    except httpx.TimeoutException:
+    except aiohttp.ServerTimeoutError:
         raise
-    except httpx.TransportError as error:
-        if isinstance(error.__context__, httpx.InvalidURL):  # httpx reads `Location` although it need not follow it
-            raise ImageError(ImageErrorCode.HTTP_ERROR, _BAD_REDIRECT) from error
+    except aiohttp.ClientError as error:
         raise ImageError(ImageErrorCode.CONNECTION_FAILED, _connection_message(error)) from error
+    if response.status < HTTPStatus.OK:  # a switch of protocols, or no status at all
+        response.close()
+        raise ImageError(ImageErrorCode.CONNECTION_FAILED, _NO_ANSWER)
+    return response
 
 
-def _connection_message(error: httpx.TransportError) -> str:
+def _connection_message(error: aiohttp.ClientError) -> str:
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLError):
             return "A secure connection to the source failed; its certificate may be invalid or expired."
-        cause = cause.__cause__ or cause.__context__  # httpcore raises its own `from None`
-    if isinstance(error, httpx.ConnectError):
+        cause = cause.__cause__
+    if isinstance(error, aiohttp.ClientConnectorError):
         return "The source did not accept a connection."
-    return "The source closed the connection without an answer."
+    return _NO_ANSWER
 
 
-def _check_status(response: httpx.Response) -> None:
-    status = response.status_code
+def _check_status(response: aiohttp.ClientResponse) -> None:
+    status = response.status
     if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
         return
     code = _CODES.get(status, ImageErrorCode.HTTP_ERROR)
@@ -156,8 +175,8 @@ def retry_after_seconds(value: str) -> float | None:
     return max(0.0, (moment - datetime.now(UTC)).total_seconds())
 
 
-async def _read(response: httpx.Response, max_bytes: int) -> bytes:
-    status = response.status_code
+async def _read(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
+    status = response.status
     too_large = ImageError(ImageErrorCode.TOO_LARGE, f"The image is larger than {max_bytes:,} bytes.", status)
     declared = response.headers.get("Content-Length", "")
     if declared.isdecimal() and int(declared[:20]) > max_bytes:
@@ -166,7 +185,7 @@ async def _read(response: httpx.Response, max_bytes: int) -> bytes:
     left = max_bytes
     try:
         decoder = ContentDecoder(response.headers.get("Content-Encoding", ""))
-        async for raw in response.aiter_raw():
+        while raw := await response.content.readany():
             part = decoder.decode(raw, left + 1)
             left -= len(part)
             if left < 0:
@@ -176,9 +195,7 @@ async def _read(response: httpx.Response, max_bytes: int) -> bytes:
     except ContentError as error:
         code = ImageErrorCode.DOWNLOAD_TRUNCATED if error.truncated else ImageErrorCode.HTTP_ERROR
         raise ImageError(code, str(error), status) from error
-    except httpx.TimeoutException:
-        raise
-    except httpx.TransportError as error:
+    except aiohttp.ClientError as error:
         message = "The source closed the connection before the image was complete."
         raise ImageError(ImageErrorCode.DOWNLOAD_TRUNCATED, message, status) from error
     if left == max_bytes:

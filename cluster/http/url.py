@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 
 import httpx
 
@@ -47,6 +48,8 @@ def _problem_in_full(text: str) -> str | None:
 def parse_url(text: str) -> httpx.URL:
     r"""The URL as a browser would request it: trimmed, `\` read as `/`, spaces and non-ASCII percent-encoded.
 
+    An IPv4 address in one of its old spellings, such as 127.1 or 0x7f000001, becomes the address in four parts.
+
     Source: the URL Standard, https://url.spec.whatwg.org/#url-parsing.
 
     Raises:
@@ -65,4 +68,13 @@ def parse_url(text: str) -> httpx.URL:
     if url.port is not None and not 0 < url.port <= 65_535:  # noqa: PLR2004 - the largest TCP port
         message = "port out of range"
         raise httpx.InvalidURL(message)
-    return url
+    return _with_plain_address(url)
+
+
+def _with_plain_address(url: httpx.URL) -> httpx.URL:
+    host = url.raw_host.decode("ascii")
+    try:
+        address = socket.inet_ntoa(socket.inet_aton(host))
+    except OSError:  # a name, or an IPv6 address
+        return url
+    return url if address == host else url.copy_with(host=address)

@@ -22,6 +22,10 @@ from cluster.http.url import parse_url, url_problem
         ("https://cdn.example/w_100,h_100/a.jpg", "https://cdn.example/w_100,h_100/a.jpg"),
         ("http://img_1.example:8080/x", "http://img_1.example:8080/x"),
         ("http://[2606:4700::1]/x", "http://[2606:4700::1]/x"),
+        ("http://127.1/x", "http://127.0.0.1/x"),
+        ("http://0x7f000001:8080/x?y=1", "http://127.0.0.1:8080/x?y=1"),
+        ("http://2130706433/", "http://127.0.0.1/"),
+        ("http://0x7f.0.1.example/", "http://0x7f.0.1.example/"),
     ],
 )
 def test_a_url_is_read_as_a_browser_reads_it(text: str, requested: str) -> None:
