@@ -12,8 +12,7 @@ import ray.exceptions
 
 from actors.backoff import backoff_seconds
 from actors.feed import Feed, unfinished_items
-from actors.process_images import failed_image
-from actors.work import Batch, BatchReport, Fate, WorkItem
+from actors.work import Batch, BatchReport, Fate, WorkItem, failed_image
 from cluster.errors import ImageError, ImageErrorCode, StaleEpochError, StoreUnavailableError
 from cluster.mongo.products import ImageResult
 

@@ -1,30 +1,26 @@
-"""The Ray task that does the images of a batch: fetch, compress, put, and record."""
+"""The process that does the images of a batch: fetch, compress, put, and record."""
 
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-import ray
 import stamina
 
 from actors.backoff import backoff_seconds
 from actors.imaging import CONTENT_TYPES, EXTENSIONS, Compressed, Limits, compress
-from actors.work import Batch, BatchReport, Fate, Outcome, WorkItem
-from cluster.bucket import object_key
+from actors.work import Batch, BatchReport, Fate, Outcome, WorkItem, failed_image
 from cluster.errors import ImageError, ImageErrorCode, StoreUnavailableError
 from cluster.http.download import Download, download
-from cluster.http.transport import guarded_client
+from cluster.http.session import guarded_session
 from cluster.mongo.connection import Database
 from cluster.mongo.products import ImageResult, ProductStore
-from cluster.object_writer import ObjectWriter
+from cluster.object_writer import ObjectWriter, object_key
 from cluster.progress import CountedImage, Progress
-from cluster.records import Image, ImageFailure, Output, Status
-from cluster.telemetry import log_as_json
+from cluster.records import Image, Output, Status
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable
@@ -33,19 +29,7 @@ if TYPE_CHECKING:
 
 _STORE_AWAY_SECONDS = 60
 _MAX_RETRY_AFTER_SECONDS = 3600.0
-logger = logging.getLogger("darkroom.process_images")
-
-
-@ray.remote(num_cpus=1, max_retries=0, scheduling_strategy="SPREAD")
-def process_images(batch: Batch, settings: Settings) -> BatchReport:
-    """Do a batch, in a worker process that keeps its connections from one batch to the next."""
-    return _worker(settings).run(batch)
-
-
-@functools.lru_cache(maxsize=1)
-def _worker(settings: Settings) -> Worker:
-    log_as_json()
-    return Worker(settings)
+logger = logging.getLogger("darkroom.image_worker")
 
 
 class Worker:
@@ -65,7 +49,7 @@ class Worker:
         self._runner.run(self._connect())
 
     async def _connect(self) -> None:
-        self._http = guarded_client(self._settings, max_connections=self._settings.downloads_per_task)
+        self._http = guarded_session(self._settings, max_connections=self._settings.downloads_per_task)
         self._objects = ObjectWriter(self._settings, max_connections=self._settings.downloads_per_task)
         self._products = ProductStore(Database(self._settings))
         self._progress = Progress(self._settings)
@@ -160,16 +144,6 @@ class Worker:
 def _while_a_store_is_away() -> AsyncIterable[stamina.Attempt]:
     """Attempts at a write, for a while: it is worth a wait, since all the work before it would be done again."""
     return stamina.retry_context(on=StoreUnavailableError, attempts=None, timeout=_STORE_AWAY_SECONDS)
-
-
-def failed_image(item: WorkItem, error: ImageError) -> Image:
-    """The record of an image that failed for good."""
-    return Image(
-        status=Status.FAILED,
-        error=ImageFailure(code=error.code, message=error.message),
-        http_status=error.http_status,
-        attempts=item.attempt,
-    )
 
 
 def _output(batch: Batch, item: WorkItem, name: str, output: Compressed) -> Output:

@@ -10,10 +10,8 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import ray
-from ray.exceptions import RayActorError
 
-from actors import registry
-from actors.coordinator import RequestCoordinator
+from actors.coordinators import Coordinators
 from cluster.errors import StoreUnavailableError
 from cluster.identifiers import identifier_age_seconds
 from cluster.mongo.connection import Database
@@ -22,15 +20,13 @@ from cluster.mongo.requests import RequestStore
 from cluster.telemetry import log_as_json
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
 
-    from ray.actor import ActorHandle
-
+    from cluster.mongo.requests import OpenRequest
     from cluster.settings import Settings
 
 _POLL_SECONDS = 1.0
 _BATCHES_PER_CORE = 2  # one runs while the next is on its way
-_PUSH_SECONDS = 2.0
 _DRAIN_POLL_SECONDS = 0.2
 _STOP_SECONDS = 60.0  # after a drain, for the stop that it was for
 _SWEEP_SECONDS = 600.0
@@ -47,7 +43,9 @@ class QueueManager:
         database = Database(settings)
         self._requests = RequestStore(database)
         self._products = ProductStore(database)
-        self._live: dict[str, ActorHandle[Any]] = {}
+        self._coordinators = Coordinators(settings)
+        self._knows_all = False  # until it has asked who is there
+        self._getting_ready = False
         self._drained_until = 0.0  # of the loop's clock
         self._wake = asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -97,32 +95,53 @@ class QueueManager:
         self._wake.clear()
 
     async def _look(self) -> None:
-        """Forget what has ended, adopt what is open, admit what there is room for, and share the cores."""
-        open_ids = await self._requests.processing_ids()
-        for request_id in self._live.keys() - set(open_ids):
-            del self._live[request_id]
-        for request_id in open_ids:
-            if request_id not in self._live:
-                await self._start(request_id)
-        open_count = len(open_ids)
-        while open_count < self._settings.max_active_requests and not self._draining:
-            admitted = await self._requests.admit_next()
-            if admitted is None:
-                break
-            logger.info("request admitted", extra={"requestId": admitted})
-            open_count += 1
-            await self._start(admitted)
+        """Take back who is done, find again who is open, admit what there is room for, and share the cores."""
+        open_requests = await self._requests.processing()
+        self._coordinators.end([each.request_id for each in open_requests])
+        for each in open_requests:
+            if not self._coordinators.has(each.request_id):
+                await self._go_on(each)
+        await self._admit(room=self._settings.max_active_requests - len(open_requests))
         # In the background: a coordinator that is starting must not hold up the next request.
-        sharing = asyncio.create_task(self._share_cores())
-        self._tasks.add(sharing)
-        sharing.add_done_callback(self._tasks.discard)
+        if not self._getting_ready:
+            self._getting_ready = True
+            self._in_background(self._get_ready())
+        self._in_background(self._share_cores())
 
-    async def _start(self, request_id: str) -> None:
-        name = registry.coordinator_name(request_id)
-        arguments = (request_id, await self._window(), self._settings)
-        self._live[request_id] = await asyncio.to_thread(
-            registry.start, RequestCoordinator, name, self._settings, *arguments
-        )
+    async def _admit(self, *, room: int) -> None:
+        for _ in range(room):
+            if self._draining:
+                return
+            name = self._coordinators.next_name()
+            admitted = await self._requests.admit_next(name)
+            if admitted is None:
+                return
+            logger.info("request admitted", extra={"requestId": admitted})
+            await self._coordinators.begin(admitted, name, await self._window())
+
+    async def _go_on(self, request: OpenRequest) -> None:
+        window = await self._window()
+        if await self._coordinators.go_on(request, window):
+            return
+        name = self._coordinators.next_name()
+        await self._requests.assign(request.request_id, name)
+        await self._coordinators.begin(request.request_id, name, window)
+
+    def _in_background(self, work: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _get_ready(self) -> None:
+        try:
+            if not self._knows_all:
+                await self._coordinators.dismiss_strangers()
+                self._knows_all = True
+            await self._coordinators.keep_ready()
+        except Exception:  # the next look tries again
+            logger.exception("no coordinator could be made ready")
+        finally:
+            self._getting_ready = False
 
     async def _window(self) -> int:
         if self._draining:
@@ -130,24 +149,11 @@ class QueueManager:
         # Asks the head node, which may be away for a while: this loop must not wait with it.
         resources = await asyncio.to_thread(ray.cluster_resources)
         cores = float(resources.get("CPU", 1))
-        return max(1, math.ceil(_BATCHES_PER_CORE * cores / max(1, len(self._live))))
+        return max(1, math.ceil(_BATCHES_PER_CORE * cores / max(1, self._coordinators.at_work)))
 
     async def _share_cores(self) -> int:
         """Tell every coordinator its window; returns how many images are in tasks now."""
-        window = await self._window()
-        pushes = [self._push_window(request_id, actor, window) for request_id, actor in self._live.items()]
-        return sum(await asyncio.gather(*pushes))
-
-    async def _push_window(self, request_id: str, coordinator: ActorHandle[Any], window: int) -> int:
-        try:
-            images: int = await asyncio.wait_for(coordinator.set_window.remote(window), _PUSH_SECONDS)
-        except TimeoutError:
-            return 1  # it is starting or busy, so nobody knows; the next look tells it again
-        except RayActorError:
-            # It has left, or is gone for good, or is being restarted: the next look finds out by MongoDB.
-            self._live.pop(request_id, None)
-            return 0
-        return images
+        return await self._coordinators.set_window(await self._window())
 
     async def _sweep(self) -> None:
         """Remove the products of uploads that died before their commit."""

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import ray
 
+from cluster.identifiers import new_identifier
+
 if TYPE_CHECKING:
     from ray.actor import ActorHandle
 
@@ -14,11 +16,17 @@ if TYPE_CHECKING:
 
 QUEUE_MANAGER = "queue-manager"
 WEBHOOK = "webhook"
+_COORDINATOR = "coordinator"
 
 
-def coordinator_name(request_id: str) -> str:
-    """The name of a request's coordinator."""
-    return f"coordinator:{request_id}"
+def new_coordinator_name() -> str:
+    """A name that no coordinator had before."""
+    return new_identifier(_COORDINATOR)
+
+
+def coordinator_names(settings: Settings) -> list[str]:
+    """The names of all coordinators. Asks the head node: not for hot paths."""
+    return [name for name in _names(settings) if name.startswith(f"{_COORDINATOR}_")]
 
 
 def start(actor_class: type, name: str, settings: Settings, *arguments: object) -> ActorHandle[Any]:
@@ -37,10 +45,9 @@ def start(actor_class: type, name: str, settings: Settings, *arguments: object) 
 
 def stop_all(settings: Settings) -> None:
     """End every actor of the deployment at once; what they did is in MongoDB."""
-    for actor in ray.util.list_named_actors(all_namespaces=True):
-        if actor["namespace"] == settings.ray_namespace:
-            with contextlib.suppress(ValueError):  # it has left meanwhile
-                ray.kill(ray.get_actor(actor["name"], namespace=settings.ray_namespace))
+    for name in _names(settings):
+        with contextlib.suppress(ValueError):  # it has left meanwhile
+            ray.kill(ray.get_actor(name, namespace=settings.ray_namespace))
 
 
 def find(name: str, settings: Settings) -> ActorHandle[Any] | None:
@@ -49,3 +56,8 @@ def find(name: str, settings: Settings) -> ActorHandle[Any] | None:
         return ray.get_actor(name, namespace=settings.ray_namespace)
     except ValueError:
         return None
+
+
+def _names(settings: Settings) -> list[str]:
+    actors = ray.util.list_named_actors(all_namespaces=True)
+    return [actor["name"] for actor in actors if actor["namespace"] == settings.ray_namespace]

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
+from cluster.records import Image, ImageFailure, Status
+
 if TYPE_CHECKING:
+    from cluster.errors import ImageError
     from cluster.options import ImageOptions
 
 
@@ -61,3 +64,13 @@ class BatchReport:
     def of(self, fate: Fate) -> list[Outcome]:
         """The outcomes of one kind."""
         return [outcome for outcome in self.outcomes if outcome.fate is fate]
+
+
+def failed_image(item: WorkItem, error: ImageError) -> Image:
+    """The record of an image that failed for good."""
+    return Image(
+        status=Status.FAILED,
+        error=ImageFailure(code=error.code, message=error.message),
+        http_status=error.http_status,
+        attempts=item.attempt,
+    )

@@ -84,15 +84,6 @@ class Bucket:
         self._s3.close()
 
 
-def object_key(request_id: str, row: int, index: int, extension: str, name: str = "") -> str:
-    """The key of an output: the same for every attempt at the image, so that it is stored once.
-
-    `name` is that of the output, when there are several.
-    """
-    suffix = f"-{name}" if name else ""
-    return f"{request_id}/{row}/{index}{suffix}.{extension}"
-
-
 @contextmanager
 def s3_errors() -> Iterator[None]:
     """Turn "S3 is away", "overloaded" and "refuses us" into `StoreUnavailableError`: all are the operator's to mend."""

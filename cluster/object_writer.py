@@ -19,6 +19,7 @@ from botocore.exceptions import BotoCoreError
 from yarl import URL
 
 from cluster.errors import StoreUnavailableError
+from cluster.http.pool import Pool
 
 if TYPE_CHECKING:
     from cluster.settings import Settings
@@ -49,7 +50,7 @@ class ObjectWriter:
         self._signer_until = 0.0
         authorities = self._aws.get_config_variable("ca_bundle") or certifi.where()
         self._http = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=max_connections, ssl=ssl.create_default_context(cafile=authorities)),
+            connector=Pool(limit=max_connections, ssl=ssl.create_default_context(cafile=authorities)),
             timeout=aiohttp.ClientTimeout(total=settings.store_timeout_seconds),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
@@ -97,6 +98,15 @@ class ObjectWriter:
     async def close(self) -> None:
         """Close all connections."""
         await self._http.close()
+
+
+def object_key(request_id: str, row: int, index: int, extension: str, name: str = "") -> str:
+    """The key of an output: the same for every attempt at the image, so that it is stored once.
+
+    `name` is that of the output, when there are several.
+    """
+    suffix = f"-{name}" if name else ""
+    return f"{request_id}/{row}/{index}{suffix}.{extension}"
 
 
 def _bucket_url(aws: botocore.session.Session, settings: Settings) -> URL:

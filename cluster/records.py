@@ -156,6 +156,7 @@ class ProcessingRequest(Record):
     webhook: WebhookTarget | None = None
     idempotency_key: str | None = None
     fingerprint: str  # SHA-256 of file and form: tells a repeat from a conflict
+    coordinator: str | None = None  # the actor that brings it to its end, once it is admitted
     epoch: int = 0  # raised by each incarnation of the coordinator
     url_column: int  # where `columns` has the image URLs
     delimiter: str = ","  # of the file, and so of the result CSV

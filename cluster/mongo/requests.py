@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pymongo import ASCENDING, DESCENDING, ReturnDocument
 from pymongo.errors import DuplicateKeyError
@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 
 
 _WRITTEN_AT_CLOSE = {"status", "reason", "completed_at", "counts", "bytes", "failures"}
+
+
+class OpenRequest(NamedTuple):
+    """A request that was admitted and is not closed."""
+
+    request_id: str
+    coordinator: str  # the actor's name
 
 
 class RequestStore:
@@ -78,20 +85,35 @@ class RequestStore:
             cursor = self._requests.find(query).sort("requestId", DESCENDING).limit(limit)
             return [ProcessingRequest.model_validate(document) async for document in cursor]
 
-    async def processing_ids(self) -> list[str]:
+    async def processing(self) -> list[OpenRequest]:
         """The requests that were admitted and are not closed."""
         with mongo_errors():
-            cursor = self._requests.find({"status": Status.PROCESSING}, {"requestId": 1})
-            return [document["requestId"] async for document in cursor]
+            cursor = self._requests.find({"status": Status.PROCESSING}, {"requestId": 1, "coordinator": 1})
+            return [OpenRequest(document["requestId"], document["coordinator"]) async for document in cursor]
 
-    async def admit_next(self) -> str | None:
-        """Admit the pending request with the highest priority, the oldest of these first."""
+    async def admit_next(self, coordinator: str) -> str | None:
+        """Admit the pending request with the highest priority, the oldest of these first, for that coordinator."""
         with mongo_errors():
             document = await self._requests.find_one_and_update(
                 {"status": Status.PENDING},
-                {"$set": {"status": Status.PROCESSING, "startedAt": utc_now()}},
+                {"$set": {"status": Status.PROCESSING, "startedAt": utc_now(), "coordinator": coordinator}},
                 sort=[("priority", DESCENDING), ("createdAt", ASCENDING)],
                 projection={"requestId": 1},
+            )
+        return None if document is None else str(document["requestId"])
+
+    async def assign(self, request_id: str, coordinator: str) -> None:
+        """Give an open request to another coordinator."""
+        with mongo_errors():
+            await self._requests.update_one(
+                {"requestId": request_id, "status": Status.PROCESSING}, {"$set": {"coordinator": coordinator}}
+            )
+
+    async def assigned_to(self, coordinator: str) -> str | None:
+        """The open request that a coordinator has."""
+        with mongo_errors():
+            document = await self._requests.find_one(
+                {"status": Status.PROCESSING, "coordinator": coordinator}, {"requestId": 1}
             )
         return None if document is None else str(document["requestId"])
 

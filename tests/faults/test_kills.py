@@ -6,6 +6,7 @@ import signal
 from typing import TYPE_CHECKING
 
 import httpx
+import psutil
 import pytest
 
 from cluster.embedded import processes
@@ -62,6 +63,15 @@ def kill(service: Service, *names: str) -> None:
     wait_until(lambda: set(names) <= set(service.stack.dead()), "they are dead")
 
 
+def kill_actors(service: Service, name: str) -> None:
+    """End the processes of one class of actors; Ray starts them again."""
+    leader = State.read(service.stack.home.state_file).servers["ray"].process
+    family = processes.family(leader, service.stack.home.path)
+    found = [each for each in family if psutil.Process(each.pid).cmdline()[0].startswith(f"ray::{name}")]
+    assert found
+    processes.send(found, signal.SIGKILL)
+
+
 def check_whole(service: Service, origin: Origin, status: RequestStatus) -> None:
     """Nothing was lost, nothing is there twice, and the webhook came."""
     assert (status.status, status.counts.completed, status.counts.failed) == ("completed", IMAGES, 0)
@@ -109,6 +119,16 @@ def test_work_waits_for_a_store_that_was_killed_and_goes_on(own: Service, origin
     # A store that was away costs no image a second download, as long as the task could wait for it.
     pictures = [each.path for each in origin.requests if each.path != "/hook"]
     assert len(pictures) == len(set(pictures)) == IMAGES
+
+
+@pytest.mark.parametrize("actors", [["RequestCoordinator"], ["QueueManager"], ["RequestCoordinator", "QueueManager"]])
+def test_work_goes_on_when_an_actor_is_killed(own: Service, origin: Origin, actors: list[str]) -> None:
+    with own.client() as darkroom:
+        request_id = submit(darkroom, origin)
+        for name in actors:
+            kill_actors(own, name)
+        status = darkroom.wait(request_id, timeout_seconds=90)
+    check_whole(own, origin, status)
 
 
 def test_everything_is_killed_and_the_next_start_goes_on(own: Service, origin: Origin) -> None:

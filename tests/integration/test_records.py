@@ -110,7 +110,7 @@ async def test_the_highest_priority_is_admitted_first_then_the_oldest(database: 
         )
         await requests.commit(request)
         made[request.request_id] = name
-    admitted = [await requests.admit_next() for _ in range(5)]
+    admitted = [await requests.admit_next("coordinator") for _ in range(5)]
     assert [made.get(each or "") for each in admitted] == ["urgent", "old", "young", "idle", None]
     for request_id in made:
         claimed = await requests.claim(request_id)

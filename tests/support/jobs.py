@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.support.waiting import wait_until
 
@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from cluster.client import Darkroom, Delivery, Product, RequestStatus
 
 
-def finished(darkroom: Darkroom, file: bytes, **form: str) -> tuple[RequestStatus, list[Product]]:
+def finished(darkroom: Darkroom, file: bytes, **form: Any) -> tuple[RequestStatus, list[Product]]:  # noqa: ANN401 - as `submit` takes them
     """Submit, wait for the end, and check what holds for every request that has ended."""
-    submission = darkroom.submit(file, **form)  # type: ignore[arg-type] # the tests' own keywords
+    submission = darkroom.submit(file, **form)
     seen: list[float] = []
     status = darkroom.wait(
         submission.request_id, timeout_seconds=60, poll_seconds=0.1, on_progress=lambda each: seen.append(each.progress)

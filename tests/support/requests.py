@@ -59,7 +59,7 @@ async def committed(database: Database, *, products: int = 1, images: int = 1, *
     store = RequestStore(database)
     await ProductStore(database).insert(product(request.request_id, row, images) for row in range(2, 2 + products))
     await store.commit(request)
-    assert await store.admit_next() == request.request_id
+    assert await store.admit_next("coordinator") == request.request_id
     claimed = await store.claim(request.request_id)
     assert claimed is not None
     await ProductStore(database).take_over(request.request_id, claimed.epoch)

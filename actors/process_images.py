@@ -1,0 +1,29 @@
+"""The Ray task that does the images of a batch."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
+import ray
+
+from cluster.telemetry import log_as_json
+
+if TYPE_CHECKING:
+    from actors.image_worker import Worker
+    from actors.work import Batch, BatchReport
+    from cluster.settings import Settings
+
+
+@ray.remote(num_cpus=1, max_retries=0, scheduling_strategy="SPREAD")
+def process_images(batch: Batch, settings: Settings) -> BatchReport:
+    """Do a batch, in a worker process that keeps its connections from one batch to the next."""
+    return _worker(settings).run(batch)
+
+
+@functools.lru_cache(maxsize=1)
+def _worker(settings: Settings) -> Worker:
+    from actors.image_worker import Worker  # noqa: PLC0415 - a coordinator sends this task and needs none of the codecs
+
+    log_as_json()
+    return Worker(settings)
