@@ -1,4 +1,4 @@
-"""The coordinators of a deployment: those at work, and one that waits so that the next request need not."""
+"""The coordinators of a deployment: those at work, and some that wait so that the next request need not."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from cluster.settings import Settings
 
 _MIN_READY = 1
-_MAX_READY = 2  # so that one request after another starts no process
+_MIN_ALL = 2  # so that one request after another starts no process
+_MAX_READY = 2
 _ANSWER_SECONDS = 2.0
 logger = logging.getLogger("darkroom.queue_manager")
 
@@ -86,7 +87,7 @@ class Coordinators:
 
     async def keep_ready(self) -> None:
         """Start what is to wait for the next request."""
-        while len(self._ready) < _MIN_READY:
+        while len(self._ready) < max(_MIN_READY, _MIN_ALL - self.at_work):
             self._ready.append(await self._started(registry.new_coordinator_name()))
 
     async def dismiss_strangers(self) -> None:

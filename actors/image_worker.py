@@ -41,6 +41,7 @@ class Worker:
             max_pixels=settings.max_pixels,
             max_side_pixels=settings.max_side_pixels,
             max_frames=settings.max_frames,
+            max_buffered_pixels=settings.max_buffered_pixels,
             max_progressive_pixels=settings.max_progressive_pixels,
         )
         self._runner = asyncio.Runner()

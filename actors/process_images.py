@@ -23,7 +23,10 @@ def process_images(batch: Batch, settings: Settings) -> BatchReport:
 
 @functools.lru_cache(maxsize=1)
 def _worker(settings: Settings) -> Worker:
-    from actors.image_worker import Worker  # noqa: PLC0415 - a coordinator sends this task and needs none of the codecs
+    # Here, because a coordinator sends this task and needs none of the codecs.
+    from actors.image_worker import Worker  # noqa: PLC0415
+    from actors.imaging import keep_freed_memory  # noqa: PLC0415
 
     log_as_json()
+    keep_freed_memory()
     return Worker(settings)

@@ -133,13 +133,15 @@ class Settings(BaseSettings):
     """Width or height."""
     max_frames: int = Field(default=100, gt=0)
     """Of an animation."""
+    max_buffered_pixels: int = Field(default=25_000_000, gt=0)
+    """Of GIF, WebP, AVIF, BMP and interlaced PNG, which are held in memory whole; all frames together."""
     max_progressive_pixels: int = Field(default=20_000_000, gt=0)
     """A progressive JPEG is held in memory whole and may hide many scans."""
 
     # Batches.
     batch_seconds: float = Field(default=1.5, gt=0)
     """How much work one Ray task should hold."""
-    max_batch_images: int = Field(default=32, gt=0)
+    max_batch_images: int = Field(default=64, gt=0)
     """In one Ray task."""
     downloads_per_task: int = Field(default=8, gt=0)
     """At once, in one Ray task."""

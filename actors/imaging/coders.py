@@ -40,7 +40,7 @@ def plain_coder(source: Source, opened: VipsImage, options: OutputOptions) -> Co
     """The shortest way, for a JPEG that stays one of the same size; None when the general way must be taken."""
     if not plain_jpeg.is_plain(source, opened, options):
         return None
-    picture = plain_jpeg.decode(source.data)
+    picture = plain_jpeg.decode(source.data, quality=options.quality)
     if picture is None:
         return None
     return Coder(partial(plain_jpeg.encode, picture, effort=options.effort), Size(*picture.size), has_quality=True)

@@ -28,6 +28,9 @@ _READERS: dict[SourceFormat, Callable[[bytes], Header]] = {
 }
 
 
+_SCANS_AT_MOST_PIXELS = 20  # of the largest progressive JPEG; encoders write about ten
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """How large an image may be.
@@ -36,12 +39,15 @@ class Limits:
         max_pixels: Of a still, and of all frames of an animation together, since they are decoded together.
         max_side_pixels: Of width and of height.
         max_frames: Of an animation, whatever becomes of it.
+        max_buffered_pixels: Of GIF, WebP, AVIF, BMP and interlaced PNG, whose decoders take up to 18 bytes a pixel; all
+            frames together.
         max_progressive_pixels: Of a JPEG that must be held in memory whole while its scans are decoded.
     """
 
     max_pixels: int
     max_side_pixels: int
     max_frames: int
+    max_buffered_pixels: int
     max_progressive_pixels: int
 
 
@@ -71,13 +77,21 @@ def check(header: Header, limits: Limits) -> None:
         message = f"The animation has {header.frames:,} frames; {limits.max_frames:,} are allowed."
         raise ImageError(ImageErrorCode.TOO_MANY_FRAMES, message)
     pixels = header.width * header.height
-    if pixels * header.frames > limits.max_pixels:
-        raise _too_many_pixels(_pixels_message(pixels, header.frames, limits.max_pixels))
-    if header.multiscan and pixels > limits.max_progressive_pixels:
-        allowed = _megapixels(limits.max_progressive_pixels)
-        raise _too_many_pixels(
-            f"The image is a progressive JPEG of {_megapixels(pixels)} megapixels; {allowed} are allowed."
-        )
+    most = min(limits.max_pixels, limits.max_buffered_pixels) if header.is_buffered else limits.max_pixels
+    if pixels * header.frames > most:
+        raise _too_many_pixels(_pixels_message(pixels, header.frames, most))
+    if header.scans > 1:
+        _check_scans(pixels, header.scans, limits.max_progressive_pixels)
+
+
+def _check_scans(pixels: int, scans: int, max_pixels: int) -> None:
+    """Each scan costs a pass over the whole picture."""
+    what = f"The image is a progressive JPEG of {_megapixels(pixels)} megapixels"
+    if pixels > max_pixels:
+        raise _too_many_pixels(f"{what}; {_megapixels(max_pixels)} are allowed.")
+    allowed = _SCANS_AT_MOST_PIXELS * max_pixels // pixels
+    if scans > allowed:
+        raise _too_many_pixels(f"{what} in {scans} scans; of this size, {allowed} are allowed.")
 
 
 def _pixels_message(pixels: int, frames: int, max_pixels: int) -> str:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 Block = TypeVar("Block")
 
-MAX_BLOCKS = 1_000_000
-"""Chunks, boxes or sub-blocks of one file; a 64 MiB GIF of full sub-blocks has 263,000."""
+MAX_BLOCKS = 100_000
+"""Chunks, boxes or segments of one file; a PNG of 64 MiB in pieces of 8 KiB has 8,192."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,14 +29,16 @@ class Header:
         width: Pixels of the file as stored, before orientation; of the canvas, when animated.
         height: Pixels, likewise.
         frames: Pictures of the animation; 1 for a still.
-        multiscan: A JPEG that a decoder must hold in memory whole: progressive, or with a scan per component.
+        scans: Of a JPEG that a decoder must hold in memory whole: progressive, or with a scan per component; else 1.
+        is_buffered: Whether the decoder holds several bytes of every pixel, because the format does not go row by row.
         lossless: How the pixels are coded, where the format has both ways (WebP, TIFF).
     """
 
     width: int
     height: int
     frames: int = 1
-    multiscan: bool = False
+    scans: int = 1
+    is_buffered: bool = False
     lossless: bool = False
 
 

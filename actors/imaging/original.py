@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from actors.imaging.colour import is_srgb
-from actors.imaging.containers import gif, jpeg, png, webp
+from actors.imaging.containers import avif, gif, jpeg, png, webp
 from actors.imaging.formats import SourceFormat
 from actors.imaging.transform import orientation
 
@@ -42,4 +42,6 @@ def reusable(data: bytes, source: SourceFormat, image: VipsImage, *, keep_metada
         return data
     if source in _STRIPPERS:
         return _STRIPPERS[source](data)
+    if source is SourceFormat.AVIF and not avif.is_picture_only(data):
+        return None
     return None if any(image.get_typeof(field) for field in _METADATA) else data

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cluster.client import Darkroom
     from tests.support.service import Service
 
-WARM_UP_IMAGES = 32
+WARM_UP_IMAGES = 128
 WEBHOOKS = 20
 _POLL_SECONDS = 0.01
 _RUN_SECONDS = 600

@@ -15,17 +15,11 @@ from tests.bench.pictures import MIX, mixed_pictures
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_THRESHOLD_BYTES = str(128 * 1024)  # glibc's own at the start; to set it is what keeps glibc from raising it
+DARKROOM = "as Darkroom's workers"
 _ALLOCATORS: Mapping[str, Mapping[str, str]] = {
-    "default": {},
-    "2 arenas": {"MALLOC_ARENA_MAX": "2"},
-    "fixed trim threshold": {"MALLOC_TRIM_THRESHOLD_": _THRESHOLD_BYTES},
-    "fixed mmap threshold": {"MALLOC_MMAP_THRESHOLD_": _THRESHOLD_BYTES},
-    "2 arenas, both fixed": {
-        "MALLOC_ARENA_MAX": "2",
-        "MALLOC_TRIM_THRESHOLD_": _THRESHOLD_BYTES,
-        "MALLOC_MMAP_THRESHOLD_": _THRESHOLD_BYTES,
-    },
+    "glibc's default": {},
+    "one arena": {"MALLOC_ARENA_MAX": "1"},
+    DARKROOM: {},  # by mallopt: one arena, and freed memory that is kept
 }
 _COLUMNS = 8
 
@@ -49,7 +43,7 @@ def run(*, images: int) -> None:
         print("jemalloc is not on this machine: left out.\n")
     else:
         allocators["jemalloc"] = {"LD_PRELOAD": jemalloc}
-    samples = {name: _samples(images, environment) for name, environment in allocators.items()}
+    samples = {name: _samples(images, name, environment) for name, environment in allocators.items()}
     print(f"### Memory of one worker over {images} images")
     print()
     print("Of a thousand images: " + ", ".join(_described(kind) for kind in MIX) + ".")
@@ -63,8 +57,9 @@ def _described(kind: tuple[int, str, int, int, dict[str, int]]) -> str:
     return f"{share} {'progressive ' * ('progressive' in options)}{file_format} of {width} x {height}"
 
 
-def _samples(images: int, environment: Mapping[str, str]) -> list[Sample]:
-    command = [sys.executable, "-m", "tests.bench.memory_worker", str(images)]
+def _samples(images: int, name: str, environment: Mapping[str, str]) -> list[Sample]:
+    how = "tuned" if name == DARKROOM else "plain"
+    command = [sys.executable, "-m", "tests.bench.memory_worker", str(images), how]
     result = subprocess.run(command, env={**os.environ, **environment}, stdout=subprocess.PIPE, check=True)
     return [Sample(**json.loads(line)) for line in result.stdout.splitlines()]
 
@@ -82,15 +77,14 @@ def _print_samples(samples: Mapping[str, Sequence[Sample]]) -> None:
 
 def _print_summary(samples: Mapping[str, Sequence[Sample]]) -> None:
     default_seconds = next(iter(samples.values()))[-1].seconds
-    print("| allocator | settings | peak RSS | growth in the second half, bytes an image | images/s | of the default |")
-    print("| --- | --- | ---: | ---: | ---: | ---: |")
+    print("| allocator | peak RSS | growth in the second half, bytes an image | images/s | of the default |")
+    print("| --- | ---: | ---: | ---: | ---: |")
     for name, found in samples.items():
         half = found[len(found) // 2 :]
         growth = linear_regression([each.images for each in half], [each.rss for each in half]).slope
         last = found[-1]
-        settings = ", ".join(f"`{key}={value}`" for key, value in _ALLOCATORS.get(name, {}).items())
         print(
-            f"| {name} | {settings} | {last.peak_rss / 1e6:.1f} MB | {growth:.0f} "
+            f"| {name} | {last.peak_rss / 1e6:.1f} MB | {growth:.0f} "
             f"| {last.images / last.seconds:.1f} | {default_seconds / last.seconds:.3f} |"
         )
     print(flush=True)

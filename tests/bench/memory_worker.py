@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import random
 import sys
@@ -11,22 +12,25 @@ from pathlib import Path
 
 import psutil
 
-from actors.imaging import compress
+from actors.imaging import Limits, compress, keep_freed_memory
 from cluster.options import ImageOptions
-from tests.bench.codecs.by_darkroom import limits
+from cluster.settings import Settings
 from tests.bench.pictures import mixed_pictures
 
 SAMPLE_IMAGES = 250
 _KIBIBYTE = 1024
 
 
-def main(images: int) -> None:
+def main(images: int, *, tuned: bool) -> None:
     """Print a line of JSON at every sample: images done, seconds, and bytes of memory."""
+    if tuned:
+        keep_freed_memory()
     kinds = mixed_pictures()
     weights = [kind.share for kind, _ in kinds]
     sources = [[path.read_bytes() for path in paths] for _, paths in kinds]
     order = random.Random(1)  # noqa: S311 - the same mix every time
-    process, options = psutil.Process(), ImageOptions()
+    process, options, settings = psutil.Process(), ImageOptions(), Settings()
+    limits = Limits(**{field.name: getattr(settings, field.name) for field in dataclasses.fields(Limits)})
     begun = time.monotonic()
     with ThreadPoolExecutor(1) as thread:
         for done in range(images + 1):
@@ -35,7 +39,7 @@ def main(images: int) -> None:
                 sample = {"images": done, "rss": memory.rss, "pss": memory.pss, "peak_rss": _peak_rss()}
                 print(json.dumps({**sample, "seconds": time.monotonic() - begun}), flush=True)
             source = order.choice(order.choices(sources, weights)[0])
-            thread.submit(compress, source, options, limits()).result()
+            thread.submit(compress, source, options, limits).result()
 
 
 def _peak_rss() -> int:
@@ -45,4 +49,4 @@ def _peak_rss() -> int:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), tuned=sys.argv[2] == "tuned")

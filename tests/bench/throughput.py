@@ -24,7 +24,7 @@ from tests.support.service import running_service, s3_client
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-WARM_UP_IMAGES = 32
+WARM_UP_IMAGES = 128
 
 
 @dataclass

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 _RUN_SECONDS = 600
-_POLL_SECONDS = 0.2
 _OPTIONS: Mapping[Coding, Mapping[str, object]] = {Coding.BASELINE: {"effort": "fast"}, Coding.OPTIMISED: {}}
 
 
@@ -73,7 +72,7 @@ class _Running:
         with self._site.service.client() as darkroom:
             begun = time.time()
             request_id = darkroom.submit(rows, options=self._options).request_id
-            status = darkroom.wait(request_id, timeout_seconds=_RUN_SECONDS, poll_seconds=_POLL_SECONDS)
+            status = darkroom.wait(request_id, timeout_seconds=_RUN_SECONDS)
         if status.counts.completed != len(urls) or status.completed_at is None:
             raise RuntimeError(f"{status.counts.failed} of {len(urls)} images failed: {status.failures}")
         return Done(status.completed_at.timestamp() - begun, request_id)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _BOX_BYTES = 8
 _LARGE_BOX_BYTES = 16
+_PICTURE = frozenset({b"ftyp", b"meta", b"mdat"})
 _SPATIAL_EXTENTS = re.compile(rb"ispe")
 
 
@@ -48,7 +49,17 @@ def read_header(data: bytes) -> Header:
         if b"moov" in data:
             raise _no_still_picture()
         raise corrupt("it has no picture in it")
-    return Header(width=width, height=height)
+    return Header(width=width, height=height, is_buffered=True)
+
+
+def is_picture_only(data: bytes) -> bool:
+    """Whether there is nothing beside the picture and its description, such as a video or what follows the end."""
+    end = 0
+    for kind, start, box_end in bounded(_boxes(data)):
+        if kind not in _PICTURE or start != end:
+            return False
+        end = box_end
+    return end == len(data)
 
 
 def _no_still_picture() -> ImageError:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from actors.imaging.header import MAX_BLOCKS, Header, bounded, corrupt, unpack
+from actors.imaging.header import Header, bounded, corrupt, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_MAX_SUB_BLOCKS = 1_000_000  # of one picture; a file of 64 MiB in full ones has 263,000
 _SCREEN_END = 13  # signature and logical screen descriptor
 _EXTENSION = 0x21
 _IMAGE = 0x2C
@@ -32,7 +33,7 @@ def _colour_table_bytes(flags: int) -> int:
 
 
 def _skip_sub_blocks(data: bytes, at: int) -> int:
-    for _ in range(MAX_BLOCKS):
+    for _ in range(_MAX_SUB_BLOCKS):
         size = unpack("B", data, at)[0]
         at += 1 + size
         if not size:
@@ -75,7 +76,7 @@ def read_header(data: bytes) -> Header:
             width, height = max(width, left + frame_width), max(height, top + frame_height)
     if not frames:
         raise corrupt("it has no picture in it")
-    return Header(width=width, height=height, frames=frames)
+    return Header(width=width, height=height, frames=frames, is_buffered=True)
 
 
 def without_metadata(data: bytes) -> bytes:

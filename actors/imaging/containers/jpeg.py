@@ -70,7 +70,7 @@ def read_header(data: bytes) -> Header:
     if frame is None or not scans:
         raise corrupt("it has no picture in it")
     height, width = unpack(">HH", data, frame.start + 5)
-    return Header(width=width, height=height, multiscan=multiscan)
+    return Header(width=width, height=height, scans=max(2, scans) if multiscan else 1)
 
 
 def _is_partial(data: bytes, scan: _Segment, frame: _Segment) -> bool:

@@ -48,14 +48,14 @@ def read_header(data: bytes) -> Header:
     """
     if data[12:16] != b"IHDR":
         raise corrupt("its header is missing")
-    width, height = unpack(">II", data, 16)
+    width, height, *_, interlace = unpack(">II5B", data, 16)
     frames = 1
     for chunk in bounded(_chunks(data)):
         if chunk.kind == b"acTL":
             frames = max(1, unpack(">I", data, chunk.start + 8)[0])
         if chunk.kind == b"IDAT":
             break
-    return Header(width=width, height=height, frames=frames)
+    return Header(width=width, height=height, frames=frames, is_buffered=interlace != 0)
 
 
 def without_metadata(data: bytes) -> bytes:

@@ -84,7 +84,8 @@ def read_header(data: bytes) -> Header:
             pictures.add(chunk.kind)
     if not pictures:
         raise corrupt("it has no picture in it")
-    return Header(width=width, height=height, frames=max(1, frames), lossless=pictures == {b"VP8L"})
+    lossless = pictures == {b"VP8L"}
+    return Header(width=width, height=height, frames=max(1, frames), lossless=lossless, is_buffered=True)
 
 
 def without_metadata(data: bytes) -> bytes:

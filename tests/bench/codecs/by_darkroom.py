@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import functools
 
-from actors.imaging import Limits
+from actors.imaging import Limits, keep_freed_memory
 from actors.imaging import compress as compress_image
 from cluster.options import ImageOptions
 from cluster.settings import Settings
+
+keep_freed_memory()
 
 
 def compress(data: bytes, *, quality: int, optimise: bool) -> bytes:

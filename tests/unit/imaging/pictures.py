@@ -14,7 +14,13 @@ from actors.imaging.libvips import VipsImage, pyvips
 from cluster.errors import ImageError
 from cluster.options import ImageOptions
 
-LIMITS = Limits(max_pixels=50_000_000, max_side_pixels=16_384, max_frames=100, max_progressive_pixels=20_000_000)
+LIMITS = Limits(
+    max_pixels=50_000_000,
+    max_side_pixels=16_384,
+    max_frames=100,
+    max_buffered_pixels=25_000_000,
+    max_progressive_pixels=20_000_000,
+)
 
 
 def run(data: bytes, **options: object) -> Compressed:

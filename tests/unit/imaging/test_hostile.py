@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.unit.imaging.hostile import cuts, jpegs
+from tests.unit.imaging.hostile.case import CORRUPT, READABLE, WAYS
+from tests.unit.imaging.hostile.files import FILES
+from tests.unit.imaging.hostile.opened import Ending, Worker
+from tests.unit.imaging.hostile.strangers import POLYGLOTS, STOWAWAY
+from tests.unit.imaging.pictures import flat, look, photo, run, save
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+MAX_CPU_SECONDS = 2.0
+MAX_PEAK_MEBIBYTES = 500.0
+
+
+class TooDearError(Exception):
+    """A file ended as it should, but took too long or too much memory."""
+
+
+TOO_DEAR = {
+    "lossless webp of 5,000 squared": pytest.mark.xfail(raises=TooDearError, reason="480 to 510 MB", strict=False),
+    "lossy webp of 5,000 squared with alpha": pytest.mark.xfail(
+        raises=TooDearError, reason="2.0 s and 690 MB", strict=True
+    ),
+    "gif of 100 frames of 500 squared": pytest.mark.xfail(raises=TooDearError, reason="1.8 to 2.3 s", strict=False),
+    "bmp of 25 megapixels by RLE of rows that end early": pytest.mark.xfail(
+        raises=TooDearError, reason="4.5 s", strict=True
+    ),
+    "bmp of 25 megapixels by RLE of 4 bits": pytest.mark.xfail(raises=TooDearError, reason="2.4 s", strict=True),
+    "bmp of 25 megapixels by RLE of 6 million runs": pytest.mark.xfail(
+        raises=TooDearError, reason="2.6 s", strict=True
+    ),
+}
+"""Files that the gate lets in and that cost more than they may."""
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture(scope="module")
+def worker() -> Iterator[Worker]:
+    """The one process in which all files are opened."""
+    with Worker() as process:
+        yield process
+
+
+def wrong_ending(ending: Ending, expected: Iterable[str]) -> list[str]:
+    found = []
+    if ending.code not in expected:
+        found.append(f"ended in {ending.code} ({ending.message}), not in {' or '.join(sorted(expected))}")
+    if ending.code != READABLE and not (ending.message.endswith(".") and "\n" not in ending.message):
+        found.append(f"said {ending.message!r}")
+    return found
+
+
+def excess(ending: Ending) -> list[str]:
+    found = []
+    if ending.cpu_seconds > MAX_CPU_SECONDS:
+        found.append(f"took {ending.cpu_seconds:.1f} s")
+    if ending.peak_mebibytes > MAX_PEAK_MEBIBYTES:
+        found.append(f"took {ending.peak_mebibytes:.0f} MB")
+    return found
+
+
+def problems(ending: Ending, expected: Iterable[str]) -> list[str]:
+    return wrong_ending(ending, expected) + excess(ending)
+
+
+def problems_of_all(
+    worker: Worker, files: Iterable[tuple[str, bytes]], expected: Iterable[str]
+) -> dict[str, list[str]]:
+    found = {name: problems(worker.open(data), expected) for name, data in files}
+    return {name: listed for name, listed in found.items() if listed}
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=TOO_DEAR.get(name, ())) for name in FILES])
+def test_a_hostile_file_ends_in_a_code_soon_and_cheaply(worker: Worker, name: str) -> None:
+    file = FILES[name]
+    data = file.make()
+    endings = {way: worker.open(data, **WAYS[way]) for way in file.ways}
+    assert {way: wrong for way, ending in endings.items() if (wrong := wrong_ending(ending, file.expected))} == {}
+    dear = {way: costs for way, ending in endings.items() if (costs := excess(ending))}
+    if dear:
+        raise TooDearError(dear)
+
+
+@pytest.mark.parametrize("name", cuts.LARGE_NAMES)
+def test_a_picture_cut_at_any_kilobyte_is_damaged(worker: Worker, name: str) -> None:
+    assert problems_of_all(worker, cuts.truncations(name), {CORRUPT}) == {}
+
+
+def test_random_changes_end_in_a_result_or_a_code(worker: Worker) -> None:
+    assert problems_of_all(worker, cuts.mutations(), cuts.HARM) == {}
+
+
+def test_no_file_has_ended_the_worker(worker: Worker) -> None:
+    assert worker.deaths == 0
+
+
+def test_there_are_as_many_as_promised() -> None:
+    families = (jpegs.CASES, POLYGLOTS)
+    assert len(FILES) > 470
+    assert set(TOO_DEAR) < set(FILES)
+    assert all(name in FILES for family in families for name in family)
+    assert all(len(list(cuts.truncations(name))) >= 10 for name in cuts.LARGE_NAMES)
+    assert len(list(cuts.mutations())) == cuts.MUTATIONS
+
+
+def test_random_changes_are_the_same_every_time() -> None:
+    assert list(cuts.mutations()) == list(cuts.mutations())
+
+
+@pytest.mark.parametrize("name", POLYGLOTS)
+@pytest.mark.parametrize("way", WAYS)
+def test_what_came_along_in_a_picture_does_not_go_out(name: str, way: str) -> None:
+    data = POLYGLOTS[name].make()
+    assert STOWAWAY in data
+    output = run(data, **WAYS[way])
+    assert STOWAWAY not in output.data
+    assert look(output.data).size == (output.width, output.height)
+
+
+def test_a_death_would_be_seen() -> None:
+    small = save(flat(9, "L"), "PNG")
+    with Worker() as worker:
+        os.kill(worker.pid, signal.SIGKILL)
+        assert worker.open(small).code == "died"
+        assert worker.open(small).code == READABLE
+        assert worker.deaths == 1
+
+
+def test_memory_and_time_are_those_of_one_file() -> None:
+    small, heavy, slow = b"small", b"heavy" * 30_000_000, save(photo(1_200, 1_000), "PNG")
+    with Worker() as worker:
+        before, between, after, long = (worker.open(data) for data in (small, heavy, small, slow))
+    assert between.peak_mebibytes > before.peak_mebibytes + 100
+    assert between.peak_mebibytes > after.peak_mebibytes + 100
+    assert long.cpu_seconds > 0.1
+    assert max(before.cpu_seconds, after.cpu_seconds) < 0.1
