@@ -133,7 +133,7 @@ class Settings(BaseSettings):
     """Width or height."""
     max_frames: int = Field(default=100, gt=0)
     """Of an animation."""
-    max_buffered_pixels: int = Field(default=25_000_000, gt=0)
+    max_buffered_pixels: int = Field(default=16_000_000, gt=0)
     """Of GIF, WebP, AVIF, BMP and interlaced PNG, which are held in memory whole; all frames together."""
     max_progressive_pixels: int = Field(default=20_000_000, gt=0)
     """A progressive JPEG is held in memory whole and may hide many scans."""

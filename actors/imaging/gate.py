@@ -39,7 +39,7 @@ class Limits:
         max_pixels: Of a still, and of all frames of an animation together, since they are decoded together.
         max_side_pixels: Of width and of height.
         max_frames: Of an animation, whatever becomes of it.
-        max_buffered_pixels: Of GIF, WebP, AVIF, BMP and interlaced PNG, whose decoders take up to 18 bytes a pixel; all
+        max_buffered_pixels: Of GIF, WebP, AVIF, BMP and interlaced PNG, whose decoders take up to 27 bytes a pixel; all
             frames together.
         max_progressive_pixels: Of a JPEG that must be held in memory whole while its scans are decoded.
     """

@@ -18,7 +18,7 @@ LIMITS = Limits(
     max_pixels=50_000_000,
     max_side_pixels=16_384,
     max_frames=100,
-    max_buffered_pixels=25_000_000,
+    max_buffered_pixels=16_000_000,
     max_progressive_pixels=20_000_000,
 )
 

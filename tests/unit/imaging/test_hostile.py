@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,28 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 MAX_CPU_SECONDS = 2.0
+"""On a machine of usual pace."""
+USUAL_CPU_SECONDS = 0.155
+"""That the reference takes on such a machine."""
+SLOWEST_PACE = 2.5
 MAX_PEAK_MEBIBYTES = 500.0
 
-
-class TooDearError(Exception):
-    """A file ended as it should, but took too long or too much memory."""
-
-
-TOO_DEAR = {
-    "lossless webp of 5,000 squared": pytest.mark.xfail(raises=TooDearError, reason="480 to 510 MB", strict=False),
-    "lossy webp of 5,000 squared with alpha": pytest.mark.xfail(
-        raises=TooDearError, reason="2.0 s and 690 MB", strict=True
-    ),
-    "gif of 100 frames of 500 squared": pytest.mark.xfail(raises=TooDearError, reason="1.8 to 2.3 s", strict=False),
-    "bmp of 25 megapixels by RLE of rows that end early": pytest.mark.xfail(
-        raises=TooDearError, reason="4.5 s", strict=True
-    ),
-    "bmp of 25 megapixels by RLE of 4 bits": pytest.mark.xfail(raises=TooDearError, reason="2.4 s", strict=True),
-    "bmp of 25 megapixels by RLE of 6 million runs": pytest.mark.xfail(
-        raises=TooDearError, reason="2.6 s", strict=True
-    ),
-}
-"""Files that the gate lets in and that cost more than they may."""
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -50,6 +35,20 @@ def worker() -> Iterator[Worker]:
         yield process
 
 
+@pytest.fixture(scope="module")
+def max_cpu_seconds() -> float:
+    """The limit by the pace that the machine has now: a shared one is slower for minutes, in its CPU time, too."""
+    return MAX_CPU_SECONDS * min(SLOWEST_PACE, max(1.0, reference_cpu_seconds() / USUAL_CPU_SECONDS))
+
+
+def reference_cpu_seconds() -> float:
+    """The CPU time of a fixed job like those that are judged: a PNG coded again."""
+    source = save(photo(1_200, 1_000), "PNG")
+    started = time.process_time()
+    run(source)
+    return time.process_time() - started
+
+
 def wrong_ending(ending: Ending, expected: Iterable[str]) -> list[str]:
     found = []
     if ending.code not in expected:
@@ -59,44 +58,41 @@ def wrong_ending(ending: Ending, expected: Iterable[str]) -> list[str]:
     return found
 
 
-def excess(ending: Ending) -> list[str]:
+def excess(ending: Ending, max_cpu_seconds: float) -> list[str]:
     found = []
-    if ending.cpu_seconds > MAX_CPU_SECONDS:
+    if ending.cpu_seconds > max_cpu_seconds:
         found.append(f"took {ending.cpu_seconds:.1f} s")
     if ending.peak_mebibytes > MAX_PEAK_MEBIBYTES:
         found.append(f"took {ending.peak_mebibytes:.0f} MB")
     return found
 
 
-def problems(ending: Ending, expected: Iterable[str]) -> list[str]:
-    return wrong_ending(ending, expected) + excess(ending)
+def problems(ending: Ending, expected: Iterable[str], max_cpu_seconds: float) -> list[str]:
+    return wrong_ending(ending, expected) + excess(ending, max_cpu_seconds)
 
 
 def problems_of_all(
-    worker: Worker, files: Iterable[tuple[str, bytes]], expected: Iterable[str]
+    worker: Worker, files: Iterable[tuple[str, bytes]], expected: Iterable[str], max_cpu_seconds: float
 ) -> dict[str, list[str]]:
-    found = {name: problems(worker.open(data), expected) for name, data in files}
+    found = {name: problems(worker.open(data), expected, max_cpu_seconds) for name, data in files}
     return {name: listed for name, listed in found.items() if listed}
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=TOO_DEAR.get(name, ())) for name in FILES])
-def test_a_hostile_file_ends_in_a_code_soon_and_cheaply(worker: Worker, name: str) -> None:
+@pytest.mark.parametrize("name", FILES)
+def test_a_hostile_file_ends_in_a_code_soon_and_cheaply(worker: Worker, max_cpu_seconds: float, name: str) -> None:
     file = FILES[name]
     data = file.make()
-    endings = {way: worker.open(data, **WAYS[way]) for way in file.ways}
-    assert {way: wrong for way, ending in endings.items() if (wrong := wrong_ending(ending, file.expected))} == {}
-    dear = {way: costs for way, ending in endings.items() if (costs := excess(ending))}
-    if dear:
-        raise TooDearError(dear)
+    found = {way: problems(worker.open(data, **WAYS[way]), file.expected, max_cpu_seconds) for way in file.ways}
+    assert {way: listed for way, listed in found.items() if listed} == {}
 
 
 @pytest.mark.parametrize("name", cuts.LARGE_NAMES)
-def test_a_picture_cut_at_any_kilobyte_is_damaged(worker: Worker, name: str) -> None:
-    assert problems_of_all(worker, cuts.truncations(name), {CORRUPT}) == {}
+def test_a_picture_cut_at_any_kilobyte_is_damaged(worker: Worker, max_cpu_seconds: float, name: str) -> None:
+    assert problems_of_all(worker, cuts.truncations(name), {CORRUPT}, max_cpu_seconds) == {}
 
 
-def test_random_changes_end_in_a_result_or_a_code(worker: Worker) -> None:
-    assert problems_of_all(worker, cuts.mutations(), cuts.HARM) == {}
+def test_random_changes_end_in_a_result_or_a_code(worker: Worker, max_cpu_seconds: float) -> None:
+    assert problems_of_all(worker, cuts.mutations(), cuts.HARM, max_cpu_seconds) == {}
 
 
 def test_no_file_has_ended_the_worker(worker: Worker) -> None:
@@ -106,7 +102,6 @@ def test_no_file_has_ended_the_worker(worker: Worker) -> None:
 def test_there_are_as_many_as_promised() -> None:
     families = (jpegs.CASES, POLYGLOTS)
     assert len(FILES) > 470
-    assert set(TOO_DEAR) < set(FILES)
     assert all(name in FILES for family in families for name in family)
     assert all(len(list(cuts.truncations(name))) >= 10 for name in cuts.LARGE_NAMES)
     assert len(list(cuts.mutations())) == cuts.MUTATIONS

@@ -89,17 +89,17 @@ CASES: dict[str, Hostile] = {
     "gif of 101 frames": ends(lambda: animation(101, 1, 1, DOT, (1, 1)), FRAMES),
     "gif of one pixel on 65,535 squared": ends(lambda: animation(1, 65_535, 65_535, DOT, (1, 1)), PIXELS),
     "gif of one pixel on 7,000 squared": ends(lambda: animation(1, 7_000, 7_000, DOT, (1, 1)), PIXELS),
-    "gif of one pixel on 5,000 squared": ends(lambda: animation(1, 5_000, 5_000, DOT, (1, 1)), READABLE),
+    "gif of one pixel on 4,000 squared": ends(lambda: animation(1, 4_000, 4_000, DOT, (1, 1)), READABLE),
     "gif of 100 pixels on 700 squared": ends(lambda: animation(100, 700, 700, DOT, (1, 1)), PIXELS),
-    "gif of 100 pixels on 500 squared": ends(lambda: animation(100, 500, 500, DOT, (1, 1)), READABLE, ways=SHRUNK_ONLY),
+    "gif of 100 pixels on 400 squared": ends(lambda: animation(100, 400, 400, DOT, (1, 1)), READABLE, ways=SHRUNK_ONLY),
     "gif of 100 pixels on 16,000 by 3,000": ends(lambda: animation(100, 16_000, 3_000, DOT, (1, 1)), PIXELS),
     "gif of 7,000 squared": ends(lambda: black(7_000, 7_000), PIXELS),
-    "gif of 5,000 squared": ends(lambda: black(5_000, 5_000), READABLE),
+    "gif of 4,000 squared": ends(lambda: black(4_000, 4_000), READABLE),
     "gif of 100 frames of 700 squared": ends(
         lambda: animation(100, 700, 700, run_of_zeros(490_000), (700, 700)), PIXELS
     ),
-    "gif of 100 frames of 500 squared": ends(
-        lambda: animation(100, 500, 500, run_of_zeros(250_000), (500, 500)), READABLE
+    "gif of 100 frames of 400 squared": ends(
+        lambda: animation(100, 400, 400, run_of_zeros(160_000), (400, 400)), READABLE
     ),
     "gif of a frame far beyond its screen": ends(
         lambda: screen(16, 16) + picture(65_535, 65_535, DOT, 65_535, 65_535) + TRAILER, PIXELS
