@@ -43,7 +43,7 @@ class Coordination:
     def __init__(self, request_id: str, settings: Settings, database: Database, progress: Progress) -> None:
         self.request_id = request_id
         self._settings = settings
-        self._window = 1
+        self._window = 0  # until the queue manager says so
         self._requests = RequestStore(database)
         self._products = ProductStore(database)
         self._progress = progress

@@ -61,7 +61,8 @@ class RequestCoordinator:
 
     async def leave(self) -> None:
         """End this process, after the request that it has, and free the actor's name."""
-        await self._work
+        while not self._work.done():  # a request may still come in between
+            await asyncio.wait([self._work])
         ray.actor.exit_actor()
 
     async def _resume(self) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ray.exceptions import RayActorError
+from ray.exceptions import ActorUnavailableError, RayActorError
 
 from actors import registry
 from actors.coordinator import RequestCoordinator
@@ -67,6 +67,8 @@ class Coordinators:
 
     async def go_on(self, request: OpenRequest, window: int) -> bool:
         """Find again who had a request before this queue manager knew of it; False when nobody of that name is left."""
+        if request.coordinator is None:
+            return False
         actor = await asyncio.to_thread(registry.find, request.coordinator, self._settings)
         if actor is None:
             return False
@@ -92,10 +94,10 @@ class Coordinators:
 
     async def dismiss_strangers(self) -> None:
         """Let those leave that nobody gives a request any more: they waited for a queue manager that is gone."""
-        known = {each.name for each in (*self._at_work.values(), *self._ready)}
         for name in await asyncio.to_thread(registry.coordinator_names, self._settings):
-            actor = None if name in known else await asyncio.to_thread(registry.find, name, self._settings)
-            if actor is not None:
+            actor = await asyncio.to_thread(registry.find, name, self._settings)
+            # Looked up now, because a request may have been admitted meanwhile.
+            if actor is not None and all(name != each.name for each in (*self._at_work.values(), *self._ready)):
                 actor.leave.remote()
 
     async def set_window(self, batches: int) -> int:
@@ -104,17 +106,18 @@ class Coordinators:
         return sum(await asyncio.gather(*pushes))
 
     async def _push(self, request_id: str, coordinator: Coordinator, batches: int) -> int:
+        images: int | None = None
         try:
-            images: int | None = await asyncio.wait_for(
-                coordinator.actor.set_window.remote(request_id, batches), _ANSWER_SECONDS
-            )
+            images = await asyncio.wait_for(coordinator.actor.set_window.remote(request_id, batches), _ANSWER_SECONDS)
         except TimeoutError:
             return 1  # it is starting or busy, so nobody knows; the next look tells it again
+        except ActorUnavailableError:
+            logger.info("%s is being restarted", coordinator.name)
         except RayActorError:
-            # It is gone for good, or being restarted: the next look finds out which.
-            self._at_work.pop(request_id, None)
+            if self._at_work.get(request_id) is coordinator:
+                del self._at_work[request_id]  # it is gone for good; the next look finds another
             return 0
-        if images is None:
+        if images is None and self._at_work.get(request_id) is coordinator:
             self._doubtful.add(request_id)
         return images or 0
 

@@ -16,6 +16,7 @@ import certifi
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.exceptions import BotoCoreError
+from botocore.utils import get_environ_proxies
 from yarl import URL
 
 from cluster.errors import StoreUnavailableError
@@ -54,7 +55,7 @@ class ObjectWriter:
             timeout=aiohttp.ClientTimeout(total=settings.store_timeout_seconds),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
-            trust_env=True,  # a proxy, as for boto3
+            proxy=get_environ_proxies(str(self.bucket_url)).get(self.bucket_url.scheme),  # as for boto3
         )
 
     async def put(self, key: str, data: bytes, *, content_type: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 from actors.imaging import plain_jpeg
@@ -36,14 +35,27 @@ class Coder:
     has_quality: bool
 
 
-def plain_coder(source: Source, opened: VipsImage, options: OutputOptions) -> Coder | None:
-    """The shortest way, for a JPEG that stays one of the same size; None when the general way must be taken."""
+def plain_coder(
+    source: Source, opened: VipsImage, options: OutputOptions, general: Callable[[], Coder]
+) -> Coder | None:
+    """The shortest way, for a JPEG that stays one of the same size; None when the general way must be taken.
+
+    Args:
+        source: The file, and
+        opened: the same as libvips opened it.
+        options: Of the output.
+        general: The general way, for a picture that turns out to be too much for the shortest.
+    """
     if not plain_jpeg.is_plain(source, opened, options):
         return None
     picture = plain_jpeg.decode(source.data, quality=options.quality)
     if picture is None:
         return None
-    return Coder(partial(plain_jpeg.encode, picture, effort=options.effort), Size(*picture.size), has_quality=True)
+
+    def encode_at(quality: int) -> bytes:
+        return plain_jpeg.encode(picture, quality, effort=options.effort) or general().encode(quality)
+
+    return Coder(encode_at, Size(*picture.size), has_quality=True)
 
 
 def general_coder(

@@ -20,7 +20,7 @@ from actors.imaging import transform
 from actors.imaging.decode import damaged, decode, is_decodable
 from actors.imaging.formats import SourceFormat
 from actors.imaging.libvips import VipsImage, pyvips
-from actors.imaging.outputs import Compressed, Material, keeps_frames, make_output, wanted_size
+from actors.imaging.outputs import Compressed, Material, candidate_formats, keeps_frames, make_output, wanted_size
 from actors.imaging.source import Source, check_opened
 from actors.imaging.transform import Size
 from cluster.errors import ImageError, ImageErrorCode
@@ -45,7 +45,7 @@ def compress(data: bytes, options: ImageOptions, limits: Limits) -> list[Compres
     source = Source.read(data, limits)
     all_frames = any(keeps_frames(source, each) for each in options.each_output)
     opened = decode(data, source.format, all_frames=all_frames)
-    check_opened(opened, limits)
+    check_opened(opened, source.header, limits)
     try:
         material = _material(source, opened, options, all_frames=all_frames)
         return [make_output(material, each) for each in options.each_output]
@@ -62,8 +62,9 @@ def _material(source: Source, opened: VipsImage, options: ImageOptions, *, all_f
     sizes = [wanted_size(opened, each) for each in options.each_output]
     largest = max(sizes, key=lambda size: size.width * size.height)
     shrink = transform.decoder_shrink(full, largest) if source.format is SourceFormat.JPEG else 1
+    takes_turns = len(sizes) > 1 or any(len(candidate_formats(source, each)) > 1 for each in options.each_output)
     # Frames are cut out of the strip for a new size, which a stream does not allow.
-    in_memory = len(sizes) > 1 or (all_frames and largest != full)
+    in_memory = takes_turns or (all_frames and largest != full)
     if shrink == 1 and not in_memory:
         return Material(source, opened, opened, in_memory)
     picture = decode(source.data, source.format, all_frames=all_frames, shrink=shrink, in_memory=in_memory)

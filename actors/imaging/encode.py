@@ -19,7 +19,7 @@ _KEEP_METADATA = "exif|xmp|iptc|icc"
 _MAX_SIDES = {ImageFormat.WEBP: 16_383}  # where the format allows less than the gate
 _LOW_DEPTHS = frozenset({1, 2, 4})
 MAX_OPTIMISED_PIXELS = 24_000_000
-"""Optimised tables need the whole picture's coefficients in memory, 3 to 6 bytes a pixel; above, they are not made."""
+"""Optimised tables need all coefficients in memory, 3 to 6 bytes a pixel; above this, only `max` has them."""
 MIN_FULL_CHROMA_QUALITY = 90
 """From this quality on a JPEG's chroma is not subsampled: libvips' own rule."""
 _WEBP_EFFORTS = {Effort.FAST: 2, Effort.BALANCED: 4, Effort.MAX: 6}

@@ -36,10 +36,12 @@ def reusable(data: bytes, source: SourceFormat, image: VipsImage, *, keep_metada
         image: The source as it was opened.
         keep_metadata: Whether EXIF, XMP and IPTC were asked for.
     """
-    if orientation(image) != 1 or not is_srgb(image):
+    if orientation(image) != 1 or image.interpretation == "cmyk":
         return None
     if keep_metadata:
-        return data
+        return data  # with its profile
+    if not is_srgb(image):
+        return None
     if source in _STRIPPERS:
         return _STRIPPERS[source](data)
     if source is SourceFormat.AVIF and not avif.is_picture_only(data):

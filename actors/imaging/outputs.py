@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from actors.imaging import transform
@@ -69,13 +71,15 @@ def wanted_size(opened: VipsImage, options: OutputOptions) -> Size:
 def candidate_formats(source: Source, options: OutputOptions) -> list[ImageFormat]:
     """The formats that the output may get; a still one for an animation only when there is no other."""
     formats = target_formats(source.format, options)
-    moving = [each for each in formats if each in ANIMATED_FORMATS]
+    # The frames of a PNG cannot be decoded: they move only in a PNG that is handed on.
+    can_move = ANIMATED_FORMATS if source.loads_frames else {ImageFormat.PNG}
+    moving = [each for each in formats if each in can_move]
     return moving if source.is_animated and moving else formats
 
 
 def keeps_frames(source: Source, options: OutputOptions) -> bool:
     """Whether the output is an animation."""
-    return source.is_animated and candidate_formats(source, options)[0] in ANIMATED_FORMATS
+    return source.loads_frames and candidate_formats(source, options)[0] in ANIMATED_FORMATS
 
 
 def make_output(material: Material, options: OutputOptions) -> Compressed:
@@ -100,15 +104,17 @@ def make_output(material: Material, options: OutputOptions) -> Compressed:
             failures.append(error)
     if not made:
         raise failures[0]
-    return min(made, key=lambda output: len(output.data))
+    # One whose quality had to be lowered for `max_bytes` is not better for being a few bytes smaller.
+    return min(made, key=lambda output: ((output.quality or options.quality) < options.quality, len(output.data)))
 
 
 def _made(material: Material, options: OutputOptions, target: ImageFormat, picture: VipsImage) -> Compressed:
     """The smaller one of the result and, where it may be handed on, the source."""
     source, opened = material.source, material.opened
     stays = source.format.value == target.value and Size.of(opened) == wanted_size(opened, options)
-    coder = plain_coder(source, opened, options) if stays and not material.in_memory else None
-    coder = coder or general_coder(source, opened, picture, options, target, stays=stays)
+    general = functools.cache(partial(general_coder, source, opened, picture, options, target, stays=stays))
+    coder = plain_coder(source, opened, options, general) if stays and not material.in_memory else None
+    coder = coder or general()
     result = Coded(coder.encode(options.quality), options.quality if coder.has_quality else None)
     original = reusable(source.data, source.format, opened, keep_metadata=options.keep_metadata) if stays else None
     loses_frames = source.is_animated and not keeps_frames(source, options)

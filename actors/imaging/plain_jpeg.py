@@ -68,9 +68,15 @@ def decode(data: bytes, *, quality: int) -> Pillow.Image | None:
     return Pillow.frombuffer(_LAYOUT, (width, height), pixels, "raw", _LAYOUT, 0, 1)
 
 
-def encode(picture: Pillow.Image, quality: int, *, effort: Effort) -> bytes:
-    """The picture as a JPEG, with the sampling of chroma that libvips would choose."""
+def encode(picture: Pillow.Image, quality: int, *, effort: Effort) -> bytes | None:
+    """The picture as a JPEG, with the sampling of chroma that libvips would choose.
+
+    None when the file is larger than Pillow's buffer for optimised tables, about a byte a pixel.
+    """
     file = BytesIO()
     sampling = "4:4:4" if quality >= MIN_FULL_CHROMA_QUALITY else "4:2:0"
-    picture.save(file, "JPEG", quality=quality, subsampling=sampling, optimize=effort is Effort.BALANCED)
+    try:
+        picture.save(file, "JPEG", quality=quality, subsampling=sampling, optimize=effort is Effort.BALANCED)
+    except OSError:
+        return None
     return file.getvalue()

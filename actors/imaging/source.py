@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 from actors.imaging.formats import SourceFormat, identify
 from actors.imaging.gate import Limits, check, read_header
-from actors.imaging.header import Header
 from actors.imaging.transform import Size
 
 if TYPE_CHECKING:
+    from actors.imaging.header import Header
     from actors.imaging.libvips import VipsImage
+
+_FRAMES_LOADED = frozenset({SourceFormat.GIF, SourceFormat.WEBP})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +48,18 @@ class Source:
         """Whether there is more than one frame."""
         return self.header.frames > 1
 
+    @property
+    def loads_frames(self) -> bool:
+        """Whether there is more than one frame, and the decoder knows of all."""
+        return self.is_animated and self.format in _FRAMES_LOADED
 
-def check_opened(image: VipsImage, limits: Limits) -> None:
+
+def check_opened(image: VipsImage, header: Header, limits: Limits) -> None:
     """The gate once more, by what the decoder is about to do: a second reader may read a header differently.
 
     Raises:
         ImageError: `too_many_pixels` or `too_many_frames`.
     """
     size = Size.of(image)
-    check(Header(width=size.width, height=size.height, frames=image.height // size.height), limits)
+    frames = image.height // size.height
+    check(replace(header, width=size.width, height=size.height, frames=frames), limits)

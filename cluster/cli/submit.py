@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -24,6 +25,8 @@ darkroom submit catalogue.csv --watch
 
 darkroom submit catalogue.csv --format webp --quality 70 --max-width 1600
 
+darkroom submit catalogue.csv --options '{{"outputs": [{{"name": "zoom"}}, {{"name": "thumb", "maxWidth": 300}}]}}'
+
 darkroom submit catalogue.csv --dry-run
 
 darkroom submit catalogue.csv --column "Input Image Urls=Photos" --skip-invalid-rows
@@ -32,19 +35,38 @@ darkroom submit catalogue.csv --column "Input Image Urls=Photos" --skip-invalid-
 """
 
 
+def _json(text: str) -> dict[str, object]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"is not valid JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise typer.BadParameter("is not a JSON object")
+    return value
+
+
 @explained
 def submit(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="The CSV.")],
     *,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Wait for the end and draw the progress.")] = False,
+    more_options: Annotated[
+        dict[str, object] | None,
+        typer.Option(
+            "--options", metavar="JSON", parser=_json, help="Any options, as the API takes them; those below win."
+        ),
+    ] = None,
     image_format: Annotated[
         Literal["keep", "jpeg", "webp", "avif", "png"] | None, typer.Option("--format", help="Of the outputs.")
+    ] = None,
+    effort: Annotated[
+        Literal["fast", "balanced", "max"] | None, typer.Option(help="How much time may be taken to save bytes.")
     ] = None,
     quality: Annotated[int | None, typer.Option(min=1, max=100, help="Of lossy formats; 75 if not given.")] = None,
     max_width: Annotated[int | None, typer.Option(min=1, help="Pixels; larger images are made smaller.")] = None,
     max_height: Annotated[int | None, typer.Option(min=1, help="Pixels; larger images are made smaller.")] = None,
     background: Annotated[str | None, typer.Option(help="Under transparency that goes, as #rrggbb.")] = None,
-    keep_metadata: Annotated[bool, typer.Option("--keep-metadata", help="Keep EXIF, XMP and IPTC.")] = False,
+    keep_metadata: Annotated[bool, typer.Option("--keep-metadata", help="Keep EXIF, XMP, IPTC and profile.")] = False,
     webhook_url: Annotated[str | None, typer.Option(help="Is called when the request ends.")] = None,
     webhook_secret: Annotated[str | None, typer.Option(help="Signs the call: whsec_ and base64.")] = None,
     column: Annotated[
@@ -63,6 +85,7 @@ def submit(
     options: dict[str, object] = {
         "format": image_format,
         "quality": quality,
+        "effort": effort,
         "maxWidth": max_width,
         "maxHeight": max_height,
         "background": background,
@@ -71,7 +94,7 @@ def submit(
     with connect(url, home) as darkroom:
         submission = darkroom.submit(
             file,
-            options={name: value for name, value in options.items() if value is not None},
+            options=(more_options or {}) | {name: value for name, value in options.items() if value is not None},
             webhook_url=webhook_url,
             webhook_secret=webhook_secret,
             columns=_columns(column or []),

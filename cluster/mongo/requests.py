@@ -27,7 +27,7 @@ class OpenRequest(NamedTuple):
     """A request that was admitted and is not closed."""
 
     request_id: str
-    coordinator: str  # the actor's name
+    coordinator: str | None  # the actor's name
 
 
 class RequestStore:
@@ -89,7 +89,7 @@ class RequestStore:
         """The requests that were admitted and are not closed."""
         with mongo_errors():
             cursor = self._requests.find({"status": Status.PROCESSING}, {"requestId": 1, "coordinator": 1})
-            return [OpenRequest(document["requestId"], document["coordinator"]) async for document in cursor]
+            return [OpenRequest(document["requestId"], document.get("coordinator")) async for document in cursor]
 
     async def admit_next(self, coordinator: str) -> str | None:
         """Admit the pending request with the highest priority, the oldest of these first, for that coordinator."""

@@ -14,6 +14,7 @@ from tests.support.origin import Origin, drip, hang_up, reply
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from cluster.settings import Settings
 
@@ -57,6 +58,21 @@ async def test_no_credentials(isolated: Settings, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
     with pytest.raises(StoreUnavailableError, match="NoCredentialsError"):
         await put(isolated, "key")
+
+
+async def test_a_netrc_is_not_read(isolated: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login somebody password secret\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    await put(isolated, new_identifier("test"))
+
+
+async def test_a_proxy_is_used_as_by_boto3(failing: tuple[Settings, Origin], monkeypatch: pytest.MonkeyPatch) -> None:
+    settings, origin = failing
+    monkeypatch.setenv("HTTP_PROXY", origin.url)
+    origin.route(f"/{settings.s3_bucket}/key", reply())
+    await put(settings.model_copy(update={"s3_endpoint_url": "http://s3.example"}), "key")
+    assert origin.requests[0].path == f"http://s3.example/{settings.s3_bucket}/key"
 
 
 async def test_encryption_and_checksum_are_asked_for(failing: tuple[Settings, Origin]) -> None:

@@ -8,6 +8,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from cluster.records import Decision, ImageFormat
 from tests.unit.imaging.pictures import difference, look, photo, run, save
+from tests.unit.imaging.test_colour import display_p3
 
 GPS = 0x8825
 ARTIST = 0x013B
@@ -151,3 +152,9 @@ def test_the_second_picture_behind_a_jpeg_goes() -> None:
     output = run(source, quality=95)
     assert len(output.data) < len(source) * 0.7
     assert look(output.data).format == "JPEG"
+
+
+def test_a_profile_that_is_kept_needs_no_conversion() -> None:
+    source = save(photo(), "JPEG", quality=30, icc_profile=display_p3())
+    kept = run(source, quality=90, keepMetadata=True)
+    assert (kept.data, kept.decision) == (source, Decision.KEPT_ORIGINAL)

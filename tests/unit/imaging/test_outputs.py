@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from importlib import resources
 
 import pytest
@@ -162,6 +163,32 @@ def test_the_short_way_gives_what_the_general_way_gives(effort: str, quality: in
     assert len(short.data) == pytest.approx(len(general.data), rel=0.02)
     assert difference(look(short.data), look(general.data)) < 0.5
     assert look(short.data).layer == look(general.data).layer  # type: ignore[attr-defined] # the sampling of chroma
+
+
+@pytest.mark.parametrize("quality", [85, 90, 95, 100])
+@pytest.mark.parametrize("effort", ["fast", "balanced", "max"])
+def test_noise_that_hardly_gets_smaller(quality: int, effort: str) -> None:
+    noise = Pillow.frombytes("RGB", (400, 400), random.Random(1).randbytes(480_000))  # noqa: S311 - must repeat
+    source = save(noise, "JPEG", quality=100, subsampling="4:4:4")
+    output = run(source, quality=quality, effort=effort)
+    assert len(output.data) <= len(source)
+    assert look(output.data).size == (400, 400)
+
+
+def test_auto_does_not_lower_the_quality_to_save_a_few_bytes_more() -> None:
+    webp = len(run(SOURCE, format="webp", quality=90).data)
+    assert len(run(SOURCE, format="jpeg", quality=90).data) > webp
+    chosen = run(SOURCE, format="auto", formats=["jpeg", "webp"], quality=90, maxBytes=webp, minQuality=1)
+    assert (chosen.format, chosen.quality) == (ImageFormat.WEBP, 90)
+
+
+def test_auto_keeps_an_animated_png() -> None:
+    frames = [photo(40, 30, seed) for seed in range(3)]
+    source = save(frames[0], "PNG", save_all=True, append_images=frames[1:], duration=50)
+    assert run(source, format="auto", formats=["webp", "keep"]).data == run(source).data
+    still = run(source, format="webp")
+    assert getattr(look(still.data), "n_frames", 1) == 1
+    assert difference(look(still.data), frames[0]) < 8
 
 
 def test_the_same_bytes_every_time() -> None:
