@@ -48,7 +48,7 @@ def plain_coder(
     """
     if not plain_jpeg.is_plain(source, opened, options):
         return None
-    picture = plain_jpeg.decode(source.data, quality=options.quality)
+    picture = plain_jpeg.decode(source.data)
     if picture is None:
         return None
 

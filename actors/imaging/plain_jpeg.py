@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 _COLOURS = 3
 _LAYOUT = "RGBX"
-_MIN_SIDE_PIXELS = 16  # smaller ones are all edge, where repeated chroma shows
 
 
 def is_plain(source: Source, opened: VipsImage, options: OutputOptions) -> bool:
@@ -38,7 +37,6 @@ def is_plain(source: Source, opened: VipsImage, options: OutputOptions) -> bool:
     """
     return (
         source.format is SourceFormat.JPEG
-        and min(source.header.width, source.header.height) >= _MIN_SIDE_PIXELS
         and source.header.width * source.header.height <= MAX_OPTIMISED_PIXELS
         and options.effort is not Effort.MAX  # only mozjpeg has the trellis
         and not options.keep_metadata
@@ -49,19 +47,10 @@ def is_plain(source: Source, opened: VipsImage, options: OutputOptions) -> bool:
     )
 
 
-def decode(data: bytes, *, quality: int) -> Pillow.Image | None:
-    """The picture; None when there is anything odd about the file, so that the general way finds out what.
-
-    Args:
-        data: The file.
-        quality: The highest that it will be encoded with.
-    """
+def decode(data: bytes) -> Pillow.Image | None:
+    """The picture; None when there is anything odd about the file, so that the general way finds out what."""
     try:
-        _, _, _, sampling = simplejpeg.decode_jpeg_header(data)
-        # Each pair of chroma samples is averaged again by the encoder: repeated, they come through as they are, while
-        # interpolated ones would be blurred.
-        repeat = sampling == "420" and quality < MIN_FULL_CHROMA_QUALITY
-        pixels = simplejpeg.decode_jpeg(data, _LAYOUT, fastupsample=repeat)
+        pixels = simplejpeg.decode_jpeg(data, _LAYOUT)
     except ValueError:
         return None
     height, width, _ = pixels.shape

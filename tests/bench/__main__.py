@@ -7,7 +7,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
-from tests.bench import latency, memory, start, throughput
+from tests.bench import latency, memory, start, throughput, worker
 from tests.bench.contestants import Coding
 from tests.bench.machine import print_machine
 from tests.bench.pictures import DIFFERENT
@@ -15,7 +15,7 @@ from tests.bench.pictures import DIFFERENT
 if TYPE_CHECKING:
     from types import FrameType
 
-BENCHMARKS = ("throughput", "latency", "memory", "start")
+BENCHMARKS = ("throughput", "worker", "latency", "memory", "start")
 IMAGES = 600
 MEMORY_IMAGES = 10_000
 ROUNDS = 5
@@ -30,6 +30,8 @@ def main() -> None:
     chosen = arguments.benchmarks or BENCHMARKS
     if "throughput" in chosen:
         throughput.run(images=images, rounds=rounds, codings=arguments.coding or tuple(Coding))
+    if "worker" in chosen:
+        worker.run()
     if "latency" in chosen:
         latency.run(images=images, rounds=rounds)
     if "memory" in chosen:
