@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import psutil
 import pytest
 
-from cluster.embedded import processes
-from cluster.embedded.state import State
 from tests.support.catalogues import catalogue
 from tests.support.jobs import finished
 from tests.support.origin import Origin, reply, slow_headers
@@ -16,27 +13,27 @@ from tests.support.pictures import jpeg
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from cluster.client import Darkroom
+    from cluster.embedded.processes import ProcessId
     from tests.support.service import Service
 
 pytestmark = pytest.mark.timeout(120)
 
 
-def pids(service: Service, name: str) -> set[int]:
-    """The processes of the actors or tasks of that name."""
-    leader = State.read(service.stack.home.state_file).servers["ray"].process
-    family = [psutil.Process(each.pid) for each in processes.family(leader, service.stack.home.path)]
-    return {each.pid for each in family if each.cmdline()[0].startswith(f"ray::{name}")}
+def pids(found: Iterable[ProcessId]) -> set[int]:
+    return {each.pid for each in found}
 
 
 def test_requests_one_after_another_start_no_process(service: Service, darkroom: Darkroom, origin: Origin) -> None:
     photo = origin.route("/photo.jpg", reply(jpeg()))
     finished(darkroom, catalogue([photo]))
-    wait_until(lambda: len(pids(service, "RequestCoordinator")) == 2, "one has worked, and one waits")
-    before = pids(service, "")
+    wait_until(lambda: len(service.ray_processes("RequestCoordinator")) == 2, "one has worked, and one waits")
+    before = pids(service.ray_processes(""))
     for _ in range(3):
         finished(darkroom, catalogue([photo]))
-    assert pids(service, "") == before
+    assert pids(service.ray_processes("")) == before
 
 
 def test_requests_at_once_have_a_coordinator_each(service: Service, darkroom: Darkroom, origin: Origin) -> None:
@@ -44,4 +41,4 @@ def test_requests_at_once_have_a_coordinator_each(service: Service, darkroom: Da
     submissions = [darkroom.submit(catalogue([slow] * 3)) for _ in range(4)]
     for submission in submissions:
         assert darkroom.wait(submission.request_id, timeout_seconds=60).counts.completed == 3
-    wait_until(lambda: 1 <= len(pids(service, "RequestCoordinator")) <= 3, "those that are too many have left")
+    wait_until(lambda: 1 <= len(service.ray_processes("RequestCoordinator")) <= 3, "those that are too many have left")

@@ -6,7 +6,6 @@ import signal
 from typing import TYPE_CHECKING
 
 import httpx
-import psutil
 import pytest
 
 from cluster.embedded import processes
@@ -65,9 +64,7 @@ def kill(service: Service, *names: str) -> None:
 
 def kill_actors(service: Service, name: str) -> None:
     """End the processes of one class of actors; Ray starts them again."""
-    leader = State.read(service.stack.home.state_file).servers["ray"].process
-    family = processes.family(leader, service.stack.home.path)
-    found = [each for each in family if psutil.Process(each.pid).cmdline()[0].startswith(f"ray::{name}")]
+    found = service.ray_processes(name)
     assert found
     processes.send(found, signal.SIGKILL)
 

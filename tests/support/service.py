@@ -8,10 +8,13 @@ from ipaddress import IPv4Network
 from typing import TYPE_CHECKING
 
 import boto3
+import psutil
 
 from cluster.client import Darkroom
+from cluster.embedded import processes
 from cluster.embedded.home import Home
 from cluster.embedded.service import bring_up, take_down
+from cluster.embedded.state import State
 from cluster.mongo.api_keys import key_id_of
 from cluster.secrets import Secrets
 from cluster.settings import Settings
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_s3 import S3Client
 
+    from cluster.embedded.processes import ProcessId
     from cluster.embedded.stack import RunningStack
 
 
@@ -54,11 +58,24 @@ class Service:
     def client(self) -> Darkroom:
         return Darkroom(self.url, api_key=self.token)
 
+    def ray_processes(self, name: str) -> list[ProcessId]:
+        """The processes whose title says that they run an actor or a task of that name."""
+        leader = State.read(self.stack.home.state_file).servers["ray"].process
+        family = processes.family(leader, self.stack.home.path)
+        return [each for each in family if _title(each.pid).startswith(f"ray::{name}")]
+
     def object_keys(self, prefix: str) -> set[str]:
         """The keys of all objects under a prefix."""
         pages = s3_client(self.stack).get_paginator("list_objects_v2")
         found = pages.paginate(Bucket=self.settings.s3_bucket, Prefix=prefix)
         return {each["Key"] for page in found for each in page.get("Contents", [])}
+
+
+def _title(pid: int) -> str:
+    try:
+        return " ".join(psutil.Process(pid).cmdline())
+    except psutil.NoSuchProcess:  # it has ended meanwhile
+        return ""
 
 
 def s3_client(stack: RunningStack) -> S3Client:
