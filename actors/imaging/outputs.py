@@ -19,6 +19,8 @@ from cluster.errors import ImageError, ImageErrorCode
 from cluster.records import Decision, ImageFormat
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from actors.imaging.source import Source
     from cluster.options import OutputOptions
 
@@ -91,7 +93,7 @@ def make_output(material: Material, options: OutputOptions) -> Compressed:
     """
     formats = candidate_formats(material.source, options)
     if len(formats) == 1:
-        return _made(material, options, formats[0], _transformed(material, options))
+        return _made(material, options, formats[0], partial(_transformed, material, options))
     picture = _without_opaque_alpha(_transformed(material, options).copy_memory())
     if picture.hasalpha():
         formats = [each for each in formats if each is not ImageFormat.JPEG] or formats
@@ -99,7 +101,7 @@ def make_output(material: Material, options: OutputOptions) -> Compressed:
     failures: list[Exception] = []
     for each in formats:
         try:
-            made.append(_made(material, options, each, picture))
+            made.append(_made(material, options, each, lambda: picture))
         except (ImageError, pyvips.Error) as error:
             failures.append(error)
     if not made:
@@ -108,11 +110,15 @@ def make_output(material: Material, options: OutputOptions) -> Compressed:
     return min(made, key=lambda output: ((output.quality or options.quality) < options.quality, len(output.data)))
 
 
-def _made(material: Material, options: OutputOptions, target: ImageFormat, picture: VipsImage) -> Compressed:
+def _made(
+    material: Material, options: OutputOptions, target: ImageFormat, transformed: Callable[[], VipsImage]
+) -> Compressed:
     """The smaller one of the result and, where it may be handed on, the source."""
     source, opened = material.source, material.opened
     stays = source.format.value == target.value and Size.of(opened) == wanted_size(opened, options)
-    general = functools.cache(partial(general_coder, source, opened, picture, options, target, stays=stays))
+    general = functools.cache(
+        lambda: general_coder(source, opened, transformed(), options, target, stays=stays)  # the plain way needs none
+    )
     coder = plain_coder(source, opened, options, general) if stays and not material.in_memory else None
     coder = coder or general()
     result = Coded(coder.encode(options.quality), options.quality if coder.has_quality else None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import uuid
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol, Self
@@ -48,6 +49,12 @@ class Done:
 
     seconds: float
     prefix: str
+
+
+def new_objects(urls: Sequence[str]) -> tuple[str, list[tuple[str, str]]]:
+    """A prefix that no run had before, and each URL with the key of its output."""
+    prefix = f"bench-{uuid.uuid4().hex}"
+    return prefix, [(url, f"{prefix}/{number}/0.jpg") for number, url in enumerate(urls)]
 
 
 class Running(Protocol):

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-import uuid
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from tests.bench.contestants import IN_FLIGHT, QUALITY, Coding, Done, LineProcess, Site
+from tests.bench.contestants import IN_FLIGHT, QUALITY, Coding, Done, LineProcess, Site, new_objects
 from tests.bench.meter import Part
 
 if TYPE_CHECKING:
@@ -51,8 +50,7 @@ class _Running:
         self._coding = coding
 
     def run(self, urls: Sequence[str]) -> Done:
-        prefix = f"bench-{uuid.uuid4().hex}"
-        images = [(url, f"{prefix}/{number}/0.jpg") for number, url in enumerate(urls)]
+        prefix, images = new_objects(urls)
         begun = time.monotonic()
         count = len(self._workers)
         for place, worker in enumerate(self._workers):

@@ -7,14 +7,13 @@ import signal
 import subprocess
 import sys
 import time
-import uuid
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from celery import Celery, group
 from redis import Redis
 
-from tests.bench.contestants import QUALITY, Coding, Done, Site, descendants
+from tests.bench.contestants import QUALITY, Coding, Done, Site, descendants, new_objects
 from tests.bench.meter import Part
 
 if TYPE_CHECKING:
@@ -89,13 +88,10 @@ class _Running:
         self._coding = coding
 
     def run(self, urls: Sequence[str]) -> Done:
-        prefix = f"bench-{uuid.uuid4().hex}"
+        prefix, images = new_objects(urls)
         options = {"optimise": self._coding is Coding.OPTIMISED}
         begun = time.monotonic()
-        tasks = group(
-            self._app.signature("process_image", (url, f"{prefix}/{number}/0.jpg", QUALITY), options)
-            for number, url in enumerate(urls)
-        )
+        tasks = group(self._app.signature("process_image", (url, key, QUALITY), options) for url, key in images)
         tasks.apply_async().get(timeout=_RUN_SECONDS)
         return Done(time.monotonic() - begun, prefix)
 

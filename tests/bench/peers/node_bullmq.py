@@ -5,14 +5,13 @@ from __future__ import annotations
 import shutil
 import subprocess
 import time
-import uuid
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from redis import Redis
 
-from tests.bench.contestants import IN_FLIGHT, QUALITY, Coding, Done, LineProcess, Site
+from tests.bench.contestants import IN_FLIGHT, QUALITY, Coding, Done, LineProcess, Site, new_objects
 from tests.bench.meter import Part
 
 if TYPE_CHECKING:
@@ -74,8 +73,7 @@ class _Running:
         self._coding = coding
 
     def run(self, urls: Sequence[str]) -> Done:
-        prefix = f"bench-{uuid.uuid4().hex}"
-        images = [(url, f"{prefix}/{number}/0.jpg") for number, url in enumerate(urls)]
+        prefix, images = new_objects(urls)
         begun = time.monotonic()
         self._client.ask({"images": images, "quality": QUALITY, "optimise": self._coding is Coding.OPTIMISED})
         return Done(time.monotonic() - begun, prefix)

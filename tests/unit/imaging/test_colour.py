@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-from io import BytesIO
-
 import pytest
 from PIL import Image as Pillow
 from PIL import ImageCms
 
 from actors.imaging.libvips import pyvips
 from cluster.records import Decision, ImageFormat
+from tests.unit.imaging.golden import in_srgb
 from tests.unit.imaging.pictures import deep, difference, flat, look, near, photo, pixel, run, save
 
 
@@ -22,24 +21,10 @@ def srgb() -> bytes:
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
-def by_little_cms(picture: Pillow.Image) -> Pillow.Image:
-    """The picture in sRGB, through its own profile."""
-    converted = ImageCms.profileToProfile(
-        picture,
-        ImageCms.ImageCmsProfile(BytesIO(picture.info["icc_profile"])),
-        ImageCms.createProfile("sRGB"),
-        renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
-        outputMode="RGB",
-        flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
-    )
-    assert converted is not None
-    return converted
-
-
 def test_a_wide_gamut_is_converted_as_little_cms_does() -> None:
     picture = photo()
     source = save(picture, "PNG", icc_profile=display_p3())
-    expected = by_little_cms(look(source))
+    expected = in_srgb(look(source), look(source).info["icc_profile"])
     output = look(run(source).data)
     assert difference(output, expected) < 1
     assert difference(output, picture) > 5
@@ -96,7 +81,7 @@ def test_cmyk_with_a_profile_goes_through_it() -> None:
     assert look(source).info["icc_profile"][16:20] == b"CMYK"
     output = run(source).data
     assert look(output).mode == "RGB"
-    expected = by_little_cms(look(source))
+    expected = in_srgb(look(source), look(source).info["icc_profile"])
     assert difference(look(output), expected) < 3
     assert near(pixel(output), (200, 60, 40), 20)
 
@@ -204,7 +189,7 @@ def test_a_gain_map_goes_and_the_picture_stays() -> None:
     output = run(source, quality=95)
     assert pyvips.Image.new_from_buffer(source, "").get("vips-loader") == "uhdrload_buffer"
     assert pyvips.Image.new_from_buffer(output.data, "").get("vips-loader") == "jpegload_buffer"
-    assert difference(look(output.data), by_little_cms(look(source))) < 3
+    assert difference(look(output.data), in_srgb(look(source), look(source).info["icc_profile"])) < 3
 
 
 def test_a_bilevel_picture_that_shrinks_gets_shades() -> None:
