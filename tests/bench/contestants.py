@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 QUALITY = 75
 IN_FLIGHT = 16
 _RAY = "ray"
-_RAY_WORKER_TITLES = (b"ray::images:", b"ray::process_images")  # the tasks' own names, or that of their function
+# The tasks' own names, or that of their function, or that of workers between two tasks: no others are ever idle.
+_RAY_WORKER_TITLES = (b"ray::images:", b"ray::process_images", b"ray::IDLE")
 
 
 class Coding(StrEnum):
@@ -119,7 +120,7 @@ class Site:
         return found
 
     def ray_members(self) -> dict[int, Part]:
-        """Ray's processes; a worker is known by its title, as long as it has a task."""
+        """Ray's processes; a worker is known by its title."""
         is_worker = {each.pid: _command_line(each.pid).startswith(_RAY_WORKER_TITLES) for each in self.ray_processes()}
         return {pid: Part.WORKERS if worker else Part.RUNTIME for pid, worker in is_worker.items()}
 
