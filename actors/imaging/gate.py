@@ -41,7 +41,8 @@ class Limits:
         max_frames: Of an animation, whatever becomes of it.
         max_buffered_pixels: Of GIF, WebP, AVIF, BMP and interlaced PNG, whose decoders take up to 27 bytes a pixel; all
             frames together.
-        max_progressive_pixels: Of a JPEG that must be held in memory whole while its scans are decoded.
+        max_progressive_pixels: Of a JPEG that must be held in memory whole while its scans are decoded; of three
+            colours, with four a quarter less.
     """
 
     max_pixels: int
@@ -81,7 +82,7 @@ def check(header: Header, limits: Limits) -> None:
     if pixels * header.frames > most:
         raise _too_many_pixels(_pixels_message(pixels, header.frames, most))
     if header.scans > 1:
-        _check_scans(pixels, header.scans, limits.max_progressive_pixels)
+        _check_scans(pixels, header.scans, limits.max_progressive_pixels * 3 // header.colours)
 
 
 def _check_scans(pixels: int, scans: int, max_pixels: int) -> None:

@@ -30,6 +30,7 @@ class Header:
         height: Pixels, likewise.
         frames: Pictures of the animation; 1 for a still.
         scans: Of a JPEG that a decoder must hold in memory whole: progressive, or with a scan per component; else 1.
+        colours: Components of such a JPEG, each of which is held; 3 for all others.
         is_buffered: Whether the decoder holds several bytes of every pixel, because the format does not go row by row.
         lossless: How the pixels are coded, where the format has both ways (WebP, TIFF).
     """
@@ -38,6 +39,7 @@ class Header:
     height: int
     frames: int = 1
     scans: int = 1
+    colours: int = 3
     is_buffered: bool = False
     lossless: bool = False
 

@@ -69,8 +69,10 @@ def read_header(data: bytes) -> Header:
                 raise corrupt(f"it has more than {_MAX_SCANS} scans")
     if frame is None or not scans:
         raise corrupt("it has no picture in it")
-    height, width = unpack(">HH", data, frame.start + 5)
-    return Header(width=width, height=height, scans=max(2, scans) if multiscan else 1)
+    height, width, components = unpack(">HHB", data, frame.start + 5)
+    if not multiscan:
+        return Header(width=width, height=height)
+    return Header(width=width, height=height, scans=max(2, scans), colours=max(3, components))
 
 
 def _is_partial(data: bytes, scan: _Segment, frame: _Segment) -> bool:

@@ -323,6 +323,14 @@ def test_too_many_scans_are_said_so() -> None:
     assert (caught.value.code, caught.value.message) == (ImageErrorCode.TOO_MANY_PIXELS, message)
 
 
+def test_four_colours_are_more_to_hold_than_three() -> None:
+    source = save(photo().convert("CMYK"), "JPEG", progressive=True)
+    assert jpeg.read_header(source) == Header(width=160, height=120, scans=18, colours=4)
+    assert is_allowed(Header(width=5_000, height=3_000, scans=20, colours=4))
+    with pytest.raises(ImageError, match="progressive JPEG of 16 megapixels; 15 are allowed"):
+        check(Header(width=5_000, height=3_200, scans=18, colours=4), LIMITS)
+
+
 def with_scans(extra: int) -> bytes:
     """A progressive JPEG of 10 scans, the last of which is repeated."""
     source = save(photo(), "JPEG", progressive=True)

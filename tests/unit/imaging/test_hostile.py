@@ -22,6 +22,8 @@ MAX_CPU_SECONDS = 2.0
 USUAL_CPU_SECONDS = 0.155
 """That the reference takes on such a machine."""
 SLOWEST_PACE = 2.5
+TRIES = 3
+"""A neighbour on a shared machine can only make a file seem slower: the least of several counts."""
 MAX_PEAK_MEBIBYTES = 500.0
 
 
@@ -57,23 +59,29 @@ def wrong_ending(ending: Ending, expected: Iterable[str]) -> list[str]:
     return found
 
 
-def excess(ending: Ending) -> list[str]:
-    found = []
-    if ending.cpu_seconds > MAX_CPU_SECONDS and ending.cpu_seconds > max_cpu_seconds():
-        found.append(f"took {ending.cpu_seconds:.1f} s")
+def slowness(worker: Worker, data: bytes, way: str, cpu_seconds: float) -> list[str]:
+    """What is wrong with the time that a file took, if it took as much again."""
+    tries = 1
+    while cpu_seconds > MAX_CPU_SECONDS and cpu_seconds > max_cpu_seconds():
+        if tries == TRIES:
+            return [f"took {cpu_seconds:.1f} s"]
+        cpu_seconds = min(cpu_seconds, worker.open(data, **WAYS[way]).cpu_seconds)
+        tries += 1
+    return []
+
+
+def problems(worker: Worker, data: bytes, expected: Iterable[str], way: str = "kept") -> list[str]:
+    ending = worker.open(data, **WAYS[way])
+    found = wrong_ending(ending, expected) + slowness(worker, data, way, ending.cpu_seconds)
     if ending.peak_mebibytes > MAX_PEAK_MEBIBYTES:
         found.append(f"took {ending.peak_mebibytes:.0f} MB")
     return found
 
 
-def problems(ending: Ending, expected: Iterable[str]) -> list[str]:
-    return wrong_ending(ending, expected) + excess(ending)
-
-
 def problems_of_all(
     worker: Worker, files: Iterable[tuple[str, bytes]], expected: Iterable[str]
 ) -> dict[str, list[str]]:
-    found = {name: problems(worker.open(data), expected) for name, data in files}
+    found = {name: problems(worker, data, expected) for name, data in files}
     return {name: listed for name, listed in found.items() if listed}
 
 
@@ -81,7 +89,7 @@ def problems_of_all(
 def test_a_hostile_file_ends_in_a_code_soon_and_cheaply(worker: Worker, name: str) -> None:
     file = FILES[name]
     data = file.make()
-    found = {way: problems(worker.open(data, **WAYS[way]), file.expected) for way in file.ways}
+    found = {way: problems(worker, data, file.expected, way) for way in file.ways}
     assert {way: listed for way, listed in found.items() if listed} == {}
 
 

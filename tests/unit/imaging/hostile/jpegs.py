@@ -200,8 +200,14 @@ CASES: dict[str, Hostile] = {
     "progressive 20 megapixels, 99 refining scans": ends(
         lambda: skipping_scans(5_000, 4_000, 98, refining=True), PIXELS
     ),
-    "progressive 20 megapixels of 4 colours, 20 refining scans": ends(
-        lambda: skipping_scans(5_000, 4_000, 19, refining=True, colours=4), READABLE, ways=KEPT_ONLY
+    "progressive 15 megapixels of 4 colours, 20 refining scans": ends(
+        lambda: skipping_scans(5_000, 3_000, 19, refining=True, colours=4), READABLE, ways=KEPT_ONLY
+    ),
+    "progressive 16 megapixels of 4 colours": ends(
+        lambda: skipping_scans(5_000, 3_200, 1, refining=True, colours=4), PIXELS
+    ),
+    "progressive 15 megapixels of 9 colours": ends(
+        lambda: skipping_scans(5_000, 3_000, 1, refining=True, colours=9), PIXELS
     ),
     "progressive 4 megapixels, 100 refining scans": ends(
         lambda: skipping_scans(2_000, 2_000, 99, refining=True), READABLE, ways=KEPT_ONLY
