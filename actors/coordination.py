@@ -3,31 +3,44 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import functools
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+import ray
 
 from actors.backoff import backoff_seconds
-from actors.callback import callback
+from actors.closing import Closing
 from actors.dispatcher import Dispatcher
+from actors.flights import Sent
 from actors.process_images import process_images
+from actors.reporting import Reporting
+from actors.windows import Window
 from cluster.errors import StaleEpochError, StoreUnavailableError
+from cluster.mongo.control import RequestControl
 from cluster.mongo.products import ProductStore
 from cluster.mongo.requests import RequestStore
-from cluster.progress import CountedImage
-from cluster.records import Reason, Status, utc_now
 
 if TYPE_CHECKING:
     from actors.work import Batch, BatchReport
     from cluster.mongo.connection import Database
+    from cluster.mongo.control import Orders
     from cluster.progress import Progress
     from cluster.records import ProcessingRequest
     from cluster.settings import Settings
 
-_REPORT_SECONDS = 0.5
+_ORDERS_SECONDS = 0.5
+_STOP_SECONDS = 1.0  # for batches to come to an end before their workers are ended
 _STORE_RETRY_CAP_SECONDS = 10
-_BEGUN = (Status.PROCESSING, Status.COMPLETED, Status.FAILED)
 logger = logging.getLogger("darkroom.coordinator")
+
+
+class Standing(NamedTuple):
+    """Where a coordinator is with a request."""
+
+    images_in_tasks: int
+    demand: int | None  # task slots that the request could use now; None while its work has not begun
+    images_done: int  # since this coordinator has the request
 
 
 class Coordination:
@@ -43,27 +56,32 @@ class Coordination:
     def __init__(self, request_id: str, settings: Settings, database: Database, progress: Progress) -> None:
         self.request_id = request_id
         self._settings = settings
-        self._window = 0  # until the queue manager says so
+        self._window = Window(0)  # until the queue manager says so
         self._requests = RequestStore(database)
+        self._control = RequestControl(database)
         self._products = ProductStore(database)
+        self._database = database
         self._progress = progress
+        self._closing = Closing(self._requests, self._products, progress, settings=settings)
         self._dispatcher: Dispatcher | None = None
         self._epoch: int | None = None  # None until this process has claimed the request
 
-    def set_window(self, batches: int) -> int:
-        """How many batches may be in flight from now on.
-
-        Returns:
-            How many images are in tasks now.
-        """
-        self._window = batches
+    def set_window(self, window: Window, *, at_once: bool) -> Standing:
+        """How much of the cluster the request may use from now on; `at_once`: what is too much ends early."""
+        self._window = window
         if self._dispatcher is None:
-            return 0
-        self._dispatcher.set_window(batches)
-        return self._dispatcher.images_in_flight
+            return Standing(0, None, 0)
+        self._dispatcher.set_window(window, at_once=at_once)
+        dispatcher = self._dispatcher
+        return Standing(dispatcher.flights.images, dispatcher.demand, dispatcher.images_done)
+
+    async def stopped(self, batch_number: int) -> None:
+        """Return when a batch is to end early."""
+        if self._dispatcher is not None:
+            await self._dispatcher.flights.stopped(batch_number)
 
     async def run(self) -> None:
-        """Return when the request is closed, or a newer coordinator has it; stores may be away meanwhile."""
+        """Return when the request is closed or parked, or a newer coordinator has it; stores may be away meanwhile."""
         attempt = 1
         while True:
             try:
@@ -80,25 +98,19 @@ class Coordination:
             attempt += 1
 
     async def _coordinate(self) -> None:
-        request = await self._claim()
-        if request is None:
-            return
-        await self._products.take_over(request.request_id, request.epoch)
-        await self._products.settle(request.request_id, request.epoch)
-        self._dispatcher = Dispatcher(
-            request,
-            requests=self._requests,
-            products=self._products,
-            run_batch=self._run_batch,
-            settings=self._settings,
-        )
-        self._dispatcher.set_window(self._window)
-        reporter = asyncio.create_task(self._report_progress(request, self._dispatcher))
-        try:
-            await self._dispatcher.run()
-        finally:
-            reporter.cancel()
-        await self._close(request)
+        while (request := await self._claim()) is not None:
+            if request.retrying is not None:
+                await self._reopen(request)
+            await self._products.take_over(request.request_id, request.epoch)
+            await self._products.settle(request.request_id, request.epoch)
+            if await self._work_on(request):
+                return await self._closing.close(request)
+            orders = await self._control.orders(request.request_id, request.epoch)
+            if orders.stopping is not None:
+                return await self._closing.abandon(request, orders.stopping)
+            if orders.paused and await self._park(request):
+                return None
+        return None
 
     async def _claim(self) -> ProcessingRequest | None:
         """The request, claimed once for the life of this process: a second claim could take it from a successor."""
@@ -108,62 +120,58 @@ class Coordination:
         self._epoch = None if request is None else request.epoch
         return request
 
-    async def _run_batch(self, batch: Batch) -> BatchReport:
-        first = batch.items[0].row
-        task = process_images.options(name=f"images:{batch.request_id}:{first}")
-        report: BatchReport = await task.remote(batch, self._settings)
-        return report
+    async def _reopen(self, request: ProcessingRequest) -> None:
+        """Begin a retry: failed images are pending again, and nothing has counted them."""
+        await self._progress.forget(request.request_id)
+        await self._products.reopen(request.request_id, request.epoch, request.retrying or [])
+        await self._control.reopened(request.request_id, request.epoch)
 
-    async def _report_progress(self, request: ProcessingRequest, dispatcher: Dispatcher) -> None:
-        """Keep Redis up to date; it may be away or empty at any time, and the work does not wait for it."""
-        token = str(request.epoch)
+    async def _work_on(self, request: ProcessingRequest) -> bool:
+        """Do what there is to do; False when it was to end before all was done."""
+        self._dispatcher = Dispatcher(
+            request, requests=self._requests, products=self._products, send=self._send, settings=self._settings
+        )
+        self._dispatcher.set_window(self._window, at_once=False)
+        beside = [
+            asyncio.create_task(Reporting(request, self._dispatcher, self._progress, database=self._database).run()),
+            asyncio.create_task(self._follow_orders(request, self._dispatcher)),
+        ]
+        try:
+            return await self._dispatcher.run()
+        finally:
+            for task in beside:
+                task.cancel()
+
+    async def _follow_orders(self, request: ProcessingRequest, dispatcher: Dispatcher) -> None:
+        """Stop the work when the request is to end, or to wait, or is not ours any more."""
+        orders: Orders | None = None
         while True:
             try:
-                in_flight = dispatcher.images_in_flight
-                if dispatcher.progress_missed or not await self._progress.renew(
-                    request.request_id, token, in_flight=in_flight
-                ):
-                    dispatcher.progress_missed = False
-                    await self._rebuild_progress(request.request_id, token, dispatcher)
-            except StoreUnavailableError as error:
-                dispatcher.progress_missed = True
-                logger.warning("progress waits: %s", error, extra={"requestId": request.request_id})
-            except Exception:  # progress must not stop at what we did not foresee
-                dispatcher.progress_missed = True
-                logger.exception("progress stumbled", extra={"requestId": request.request_id})
-            await asyncio.sleep(_REPORT_SECONDS)
+                orders = await self._control.orders(request.request_id, request.epoch)
+                if orders.stopping or orders.paused:
+                    break
+            except StaleEpochError:
+                break
+            except StoreUnavailableError:
+                pass
+            await asyncio.sleep(_ORDERS_SECONDS)
+        dispatcher.stop()
+        if orders is not None and orders.stopping:
+            await asyncio.sleep(_STOP_SECONDS)
+            dispatcher.flights.end_workers()
 
-    async def _rebuild_progress(self, request_id: str, token: str, dispatcher: Dispatcher) -> None:
-        """Count every terminal image again; of a request that has just begun there is none to read."""
-        await self._progress.begin_rebuild(request_id, token)
-        async for products in self._products.pages(request_id, statuses=_BEGUN):
-            terminal = [
-                CountedImage.of(product.first_image + index, image)
-                for product in products
-                for index, image in enumerate(product.images)
-                if image.status in (Status.COMPLETED, Status.FAILED)
-            ]
-            await self._progress.count(request_id, terminal)
-        await self._progress.finish_rebuild(request_id, token, in_flight=dispatcher.images_in_flight)
+    def _send(self, batch: Batch) -> Sent:
+        # Who waits for its sources takes no core from others.
+        options = {"name": f"images:{batch.request_id}:{batch.items[0].row}", "num_cpus": 0 if batch.is_slow else 1}
+        coordinator = ray.get_runtime_context().current_actor
+        task = process_images.options(**options).remote(batch, self._settings, coordinator)
 
-    async def _close(self, request: ProcessingRequest) -> None:
-        await self._products.settle(request.request_id, request.epoch)
-        tally, byte_counts = await self._products.tally(request.request_id)
-        counts = request.counts.model_copy(update={"completed": tally.completed, "failed": tally.failed})
-        if counts.completed + counts.failed != counts.images:
-            message = f"{counts.images - counts.completed - counts.failed} images are not terminal"
-            raise RuntimeError(message)
-        closed = request.model_copy(
-            update={
-                "status": Status.COMPLETED if counts.completed else Status.FAILED,
-                "reason": None if counts.completed else Reason.ALL_IMAGES_FAILED,
-                "completed_at": utc_now(),
-                "counts": counts,
-                "bytes": byte_counts,
-                "failures": await self._products.failures(request.request_id),
-            }
-        )
-        await self._requests.close(closed, callback(closed, public_url=self._settings.public_url))
-        logger.info("request closed", extra={"requestId": closed.request_id, "status": closed.status})
-        with contextlib.suppress(StoreUnavailableError):  # then its time to live ends it
-            await self._progress.forget(closed.request_id)
+        async def report() -> BatchReport:
+            answer: BatchReport = await task
+            return answer
+
+        return Sent(report(), functools.partial(ray.cancel, task, force=True))
+
+    async def _park(self, request: ProcessingRequest) -> bool:
+        counts, byte_counts = await self._products.tally(request.request_id)
+        return await self._control.park(request.request_id, request.epoch, counts, byte_counts)

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING
 
 import ray.actor
 
-from actors import registry
 from actors.coordination import Coordination
+from actors.notices import tell_system_actors
 from cluster.errors import StoreUnavailableError
 from cluster.mongo.connection import Database
-from cluster.mongo.requests import RequestStore
+from cluster.mongo.queue import RequestQueue
 from cluster.progress import Progress
 from cluster.telemetry import log_as_json
 
 if TYPE_CHECKING:
+    from actors.coordination import Standing
+    from actors.windows import Window
     from cluster.settings import Settings
 
 _RESUME_SECONDS = 1.0
@@ -42,22 +44,32 @@ class RequestCoordinator:
         self._current: Coordination | None = None
         self._work = asyncio.get_running_loop().create_task(self._resume())
 
-    async def take(self, request_id: str, window: int) -> None:
+    async def take(self, request_id: str, window: Window) -> None:
         """Bring a request to its end, after the one before it; the same again any number of times."""
         if self._current is None or self._current.request_id != request_id:
             self._current = Coordination(request_id, self._settings, self._database, self._progress)
             self._work = asyncio.create_task(self._run_after(self._work, self._current))
-        self._current.set_window(window)
+        self._current.set_window(window, at_once=False)
 
-    async def set_window(self, request_id: str, batches: int) -> int | None:
-        """How many batches of a request may be in flight from now on.
+    async def set_window(self, request_id: str, window: Window, *, at_once: bool) -> Standing | None:
+        """How much of the cluster a request may use from now on.
+
+        Args:
+            request_id: The request.
+            window: The share.
+            at_once: Others wait for a slot, so that what is too much ends early.
 
         Returns:
-            How many of its images are in tasks now; None when this coordinator has not got the request.
+            Where it is with the request; None when this coordinator has not got it.
         """
         if self._current is None or self._current.request_id != request_id:
             return None
-        return self._current.set_window(batches)
+        return self._current.set_window(window, at_once=at_once)
+
+    async def stopped(self, request_id: str, batch_number: int) -> None:
+        """A task asks this when it begins a batch, and is answered when it is to end early."""
+        if self._current is not None and self._current.request_id == request_id:
+            await self._current.stopped(batch_number)
 
     async def leave(self) -> None:
         """End this process, after the request that it has, and free the actor's name."""
@@ -67,10 +79,10 @@ class RequestCoordinator:
 
     async def _resume(self) -> None:
         """Go on with the request that this coordinator had before a crash."""
-        requests = RequestStore(self._database)
+        queue = RequestQueue(self._database)
         while True:
             try:
-                request_id = await requests.assigned_to(self._name)
+                request_id = await queue.assigned_to(self._name)
                 break
             except StoreUnavailableError as error:
                 logger.warning("waiting: %s", error)
@@ -87,13 +99,4 @@ class RequestCoordinator:
         await coordination.run()
         if self._current is coordination:
             self._current = None
-        await self._tell_the_others(coordination.request_id)
-
-    async def _tell_the_others(self, request_id: str) -> None:
-        try:
-            for name in (registry.WEBHOOK, registry.QUEUE_MANAGER):
-                actor = await asyncio.to_thread(registry.find, name, self._settings)
-                if actor is not None:
-                    actor.notify.remote()
-        except Exception:  # they look by themselves
-            logger.exception("nobody was notified", extra={"requestId": request_id})
+        await tell_system_actors(self._settings)

@@ -12,16 +12,18 @@ from actors import registry
 from actors.coordinator import RequestCoordinator
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Awaitable, Collection, Mapping
 
     from ray.actor import ActorHandle
 
-    from cluster.mongo.requests import OpenRequest
+    from actors.coordination import Standing
+    from actors.windows import Window
+    from cluster.mongo.queue import OpenRequest
     from cluster.settings import Settings
 
-_MIN_READY = 1
-_MIN_ALL = 2  # so that one request after another starts no process
 _MAX_READY = 2
+_MIN_ALL = 2  # so that one request after another starts no process
+_SOON_SECONDS = 1.0  # who has worked for less than this may be done before another process has started
 _ANSWER_SECONDS = 2.0
 logger = logging.getLogger("darkroom.queue_manager")
 
@@ -31,6 +33,7 @@ class Coordinator(NamedTuple):
 
     name: str
     actor: ActorHandle[Any]
+    since: float  # of the loop's clock: when it was given its request, or began to wait
 
 
 class Coordinators:
@@ -38,34 +41,35 @@ class Coordinators:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._now = asyncio.get_running_loop().time
         self._at_work: dict[str, Coordinator] = {}  # by request
         self._ready: list[Coordinator] = []
         self._doubtful: set[str] = set()  # requests that whoever is said to be at work on them knows nothing of
-
-    @property
-    def at_work(self) -> int:
-        """How many have a request."""
-        return len(self._at_work)
 
     def has(self, request_id: str) -> bool:
         """Whether somebody is at work on a request."""
         return request_id in self._at_work and request_id not in self._doubtful
 
-    def next_name(self) -> str:
-        """The name of who will get the next request: one that waits, or one that is yet to start."""
-        return self._ready[-1].name if self._ready else registry.new_coordinator_name()
+    @property
+    def at_work(self) -> list[str]:
+        """The requests that somebody is at work on."""
+        return list(self._at_work)
 
-    async def begin(self, request_id: str, name: str, window: int) -> None:
-        """Let the one of that name do a request."""
+    @property
+    def ready_name(self) -> str | None:
+        """The name of one that waits for a request."""
+        return self._ready[-1].name if self._ready else None
+
+    async def begin(self, request_id: str, name: str, window: Window) -> None:
+        """Let the one of that name do a request; it is started when it does not wait."""
         coordinator = next((each for each in self._ready if each.name == name), None)
         if coordinator is None:
             coordinator = await self._started(name)
         else:
             self._ready.remove(coordinator)
-        self._at_work[request_id] = coordinator
-        coordinator.actor.take.remote(request_id, window)
+        self._give(request_id, coordinator, window)
 
-    async def go_on(self, request: OpenRequest, window: int) -> bool:
+    async def go_on(self, request: OpenRequest, window: Window) -> bool:
         """Find again who had a request before this queue manager knew of it; False when nobody of that name is left."""
         if request.coordinator is None:
             return False
@@ -73,9 +77,12 @@ class Coordinators:
         if actor is None:
             return False
         self._doubtful.discard(request.request_id)
-        self._at_work[request.request_id] = Coordinator(request.coordinator, actor)
-        actor.take.remote(request.request_id, window)
+        self._give(request.request_id, Coordinator(request.coordinator, actor, 0), window)
         return True
+
+    def _give(self, request_id: str, coordinator: Coordinator, window: Window) -> None:
+        self._at_work[request_id] = coordinator._replace(since=self._now())
+        coordinator.actor.take.remote(request_id, window)
 
     def end(self, open_ids: Collection[str]) -> None:
         """Take back those whose requests are closed; more than may wait leave."""
@@ -83,14 +90,18 @@ class Coordinators:
             coordinator = self._at_work.pop(request_id)
             self._doubtful.discard(request_id)
             if len(self._ready) < _MAX_READY:
-                self._ready.append(coordinator)
+                self._ready.append(coordinator._replace(since=self._now()))
             else:
                 coordinator.actor.leave.remote()
 
-    async def keep_ready(self) -> None:
-        """Start what is to wait for the next request."""
-        while len(self._ready) < max(_MIN_READY, _MIN_ALL - self.at_work):
+    async def keep_ready(self, *, at_most: int) -> None:
+        """Start what is to wait for the next request, unless somebody will be free as soon."""
+        while len(self._ready) + len(self._at_work) < at_most and self._is_short():
             self._ready.append(await self._started(registry.new_coordinator_name()))
+
+    def _is_short(self) -> bool:
+        soon = sum(self._now() - each.since < _SOON_SECONDS for each in self._at_work.values())
+        return not self._ready and (not soon or len(self._at_work) < _MIN_ALL)
 
     async def dismiss_strangers(self) -> None:
         """Let those leave that nobody gives a request any more: they waited for a queue manager that is gone."""
@@ -100,27 +111,32 @@ class Coordinators:
             if actor is not None and all(name != each.name for each in (*self._at_work.values(), *self._ready)):
                 actor.leave.remote()
 
-    async def set_window(self, batches: int) -> int:
-        """Tell everyone at work how many batches may be in flight; returns how many images are in tasks now."""
-        pushes = [self._push(request_id, coordinator, batches) for request_id, coordinator in self._at_work.items()]
-        return sum(await asyncio.gather(*pushes))
+    async def set_windows(self, windows: Mapping[str, Window], *, at_once: bool) -> dict[str, Standing]:
+        """Tell everyone at work how much of the cluster it may use; returns where each is that has answered."""
+        told = {request_id: self._at_work[request_id] for request_id in windows if request_id in self._at_work}
+        pushes = [self._push(each, told[each], windows[each], at_once=at_once) for each in told]
+        answers = zip(told, await asyncio.gather(*pushes), strict=True)
+        return {request_id: standing for request_id, standing in answers if standing is not None}
 
-    async def _push(self, request_id: str, coordinator: Coordinator, batches: int) -> int:
-        images: int | None = None
+    async def _push(
+        self, request_id: str, coordinator: Coordinator, window: Window, *, at_once: bool
+    ) -> Standing | None:
+        standing: Standing | None = None
         try:
-            images = await asyncio.wait_for(coordinator.actor.set_window.remote(request_id, batches), _ANSWER_SECONDS)
+            answer: Awaitable[Any] = coordinator.actor.set_window.remote(request_id, window, at_once=at_once)
+            standing = await asyncio.wait_for(answer, _ANSWER_SECONDS)
         except TimeoutError:
-            return 1  # it is starting or busy, so nobody knows; the next look tells it again
+            return None  # it is starting or busy; the next look tells it again
         except ActorUnavailableError:
             logger.info("%s is being restarted", coordinator.name)
         except RayActorError:
             if self._at_work.get(request_id) is coordinator:
                 del self._at_work[request_id]  # it is gone for good; the next look finds another
-            return 0
-        if images is None and self._at_work.get(request_id) is coordinator:
+            return None
+        if standing is None and self._at_work.get(request_id) is coordinator:
             self._doubtful.add(request_id)
-        return images or 0
+        return standing
 
     async def _started(self, name: str) -> Coordinator:
         arguments = (RequestCoordinator, name, self._settings, name, self._settings)
-        return Coordinator(name, await asyncio.to_thread(registry.start, *arguments))
+        return Coordinator(name, await asyncio.to_thread(registry.start, *arguments), self._now())

@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import ray.exceptions
 
 from actors.backoff import backoff_seconds
+from actors.batch_size import BatchSize
 from actors.feed import Feed, unfinished_items
+from actors.flights import Flight, Flights, Sent
+from actors.windows import Window
 from actors.work import Batch, BatchReport, Fate, WorkItem, failed_image
 from cluster.errors import ImageError, ImageErrorCode, StaleEpochError, StoreUnavailableError
 from cluster.mongo.products import ImageResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable
 
     from cluster.mongo.products import ProductStore
     from cluster.mongo.requests import RequestStore
     from cluster.records import ProcessingRequest
     from cluster.settings import Settings
 
-_FIRST_ESTIMATE_SECONDS = 0.1  # for one image, before anything was measured
-_ESTIMATE_WEIGHT = 0.3
 _PAUSE_BASE_SECONDS = 1
 _PAUSE_CAP_SECONDS = 10
+_MAX_SLOW_IMAGES = 64  # of a batch that waits for its sources
+_MANY = 100_000  # slots that whoever has not read all its images could use
 _GUILTY = (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError)
 logger = logging.getLogger("darkroom.dispatcher")
 
@@ -39,7 +43,7 @@ class Dispatcher:
         request: The request, as this coordinator claimed it.
         requests: To see whether a newer coordinator has claimed it since.
         products: To read what is to do, and to record what no task could.
-        run_batch: Runs a batch in a Ray task.
+        send: Sends a batch to a Ray task.
         settings: The settings.
     """
 
@@ -49,105 +53,133 @@ class Dispatcher:
         *,
         requests: RequestStore,
         products: ProductStore,
-        run_batch: Callable[[Batch], Coroutine[Any, Any, BatchReport]],
+        send: Callable[[Batch], Sent],
         settings: Settings,
     ) -> None:
         self._request = request
         self._requests = requests
         self._products = products
-        self._run_batch = run_batch
         self._settings = settings
-        self._loop = asyncio.get_running_loop()
-        self._feed = Feed(products, request.request_id, self._loop.time)
-        self._window = 1
-        self._window_changed = asyncio.Event()
-        self._in_flight: dict[asyncio.Task[BatchReport], Batch] = {}
-        self._suspects: list[Batch] = []
-        self._image_seconds = _FIRST_ESTIMATE_SECONDS
+        self._now = asyncio.get_running_loop().time
+        self._feed = Feed(products, request.request_id, self._now)
+        self._size = BatchSize(settings)
+        self._window = Window(1)
+        self._woken = asyncio.Event()
+        self._rests_until = 0.0
+        self._stopped = asyncio.Event()
+        self._sent = 0
+        self._suspects: list[tuple[WorkItem, ...]] = []
         self._pauses = 0
+        self.flights = Flights(send)
         self.progress_missed = False
+        self.images_done = 0
 
     @property
-    def images_in_flight(self) -> int:
-        """How many images are in tasks."""
-        return sum(len(batch.items) for batch in self._in_flight.values())
+    def demand(self) -> int:
+        """How many slots the request could use now."""
+        waiting = _MANY if self._feed.has_more else self._feed.ready + len(self._suspects)
+        return max(math.ceil(self.flights.on_cores / 2), waiting)
 
-    def set_window(self, batches: int) -> None:
-        """How many batches may be in flight."""
-        self._window = batches
-        self._window_changed.set()
+    def set_window(self, window: Window, *, at_once: bool) -> None:
+        """How much of the cluster the request may use; `at_once`: others wait, so what is too much ends early."""
+        self._window = window
+        if at_once:
+            self.flights.shrink(running=window.running, on_cores=window.on_cores if window.running else 0)
+        self._woken.set()
 
-    async def run(self) -> None:
-        """Return when every image is terminal.
+    def stop(self) -> None:
+        """Begin nothing more, and let all batches end early; `run` returns when they have."""
+        self._stopped.set()
+        self.flights.stop()
+        self._woken.set()
+
+    async def run(self) -> bool:
+        """Return True when every image is terminal, False when it was stopped before.
 
         Raises:
             StaleEpochError: A newer coordinator has claimed the request.
         """
         try:
-            while not await self._is_done():
-                pass
+            while not self._is_done():
+                await self._turn()
         finally:
-            for task in self._in_flight:
-                task.cancel()
-            await asyncio.gather(*self._in_flight, return_exceptions=True)
+            for report in self.flights.reports:
+                report.cancel()
+            await asyncio.gather(*self.flights.reports, return_exceptions=True)
+        return self._feed.exhausted and not self._suspects
 
-    async def _is_done(self) -> bool:
-        """One turn: send what there is room for, and take in what has come back."""
+    def _is_done(self) -> bool:
+        if self.flights:
+            return False
+        return self._stopped.is_set() or (self._feed.exhausted and not self._suspects)
+
+    async def _turn(self) -> None:
+        """Send what there is room for, and take in what has come back."""
         try:
-            await self._fill_window()
-            if not self._in_flight and not self._suspects and self._feed.exhausted:
-                return True
+            if not self._stopped.is_set():
+                await self._fill_window()
+            if self._is_done():
+                return
             await self._wait()
-            await self._absorb_finished()
+            self.flights.end_overdue(self._settings.batch_timeout_seconds)
+            await self._absorb_landed()
             self._pauses = 0
         except StoreUnavailableError as error:
             await self._pause(error)
-        return False
 
     async def _fill_window(self) -> None:
-        while len(self._in_flight) < self._window:
-            batch = self._suspects.pop() if self._suspects else await self._next_batch()
-            if batch is None:
-                return
-            self._in_flight[asyncio.create_task(self._run_batch(batch))] = batch
+        while self.flights.on_cores < self._window.on_cores and self._now() >= self._rests_until:
+            items = self._suspects.pop() if self._suspects else await self._next_items()
+            if not items:
+                break
+            self._send(items)
+        if self._window.on_cores and self._feed.slow and not self.flights.has_slow:
+            self._send(self._feed.take_slow(_MAX_SLOW_IMAGES), is_slow=True)
 
-    async def _next_batch(self) -> Batch | None:
-        window = self._window  # it may change while we wait
-        wanted = max(1, min(self._settings.max_batch_images, int(self._settings.batch_seconds / self._image_seconds)))
-        await self._feed.refill(wanted * window)
-        if not self._window:
-            return None
+    async def _next_items(self) -> tuple[WorkItem, ...]:
+        await self._feed.refill(self._size.images * self._window.on_cores)
+        if not self._window.on_cores or self._stopped.is_set():  # they may have changed while we waited
+            return ()
         # The last images are shared out, so that no core idles while another has a long batch.
-        fair = math.ceil(self._feed.ready / window)
-        items = self._feed.take(min(wanted, fair))
-        return self._batch(items) if items else None
+        return self._feed.take(min(self._size.images, math.ceil(self._feed.ready / self._window.on_cores)))
+
+    def _send(self, items: tuple[WorkItem, ...], *, is_slow: bool = False) -> None:
+        self._sent += 1
+        request = self._request
+        self.flights.send(Batch(request.request_id, request.epoch, self._sent, request.options, items, is_slow))
 
     async def _wait(self) -> None:
-        """Wait for a batch, for the window to change, or, when there is room, for an image whose pause is over."""
-        self._window_changed.clear()
-        seconds = self._feed.seconds_to_next if len(self._in_flight) < self._window else None
-        window_changed = asyncio.create_task(self._window_changed.wait())
-        waiting: list[asyncio.Task[BatchReport] | asyncio.Task[bool]] = [*self._in_flight, window_changed]
+        """Wait for a report, for a change, or, when there is room, for an image whose pause is over."""
+        self._woken.clear()
+        has_room = self.flights.on_cores < self._window.on_cores
+        due = [self._settings.batch_timeout_seconds / 4] if self.flights else []
+        if has_room and self._feed.seconds_to_next is not None:
+            due.append(self._feed.seconds_to_next)
+        if has_room and self._rests_until > self._now():
+            due.append(self._rests_until - self._now())
+        woken = asyncio.create_task(self._woken.wait())
         try:
-            await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(
+                [*self.flights.reports, woken], timeout=min(due, default=None), return_when=asyncio.FIRST_COMPLETED
+            )
         finally:
-            window_changed.cancel()
+            woken.cancel()
 
-    async def _absorb_finished(self) -> None:
+    async def _absorb_landed(self) -> None:
         deferred = 0
-        for task in [task for task in self._in_flight if task.done()]:
-            deferred += await self._absorb(self._in_flight[task], task)
-            del self._in_flight[task]
+        for flight in self.flights.landed:
+            deferred += await self._absorb(flight)
+            self.flights.remove(flight)
         if deferred:
             raise StoreUnavailableError("a store or a worker", f"{deferred} images deferred")
 
-    async def _absorb(self, batch: Batch, task: asyncio.Task[BatchReport]) -> int:
+    async def _absorb(self, flight: Flight) -> int:
         """Returns how many images were deferred: sent again, after a pause, with no attempt used up."""
-        error = task.exception()
+        error = flight.report.exception()
         if error is None:
-            return await self._absorb_report(batch, task.result())
+            return await self._absorb_report(flight.batch, flight.report.result())
         if isinstance(error, ray.exceptions.RayError):
-            return await self._absorb_crash(batch, error)
+            return await self._absorb_crash(flight, error)
         raise error
 
     async def _absorb_report(self, batch: Batch, report: BatchReport) -> int:
@@ -155,32 +187,36 @@ class Dispatcher:
             await self._look_again(batch)
             return 0
         self.progress_missed |= not report.progress_counted
-        if report.seconds:
-            measured = report.seconds / len(batch.items)
-            self._image_seconds += _ESTIMATE_WEIGHT * (measured - self._image_seconds)
+        self._size.learn(batch, report)
+        self.images_done += report.done
+        if self._window.duty < 1 and not batch.is_slow:
+            self._rests_until = self._now() + self._window.rest_seconds(max(report.seconds, self._size.seconds))
         for item, delay_seconds in ((each.item, each.delay_seconds) for each in report.of(Fate.RETRY)):
             self._feed.put_later(replace(item, attempt=item.attempt + 1), delay_seconds)
         deferred = [each.item for each in report.of(Fate.DEFERRED)]
-        self._feed.put_back(deferred)
+        self._feed.put_back([*deferred, *(each.item for each in report.of(Fate.RETURNED))])
         return len(deferred)
 
-    async def _absorb_crash(self, batch: Batch, error: BaseException) -> int:
+    async def _absorb_crash(self, flight: Flight, error: BaseException) -> int:
         """Split a batch whose worker died until the guilty image is alone; that one has a limited number of lives."""
         self.progress_missed = True  # the worker may have died between MongoDB and Redis
+        items = flight.batch.items
         logger.warning("batch lost: %s", type(error).__name__, extra={"requestId": self._request.request_id})
-        if not isinstance(error, _GUILTY):
+        if self._stopped.is_set() and not flight.is_overdue:
+            return 0  # we ended its worker ourselves
+        if not (flight.is_overdue or isinstance(error, _GUILTY)):
             # No image can cause this: a node is gone, or a worker cannot start.
-            self._feed.put_back(batch.items)
-            return len(batch.items)
-        if len(batch.items) > 1:
-            middle = len(batch.items) // 2
-            self._suspects += [self._batch(batch.items[:middle]), self._batch(batch.items[middle:])]
+            self._feed.put_back(items)
+            return len(items)
+        if len(items) > 1:
+            middle = len(items) // 2
+            self._suspects += [items[:middle], items[middle:]]
             return 0
-        (item,) = batch.items
+        (item,) = items
         if item.attempt < self._settings.max_attempts:
-            self._suspects.append(self._batch((replace(item, attempt=item.attempt + 1),)))
+            self._suspects.append((replace(item, attempt=item.attempt + 1),))
             return 0
-        image = failed_image(item, _crash_error(error))
+        image = failed_image(item, _crash_error(flight, error))
         result = ImageResult(item.row, item.index, image, None)
         if not await self._products.record_results(self._request.request_id, self._request.epoch, [result]):
             raise StaleEpochError(self._request.request_id)
@@ -201,13 +237,13 @@ class Dispatcher:
         self._pauses += 1
         seconds = backoff_seconds(self._pauses, base_seconds=_PAUSE_BASE_SECONDS, cap_seconds=_PAUSE_CAP_SECONDS)
         logger.warning("pause of %.1f s: %s", seconds, error, extra={"requestId": self._request.request_id})
-        await asyncio.sleep(seconds)
-
-    def _batch(self, items: tuple[WorkItem, ...]) -> Batch:
-        return Batch(self._request.request_id, self._request.epoch, self._request.options, items)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopped.wait(), seconds)
 
 
-def _crash_error(error: BaseException) -> ImageError:
+def _crash_error(flight: Flight, error: BaseException) -> ImageError:
+    if flight.is_overdue:
+        return ImageError(ImageErrorCode.TIMEOUT, "The image keeps its worker from going on.")
     if isinstance(error, ray.exceptions.OutOfMemoryError):
         return ImageError(ImageErrorCode.OUT_OF_MEMORY, "The image takes more memory than a worker has.")
     return ImageError(ImageErrorCode.DECODER_CRASHED, "The image crashed its decoder.")

@@ -36,6 +36,7 @@ class Feed:
         self._request_id = request_id
         self._clock = clock
         self._ready: deque[WorkItem] = deque()
+        self._slow: deque[WorkItem] = deque()  # ready, too, but their sources keep a core waiting
         self._waiting: list[tuple[float, int, WorkItem]] = []
         self._order = itertools.count()
         self._after_row = 0
@@ -44,18 +45,29 @@ class Feed:
     @property
     def exhausted(self) -> bool:
         """Whether nothing is left, neither now nor later."""
-        return self._read_all and not self._ready and not self._waiting
+        return self._read_all and not (self._ready or self._slow or self._waiting)
 
     @property
     def ready(self) -> int:
-        """How many images of those read so far can be done now."""
+        """How many images of those read so far can be done now, on a core."""
         self._wake_due()
         return len(self._ready)
+
+    @property
+    def slow(self) -> int:
+        """How many can be done now, by waiting for their sources."""
+        self._wake_due()
+        return len(self._slow)
 
     @property
     def seconds_to_next(self) -> float | None:
         """How long until the next waiting image may be done; None when none waits."""
         return max(0.0, self._waiting[0][0] - self._clock()) if self._waiting else None
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there are images that were not read yet, and room for them."""
+        return not self._read_all and len(self._waiting) + len(self._slow) < _MAX_WAITING
 
     async def refill(self, wanted: int) -> None:
         """Read on until as many images are ready, or there are no more.
@@ -63,7 +75,7 @@ class Feed:
         Raises:
             StoreUnavailableError: MongoDB does not answer.
         """
-        while self.ready < wanted and not self._read_all and len(self._waiting) < _MAX_WAITING:
+        while self.ready < wanted and self.has_more:
             products = await self._products.unfinished(
                 self._request_id, after_row=self._after_row, limit=_PAGE_PRODUCTS
             )
@@ -73,12 +85,17 @@ class Feed:
                 self._after_row = products[-1].row
 
     def take(self, limit: int) -> tuple[WorkItem, ...]:
-        """The next images to do."""
-        return tuple(self._ready.popleft() for _ in range(min(limit, len(self._ready))))
+        """The next images to do on a core."""
+        return tuple(self._ready.popleft() for _ in range(min(limit, self.ready)))
+
+    def take_slow(self, limit: int) -> tuple[WorkItem, ...]:
+        """The next images whose sources are waited for."""
+        return tuple(self._slow.popleft() for _ in range(min(limit, self.slow)))
 
     def put_back(self, items: Iterable[WorkItem]) -> None:
         """These were not done after all: they are the next."""
-        self._ready.extendleft(items)
+        for item in reversed(list(items)):
+            (self._slow if item.is_slow else self._ready).appendleft(item)
 
     def put_later(self, item: WorkItem, delay_seconds: float) -> None:
         """This one waits before it is done."""
@@ -87,7 +104,8 @@ class Feed:
     def _wake_due(self) -> None:
         now = self._clock()
         while self._waiting and self._waiting[0][0] <= now:
-            self._ready.append(heapq.heappop(self._waiting)[2])
+            item = heapq.heappop(self._waiting)[2]
+            (self._slow if item.is_slow else self._ready).append(item)
 
 
 def unfinished_items(products: Iterable[Product]) -> list[WorkItem]:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
+import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import stamina
 
 from actors.backoff import backoff_seconds
+from actors.batch_run import SLOW_DOWNLOADS, BatchRun, Core, Done
 from actors.imaging import CONTENT_TYPES, EXTENSIONS, Compressed, Limits, compress
 from actors.work import Batch, BatchReport, Fate, Outcome, WorkItem, failed_image
-from cluster.errors import ImageError, ImageErrorCode, StoreUnavailableError
+from cluster.errors import ImageError, StoreUnavailableError
 from cluster.http.download import Download, download
 from cluster.http.session import guarded_session
 from cluster.mongo.connection import Database
@@ -23,11 +25,12 @@ from cluster.progress import CountedImage, Progress
 from cluster.records import Image, Output, Status
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable
+    from collections.abc import AsyncIterable, Awaitable
 
     from cluster.settings import Settings
 
 _STORE_AWAY_SECONDS = 60
+_LEAVE_SECONDS = 0.5
 _MAX_RETRY_AFTER_SECONDS = 3600.0
 logger = logging.getLogger("darkroom.image_worker")
 
@@ -47,61 +50,65 @@ class Worker:
         self._runner = asyncio.Runner()
         # The task owns one core: one thread compresses, while the event loop waits for the network.
         self._compress_thread = ThreadPoolExecutor(1, "compress")
+        self._is_leaving = False
         self._runner.run(self._connect())
 
     async def _connect(self) -> None:
-        self._http = guarded_session(self._settings, max_connections=self._settings.downloads_per_task)
-        self._objects = ObjectWriter(self._settings, max_connections=self._settings.downloads_per_task)
+        at_once = max(SLOW_DOWNLOADS, self._settings.downloads_per_task)
+        self._http = guarded_session(self._settings, max_connections=at_once)
+        self._objects = ObjectWriter(self._settings, max_connections=at_once)
         self._products = ProductStore(Database(self._settings))
         self._progress = Progress(self._settings)
 
-    def run(self, batch: Batch) -> BatchReport:
-        """Do a batch and report; raises nothing that a single image or an absent store could cause."""
-        return self._runner.run(self._run(batch))
+    def run(self, batch: Batch, stopped: Awaitable[object]) -> BatchReport:
+        """Do a batch, until `stopped` at the latest; raises nothing that an image or an absent store could cause."""
+        return self._runner.run(self._run(batch, stopped))
 
-    async def _run(self, batch: Batch) -> BatchReport:
-        started = time.monotonic()
+    async def _run(self, batch: Batch, stopped: Awaitable[object]) -> BatchReport:
+        if self._is_leaving:
+            return BatchReport(tuple(Outcome(item, Fate.RETURNED) for item in batch.items))
         try:
             images = [(item.row, item.index, item.attempt) for item in batch.items]
             if not await self._products.begin_attempts(batch.request_id, batch.epoch, images):
                 return BatchReport((), refused=True)
-            downloads = asyncio.Semaphore(self._settings.downloads_per_task)
-            done = await asyncio.gather(*(self._do_image(batch, item, downloads) for item in batch.items))
-            results = [(outcome, result) for outcome, result in done if result is not None]
-            if not await self._record(batch, [result for _, result in results]):
-                return BatchReport((), refused=True)
+            run = BatchRun(batch, self, self._settings)
+            report = await run.run(stopped)
         except StoreUnavailableError as error:
             logger.warning("batch deferred: %s", error, extra={"requestId": batch.request_id})
             return BatchReport(tuple(Outcome(item, Fate.DEFERRED) for item in batch.items))
-        counted = await self._count(
-            batch, [CountedImage.of(outcome.item.ordinal, result.image) for outcome, result in results]
-        )
-        return BatchReport(tuple(outcome for outcome, _ in done), time.monotonic() - started, counted)
+        if run.hung is not None:
+            logger.error("an image hung", extra={"requestId": batch.request_id, "row": run.hung.row})
+            self._leave()
+        return report
 
-    async def _do_image(
-        self, batch: Batch, item: WorkItem, downloads: asyncio.Semaphore
-    ) -> tuple[Outcome, ImageResult | None]:
-        try:
-            # Held to the end, so that only so many sources are in memory.
-            async with downloads:
-                source = await download(self._http, item.url, settings=self._settings)
-                return await self._store(batch, item, source)
-        except StoreUnavailableError as error:
-            logger.warning("image deferred: %s", error, extra={"requestId": batch.request_id, "row": item.row})
-            return Outcome(item, Fate.DEFERRED), None
-        except ImageError as error:
-            return self._failed(item, error)
-        except Exception:  # what we did not foresee must cost one image, not the batch
-            logger.exception("image failed", extra={"requestId": batch.request_id, "row": item.row})
-            return self._failed(item, ImageError(ImageErrorCode.INTERNAL_ERROR, "Darkroom failed on this image."))
+    def _leave(self) -> None:
+        """End this process once the report is out: a thread that compresses cannot be stopped."""
+        self._is_leaving = True
+        timer = threading.Timer(_LEAVE_SECONDS, os._exit, (1,))
+        timer.daemon = True
+        timer.start()
 
-    async def _store(self, batch: Batch, item: WorkItem, source: Download) -> tuple[Outcome, ImageResult]:
+    async def fetch(self, item: WorkItem) -> Download:
+        """Download an image. Raises `ImageError`."""
+        return await download(self._http, item.url, settings=self._settings)
+
+    async def store(self, batch: Batch, item: WorkItem, source: Download, core: Core) -> Done:
+        """Compress an image and put what came out. Raises `ImageError` or `StoreUnavailableError`."""
         loop = asyncio.get_running_loop()
-        try:
-            made = await loop.run_in_executor(self._compress_thread, compress, source.data, batch.options, self._limits)
-        except ImageError as error:
-            raise ImageError(error.code, error.message, source.http_status) from error
         names = batch.options.output_names or [""]
+
+        def compressed() -> list[Compressed]:
+            core.compressing = (item, loop.time())
+            try:
+                return compress(source.data, batch.options, self._limits)
+            finally:
+                core.compressing = None
+
+        async with core.turn(item):
+            try:
+                made = await loop.run_in_executor(self._compress_thread, compressed)
+            except ImageError as error:
+                raise ImageError(error.code, error.message, source.http_status) from error
         outputs = [_output(batch, item, name, output) for name, output in zip(names, made, strict=True)]
         for output, stored in zip(made, outputs, strict=True):
             async for attempt in _while_a_store_is_away():
@@ -110,10 +117,23 @@ class Worker:
         image = _completed(source, outputs, item.attempt)
         return Outcome(item, Fate.COMPLETED), ImageResult(item.row, item.index, image, outputs[0].key)
 
-    def _failed(self, item: WorkItem, error: ImageError) -> tuple[Outcome, ImageResult | None]:
+    def failed(self, item: WorkItem, error: ImageError) -> Done:
+        """Another attempt later, or the end of an image."""
         if error.code.transient and item.attempt < self._settings.max_attempts:
             return Outcome(item, Fate.RETRY, self._delay_seconds(item, error)), None
         return Outcome(item, Fate.FAILED), ImageResult(item.row, item.index, failed_image(item, error), None)
+
+    async def record(self, batch: Batch, done: list[Done]) -> bool | None:
+        """Write results: whether Redis counted them, too; None when a newer coordinator owns them."""
+        results = [(outcome.item.ordinal, result) for outcome, result in done if result is not None]
+        async for attempt in _while_a_store_is_away():
+            with attempt:
+                ours = await self._products.record_results(
+                    batch.request_id, batch.epoch, [result for _, result in results]
+                )
+        if not ours:
+            return None
+        return await self._count(batch, [CountedImage.of(ordinal, result.image) for ordinal, result in results])
 
     def _delay_seconds(self, item: WorkItem, error: ImageError) -> float:
         if error.retry_after_seconds is not None:
@@ -124,16 +144,7 @@ class Worker:
             cap_seconds=self._settings.retry_cap_seconds,
         )
 
-    async def _record(self, batch: Batch, results: list[ImageResult]) -> bool:
-        """Write what was done; False when a newer coordinator owns it."""
-        async for attempt in _while_a_store_is_away():
-            with attempt:
-                return await self._products.record_results(batch.request_id, batch.epoch, results)
-        raise AssertionError  # the loop returns or raises
-
     async def _count(self, batch: Batch, images: list[CountedImage]) -> bool:
-        if not images:
-            return True
         try:
             await self._progress.count(batch.request_id, images)
         except StoreUnavailableError as error:

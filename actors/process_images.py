@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import ray
 
 from cluster.telemetry import log_as_json
 
 if TYPE_CHECKING:
+    from ray.actor import ActorHandle
+
     from actors.image_worker import Worker
     from actors.work import Batch, BatchReport
     from cluster.settings import Settings
 
 
 @ray.remote(num_cpus=1, max_retries=0, scheduling_strategy="SPREAD")
-def process_images(batch: Batch, settings: Settings) -> BatchReport:
+def process_images(batch: Batch, settings: Settings, coordinator: ActorHandle[Any]) -> BatchReport:
     """Do a batch, in a worker process that keeps its connections from one batch to the next."""
-    return _worker(settings).run(batch)
+    return _worker(settings).run(batch, coordinator.stopped.remote(batch.request_id, batch.number))
 
 
 @functools.lru_cache(maxsize=1)

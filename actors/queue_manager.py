@@ -6,31 +6,40 @@ import asyncio
 import contextlib
 import functools
 import logging
-import math
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-import ray
-
+from actors import registry
+from actors.capacity import Capacity
+from actors.closing import Closing
 from actors.coordinators import Coordinators
+from actors.drain_meter import DrainMeter
+from actors.fair_queue import next_in_line
+from actors.notices import tell_system_actors
+from actors.sweeping import Sweeping
+from actors.windows import Claim, Window, windows
+from cluster.drain_rate import DrainRate
 from cluster.errors import StoreUnavailableError
-from cluster.identifiers import identifier_age_seconds
 from cluster.mongo.connection import Database
 from cluster.mongo.products import ProductStore
+from cluster.mongo.queue import RequestQueue
 from cluster.mongo.requests import RequestStore
+from cluster.progress import Progress
+from cluster.records import utc_now
 from cluster.telemetry import log_as_json
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
-    from cluster.mongo.requests import OpenRequest
+    from actors.coordination import Standing
+    from cluster.mongo.queue import OpenRequest
+    from cluster.records import ProcessingRequest
     from cluster.settings import Settings
 
 _POLL_SECONDS = 1.0
-_BATCHES_PER_CORE = 2  # one runs while the next is on its way
 _DRAIN_POLL_SECONDS = 0.2
 _STOP_SECONDS = 60.0  # after a drain, for the stop that it was for
 _SWEEP_SECONDS = 600.0
-_UPLOAD_SECONDS = 3600.0  # an upload that has taken longer than this is dead
 logger = logging.getLogger("darkroom.queue_manager")
 
 
@@ -41,17 +50,25 @@ class QueueManager:
         log_as_json()
         self._settings = settings
         database = Database(settings)
-        self._requests = RequestStore(database)
-        self._products = ProductStore(database)
+        self._queue = RequestQueue(database)
+        self._closing = Closing(RequestStore(database), ProductStore(database), Progress(settings), settings=settings)
+        self._drain = DrainMeter(DrainRate(settings))
+        self._sweeping = Sweeping(database, settings)
         self._coordinators = Coordinators(settings)
+        self._standings: dict[str, Standing] = {}
+        self._shared_among: dict[str, int] = {}  # request to priority, at the last time
+        self._capacity = Capacity(1, 0)  # until it has asked
         self._knows_all = False  # until it has asked who is there
         self._getting_ready = False
+        self._ending: set[str] = set()  # requests that end here, because they were never admitted
         self._drained_until = 0.0  # of the loop's clock
         self._wake = asyncio.Event()
         loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[Any]] = {
             loop.create_task(self._for_ever(self._look, self._wait_for_notice)),
-            loop.create_task(self._for_ever(self._sweep, functools.partial(asyncio.sleep, _SWEEP_SECONDS))),
+            loop.create_task(
+                self._for_ever(self._sweeping.sweep, functools.partial(self._sweeping.wait, _SWEEP_SECONDS))
+            ),
         }
 
     @property
@@ -60,8 +77,12 @@ class QueueManager:
         return asyncio.get_running_loop().time() < self._drained_until
 
     async def notify(self) -> None:
-        """Something was accepted or has ended: look now."""
+        """Something was accepted, changed, or has ended: look now."""
         self._wake.set()
+
+    async def notify_deleted(self) -> None:
+        """Something was deleted: remove what it has left."""
+        self._sweeping.wake()
 
     async def ping(self) -> None:
         """Answers while this process lives."""
@@ -75,9 +96,15 @@ class QueueManager:
         clock = asyncio.get_running_loop().time
         deadline = clock() + timeout_seconds
         self._drained_until = deadline + _STOP_SECONDS
-        while (left := await self._share_cores()) and clock() < deadline:  # noqa: ASYNC110 - what it waits for is in other processes
+        while (left := await self._images_left()) and clock() < deadline:  # noqa: ASYNC110 - of other processes
             await asyncio.sleep(_DRAIN_POLL_SECONDS)
         return left
+
+    async def _images_left(self) -> int:
+        closed = dict.fromkeys(self._coordinators.at_work, Window(0))
+        answers = await self._coordinators.set_windows(closed, at_once=False)
+        # Who does not answer is starting or busy, so nobody knows.
+        return sum(answers[each].images_in_tasks if each in answers else 1 for each in self._coordinators.at_work)
 
     async def _for_ever(self, act: Callable[[], Awaitable[None]], pause: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -96,36 +123,78 @@ class QueueManager:
 
     async def _look(self) -> None:
         """Take back who is done, find again who is open, admit what there is room for, and share the cores."""
-        open_requests = await self._requests.processing()
-        self._coordinators.end([each.request_id for each in open_requests])
-        for each in open_requests:
+        self._capacity = await Capacity.of_cluster()
+        await self._queue.stop_overdue()
+        await self._end_waiting()
+        at_work = [each for each in await self._queue.processing() if each.request_id not in self._ending]
+        self._coordinators.end([each.request_id for each in at_work])
+        for each in at_work:
             if not self._coordinators.has(each.request_id):
                 await self._go_on(each)
-        await self._admit(room=self._settings.max_active_requests - len(open_requests))
+        if not self._draining:
+            await self._admit(at_work)
         # In the background: a coordinator that is starting must not hold up the next request.
         if not self._getting_ready:
             self._getting_ready = True
             self._in_background(self._get_ready())
-        self._in_background(self._share_cores())
+        self._in_background(self._share(at_work))
 
-    async def _admit(self, *, room: int) -> None:
-        for _ in range(room):
-            if self._draining:
+    @property
+    def _max_active(self) -> int:
+        return self._settings.max_active_requests or self._capacity.coordinators
+
+    async def _admit(self, at_work: list[OpenRequest]) -> None:
+        """Admit as many as there is room and somebody ready for; they are added to those at work."""
+        while len(at_work) < self._max_active and (name := self._coordinators.ready_name) is not None:
+            running = Counter(each.owner for each in at_work)
+            chosen = next_in_line(await self._queue.candidates(), running, utc_now())
+            if chosen is None:
                 return
-            name = self._coordinators.next_name()
-            admitted = await self._requests.admit_next(name)
-            if admitted is None:
-                return
-            logger.info("request admitted", extra={"requestId": admitted})
-            await self._coordinators.begin(admitted, name, await self._window())
+            admitted = await self._queue.admit(chosen.request_id, name)
+            if admitted is not None:
+                logger.info("request admitted", extra={"requestId": admitted.request_id})
+                await self._coordinators.begin(admitted.request_id, name, Window(1))
+                at_work.append(admitted)
 
     async def _go_on(self, request: OpenRequest) -> None:
-        window = await self._window()
-        if await self._coordinators.go_on(request, window):
+        if not await self._coordinators.go_on(request, Window(0)):
+            name = self._coordinators.ready_name or registry.new_coordinator_name()
+            await self._queue.assign(request.request_id, name)
+            await self._coordinators.begin(request.request_id, name, Window(0))
+
+    async def _share(self, at_work: list[OpenRequest]) -> None:
+        """Tell every coordinator its window."""
+        if self._draining:
             return
-        name = self._coordinators.next_name()
-        await self._requests.assign(request.request_id, name)
-        await self._coordinators.begin(request.request_id, name, window)
+        claims = {each.request_id: Claim(each.priority, self._demand(each)) for each in at_work}
+        among = {each.request_id: each.priority for each in at_work}
+        # Somebody is new, or was moved up: the others make room now. What demands alone change can wait.
+        at_once = any(priority > self._shared_among.get(each, -1) for each, priority in among.items())
+        self._shared_among = among
+        shared = windows(claims, self._capacity.slots)
+        standings = await self._coordinators.set_windows(shared, at_once=at_once)
+        await self._drain.observe({each: standing.images_done for each, standing in standings.items()})
+        self._standings = standings
+
+    def _demand(self, request: OpenRequest) -> float:
+        standing = self._standings.get(request.request_id)
+        if standing is None or standing.demand is None:
+            return request.images
+        return standing.demand
+
+    async def _end_waiting(self) -> None:
+        """End the requests that were cancelled, or came to their deadlines, before they were admitted."""
+        while (request := await self._queue.claim_stopping()) is not None:
+            self._ending.add(request.request_id)
+            self._in_background(self._end(request))
+
+    async def _end(self, request: ProcessingRequest) -> None:
+        assert request.stopping is not None  # noqa: S101 - by what it was found
+        try:
+            await self._closing.abandon(request, request.stopping)
+        finally:
+            self._ending.discard(request.request_id)  # if it is still open, a coordinator ends it
+        await tell_system_actors(self._settings)
 
     def _in_background(self, work: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.create_task(work)
@@ -137,31 +206,8 @@ class QueueManager:
             if not self._knows_all:
                 await self._coordinators.dismiss_strangers()
                 self._knows_all = True
-            await self._coordinators.keep_ready()
+            await self._coordinators.keep_ready(at_most=self._max_active)
         except Exception:  # the next look tries again
             logger.exception("no coordinator could be made ready")
         finally:
             self._getting_ready = False
-
-    async def _window(self) -> int:
-        if self._draining:
-            return 0
-        # Asks the head node, which may be away for a while: this loop must not wait with it.
-        resources = await asyncio.to_thread(ray.cluster_resources)
-        cores = float(resources.get("CPU", 1))
-        return max(1, math.ceil(_BATCHES_PER_CORE * cores / max(1, self._coordinators.at_work)))
-
-    async def _share_cores(self) -> int:
-        """Tell every coordinator its window; returns how many images are in tasks now."""
-        return await self._coordinators.set_window(await self._window())
-
-    async def _sweep(self) -> None:
-        """Remove the products of uploads that died before their commit."""
-        old = [
-            request_id
-            for request_id in await self._products.request_ids()
-            if identifier_age_seconds(request_id) > _UPLOAD_SECONDS
-        ]
-        for request_id in set(old) - await self._requests.existing(old):
-            logger.info("sweeping an upload that was not committed", extra={"requestId": request_id})
-            await self._products.delete(request_id)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 QUEUE_MANAGER = "queue-manager"
 WEBHOOK = "webhook"
 _COORDINATOR = "coordinator"
+_MAX_CALLS = 10_000  # at once; each batch that runs has one open
 
 
 def new_coordinator_name() -> str:
@@ -39,6 +40,7 @@ def start(actor_class: type, name: str, settings: Settings, *arguments: object) 
         "max_restarts": -1,
         "max_task_retries": 0,
         "num_cpus": 0,
+        "max_concurrency": _MAX_CALLS,
     }
     return cast("ActorHandle[Any]", ray.remote(actor_class).options(**options).remote(*arguments))
 

@@ -22,6 +22,7 @@ class WorkItem:
     ordinal: int  # in the request
     url: str
     attempt: int  # this one's number, from 1
+    is_slow: bool = False  # its source has kept a core waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +31,10 @@ class Batch:
 
     request_id: str
     epoch: int  # of the coordinator that sent it
+    number: int  # of this coordinator's batches
     options: ImageOptions
     items: tuple[WorkItem, ...]
+    is_slow: bool = False  # waits for its sources as long as it takes, and owns no core
 
 
 class Fate(Enum):
@@ -41,6 +44,10 @@ class Fate(Enum):
     FAILED = auto()
     RETRY = auto()  # a transient error; not before `delay_seconds`
     DEFERRED = auto()  # a store was away; no attempt was used up
+    RETURNED = auto()  # the batch was to end before it was done; no attempt was used up
+
+
+_DONE = (Fate.COMPLETED, Fate.FAILED, Fate.RETRY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +65,14 @@ class BatchReport:
 
     outcomes: tuple[Outcome, ...]
     seconds: float = 0  # from the first download to the last result
+    idle_seconds: float = 0  # of these, in which the core had nothing to do
     progress_counted: bool = True  # whether Redis knows of the results
     refused: bool = False  # part of it was not the sender's to do: it is done already, or a newer coordinator's
+
+    @property
+    def done(self) -> int:
+        """How many images were tried to the end."""
+        return sum(outcome.fate in _DONE for outcome in self.outcomes)
 
     def of(self, fate: Fate) -> list[Outcome]:
         """The outcomes of one kind."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
 
     from cluster.settings import Settings
 
@@ -70,6 +71,16 @@ class Bucket:
         """Return when the bucket can be reached."""
         with s3_errors():
             self._s3.head_bucket(Bucket=self._name)
+
+    def delete_all(self, prefix: str) -> None:
+        """Remove every object whose key begins so."""
+        with s3_errors():
+            for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._name, Prefix=prefix):
+                keys: list[ObjectIdentifierTypeDef] = [{"Key": each["Key"]} for each in page.get("Contents", [])]
+                if keys:
+                    answer = self._s3.delete_objects(Bucket=self._name, Delete={"Objects": keys, "Quiet": True})
+                    for error in answer.get("Errors", []):
+                        raise StoreUnavailableError("s3", error.get("Code", "ClientError"))
 
     def link(self, key: str) -> str:
         """Where the object can be read: under the public URL when that is set, else presigned for 7 days."""

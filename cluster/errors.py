@@ -57,6 +57,9 @@ class ImageErrorCode(StrEnum):
     DECODER_CRASHED = "decoder_crashed"
     OUT_OF_MEMORY = "out_of_memory"
     INTERNAL_ERROR = "internal_error"
+    # The request ended first.
+    CANCELLED = "cancelled"
+    DEADLINE_EXCEEDED = "deadline_exceeded"
 
     @property
     def transient(self) -> bool:

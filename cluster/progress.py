@@ -60,14 +60,7 @@ class Progress:
     """The progress of all requests. Every method raises `StoreUnavailableError` when Redis does not answer."""
 
     def __init__(self, settings: Settings) -> None:
-        timeout = settings.store_timeout_seconds
-        self._redis = Redis.from_url(
-            settings.redis_url,
-            decode_responses=True,
-            socket_timeout=timeout,
-            socket_connect_timeout=timeout,
-            health_check_interval=30,
-        )
+        self._redis = connect_redis(settings)
         self._count = self._script("count")
         self._finish_rebuild = self._script("finish_rebuild")
         self._renew = self._script("renew")
@@ -138,6 +131,18 @@ class Progress:
 
     def _script(self, name: str) -> AsyncScript:
         return self._redis.register_script(files("cluster").joinpath("lua", f"{name}.lua").read_text())
+
+
+def connect_redis(settings: Settings) -> Redis:
+    """A client that gives up a call that takes too long."""
+    timeout = settings.store_timeout_seconds
+    return Redis.from_url(
+        settings.redis_url,
+        decode_responses=True,
+        socket_timeout=timeout,
+        socket_connect_timeout=timeout,
+        health_check_interval=30,
+    )
 
 
 @contextmanager

@@ -26,6 +26,8 @@ class Reason(StrEnum):
     """Why a request failed."""
 
     ALL_IMAGES_FAILED = "all_images_failed"
+    CANCELLED = "cancelled"
+    TIMEOUT = "timeout"  # its deadline came first
 
 
 class Decision(StrEnum):
@@ -144,9 +146,16 @@ class ProcessingRequest(Record):
     status: Status = Status.PENDING
     reason: Reason | None = None  # why it failed
     created_at: datetime
+    queued_at: datetime  # since when it waits to be admitted: since the upload, a retry, or the end of a pause
     started_at: datetime | None = None
     completed_at: datetime | None = None
     priority: int = 5  # 0 to 9, 9 first
+    deadline_seconds: float | None = None  # from the upload, or the retry, to the end
+    deadline_at: datetime | None = None
+    paused: bool = False  # waits until it is resumed
+    stopping: Reason | None = None  # why it is to end although not all is done
+    retrying: list[ImageErrorCode] | None = None  # before all else, failed images with these codes are to be pending
+    deleted_at: datetime | None = None  # nobody sees it any more, and what is left of it goes
     options: ImageOptions = ImageOptions()
     counts: Counts = Counts()
     bytes: ByteCounts = ByteCounts()
@@ -161,6 +170,11 @@ class ProcessingRequest(Record):
     url_column: int  # where `columns` has the image URLs
     delimiter: str = ","  # of the file, and so of the result CSV
     byte_order_mark: bool = False  # the same; Excel writes one and wants it back
+
+    @property
+    def terminal(self) -> bool:
+        """Whether it has ended."""
+        return self.status in (Status.COMPLETED, Status.FAILED)
 
 
 class DeliveryState(StrEnum):

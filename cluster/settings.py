@@ -105,13 +105,19 @@ class Settings(BaseSettings):
     """Of a catalogue."""
     max_images_per_product: int = Field(default=100, gt=0)
     """Image URLs in one row."""
-    max_active_requests: int = Field(default=8, gt=0)
-    """Requests at work at once; each has a process. The others wait."""
+    max_active_requests: int | None = Field(default=None, gt=0)
+    """Requests at work at once, each has a process; unset means four for each core, as far as memory goes."""
     max_queued_images: int = Field(default=5_000_000, gt=0)
-    """Of all requests that have not ended; beyond that, uploads are answered 503."""
+    """Of all requests, not done yet; beyond that, uploads are answered 503."""
+    max_queued_images_per_key: int = Field(default=2_000_000, gt=0)
+    """Of the requests of one API key; beyond that, its uploads are answered 429."""
+    max_queued_requests: int = Field(default=10_000, gt=0)
+    """That have not ended; beyond that, uploads are answered 503."""
+    max_queued_requests_per_key: int = Field(default=1_000, gt=0)
+    """Of one API key; beyond that, its uploads are answered 429."""
 
     # Fetching a source image.
-    image_timeout_seconds: float = Field(default=30, gt=0)
+    download_timeout_seconds: float = Field(default=30, gt=0)
     """From the first byte sent to the last byte received, redirects included."""
     connect_timeout_seconds: float = Field(default=5, gt=0)
     """To a source or a webhook, its name's resolution included."""
@@ -139,11 +145,15 @@ class Settings(BaseSettings):
     """A progressive JPEG is held in memory whole and may hide many scans."""
 
     # Batches.
+    image_timeout_seconds: float = Field(default=120, gt=0)
+    """How long the compression of one image may take; its worker is replaced when it takes longer."""
+    batch_timeout_seconds: float = Field(default=300, gt=0)
+    """How long a batch may run before its worker counts as hung and is ended."""
     batch_seconds: float = Field(default=1.5, gt=0)
     """How much work one Ray task should hold."""
-    max_batch_images: int = Field(default=64, gt=0)
+    max_batch_images: int = Field(default=256, gt=0)
     """In one Ray task."""
-    downloads_per_task: int = Field(default=8, gt=0)
+    downloads_per_task: int = Field(default=16, gt=0)
     """At once, in one Ray task."""
 
     # Webhooks.

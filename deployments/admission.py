@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import itertools
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from cluster.errors import RefusedError, StoreUnavailableError
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 _CHUNK_PRODUCTS = 1000
 _CHUNK_CHARACTERS = 4_000_000
 _STORE_SECONDS = 1800  # less than the age at which products without a request are swept
-_QUEUE_FULL_RETRY_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +64,15 @@ async def admit(services: Services, upload: Upload) -> UploadAnswer:
         earlier = await services.requests.find_repeat(upload.owner, upload.idempotency_key)
         if earlier is not None:
             return _repeated(earlier, fingerprint, survey)
-    await _check_room(services, survey)
+    await services.room.check(upload.owner, survey.images)
+    now, seconds = utc_now(), fields.deadline_seconds
     request = ProcessingRequest(
         request_id=new_identifier("req"),
         owner=upload.owner,
-        created_at=utc_now(),
+        created_at=now,
+        queued_at=now,
+        deadline_seconds=seconds,
+        deadline_at=None if seconds is None else now + timedelta(seconds=seconds),
         priority=fields.priority,
         options=fields.options,
         counts=Counts(rows=survey.rows, products=survey.products, images=survey.images),
@@ -81,7 +85,8 @@ async def admit(services: Services, upload: Upload) -> UploadAnswer:
         idempotency_key=upload.idempotency_key,
         fingerprint=fingerprint,
     )
-    return await _store(services, request, catalogue, survey)
+    with services.room.storing(upload.owner, survey.images):
+        return await _store(services, request, catalogue, survey)
 
 
 def _validate(form: UploadForm, settings: Settings) -> tuple[Catalogue, Survey]:
@@ -130,16 +135,6 @@ def _fingerprint(form: UploadForm) -> str:
 def _blocks(file: IO[bytes]) -> Iterator[bytes]:
     while block := file.read(1 << 20):
         yield block
-
-
-async def _check_room(services: Services, survey: Survey) -> None:
-    most = services.settings.max_queued_images
-    if survey.images > most:
-        raise RefusedError(413, "too_many_images", f"The catalogue has {survey.images:,} images; {most:,} are allowed.")
-    queued = await services.requests.queued_images()
-    if queued + survey.images > most:
-        detail = f"The queue has {queued:,} images and takes {most:,} at most; try again later."
-        raise RefusedError(503, "queue_full", detail, _QUEUE_FULL_RETRY_SECONDS)
 
 
 async def _store(services: Services, request: ProcessingRequest, catalogue: Catalogue, survey: Survey) -> UploadAnswer:

@@ -73,6 +73,8 @@ class RequestAnswer(Record):
     request_id: str
     status: Status
     reason: Reason | None
+    paused: bool = Field(description="Waits until it is resumed.")
+    stopping: Reason | None = Field(description="Why it is about to end although not all is done.")
     progress: float = Field(ge=0, le=100, description="Percent of images that are terminal; 100 only at the end.")
     counts: ImageCounts
     bytes: ByteCounts
@@ -81,6 +83,7 @@ class RequestAnswer(Record):
     created_at: datetime
     started_at: datetime | None
     completed_at: datetime | None
+    deadline_at: datetime | None
     eta_seconds: float | None
     webhook: WebhookAnswer | None
 

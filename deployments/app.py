@@ -12,7 +12,7 @@ from fastapi_offline import FastAPIOffline
 from cluster import __version__
 from deployments.middleware import OPEN_PATHS, Authentication, BodyLimit, Outermost
 from deployments.problems import PROBLEM_SCHEMA, PROBLEM_TYPE, install_problem_handlers
-from deployments.routes import deliveries, health, results, status, upload
+from deployments.routes import control, deliveries, health, results, status, upload
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from deployments.services import Services
 
 UPLOAD_ROUTERS = (upload.router,)
-STATUS_ROUTERS = (status.router, results.router, deliveries.router, health.router)
+STATUS_ROUTERS = (status.router, results.router, control.router, deliveries.router, health.router)
 _PROBLEM_RESPONSE = {
     "description": "What is wrong (RFC 9457): 400, 401, 403, 404, 408, 409, 413, 415, 422, 500 or 503.",
     "content": {PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},

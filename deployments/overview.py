@@ -39,6 +39,8 @@ async def overview(services: Services, request: ProcessingRequest) -> RequestAns
         request_id=request.request_id,
         status=request.status,
         reason=request.reason,
+        paused=request.paused,
+        stopping=None if request.terminal else request.stopping,
         progress=_progress(request, counts),
         counts=counts,
         bytes=ByteCounts(in_=reached.bytes_in, out=reached.bytes_out),
@@ -47,6 +49,7 @@ async def overview(services: Services, request: ProcessingRequest) -> RequestAns
         created_at=request.created_at,
         started_at=request.started_at,
         completed_at=request.completed_at,
+        deadline_at=request.deadline_at,
         eta_seconds=_eta_seconds(request, counts),
         webhook=webhook and WebhookAnswer(url=webhook.url, triggered=webhook.triggered, attempts=webhook.attempts),
     )
@@ -72,7 +75,7 @@ async def _reached(services: Services, request: ProcessingRequest) -> Snapshot:
 
 
 def _progress(request: ProcessingRequest, counts: ImageCounts) -> float:
-    if request.status in (Status.COMPLETED, Status.FAILED):
+    if request.terminal:
         return 100
     done = counts.completed + counts.failed
     return min(_MOST_WHILE_RUNNING, round(100 * done / counts.images, 1))

@@ -14,15 +14,19 @@ from ray.exceptions import RayActorError, RayError
 from actors import registry
 from actors.system import start_system_actors
 from cluster.bucket import Bucket
+from cluster.drain_rate import DrainRate
 from cluster.errors import RefusedError, StoreUnavailableError
 from cluster.mongo.api_keys import ApiKeyStore
 from cluster.mongo.connection import Database
+from cluster.mongo.control import RequestControl
 from cluster.mongo.outbox import Outbox
 from cluster.mongo.products import ProductStore
+from cluster.mongo.queue import RequestQueue
 from cluster.mongo.requests import RequestStore
 from cluster.progress import Progress
 from cluster.records import ApiKey, ProcessingRequest, Scope
 from cluster.secrets import Secrets
+from deployments.room import Room
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
@@ -47,6 +51,10 @@ class Actors:
         """Tell the queue manager, in the background, that there is work; start it when it is not there."""
         self._send(self._ask("notify"))
 
+    def deleted(self) -> None:
+        """Tell the queue manager, in the background, that a request was deleted."""
+        self._send(self._ask("notify_deleted"))
+
     def outbox_changed(self) -> None:
         """Tell the webhook sender, in the background, that a delivery is due."""
         self._send(self._notify_webhook_sender())
@@ -70,7 +78,7 @@ class Actors:
         self._notices.add(task)
         task.add_done_callback(self._notices.discard)
 
-    async def _ask(self, method: Literal["ping", "notify"]) -> None:
+    async def _ask(self, method: Literal["ping", "notify", "notify_deleted"]) -> None:
         # The handle is kept, because finding an actor asks the head node.
         if self._queue_manager is None:
             self._queue_manager = await asyncio.to_thread(start_system_actors, self._settings)
@@ -96,7 +104,10 @@ class Services:
         self.products = ProductStore(self.database)
         self.outbox = Outbox(self.database)
         self.keys = ApiKeyStore(self.database)
+        self.control = RequestControl(self.database)
         self.progress = Progress(settings)
+        self._drain_rate = DrainRate(settings)
+        self.room = Room(RequestQueue(self.database), self._drain_rate, settings)
         self.bucket = Bucket(settings)
         self.secrets = Secrets(settings)
         self.actors = Actors(settings)
@@ -113,6 +124,7 @@ class Services:
             preparation.cancel()
             await self.database.close()
             await self.progress.close()
+            await self._drain_rate.close()
             await asyncio.to_thread(self.bucket.close)
 
     async def _prepare(self) -> None:

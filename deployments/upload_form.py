@@ -26,6 +26,7 @@ _MEMORY_BYTES = 1024 * 1024  # a larger file goes to disk
 _MAX_FILES = 4
 _MAX_FIELDS = 20
 _MAX_FIELD_BYTES = 64 * 1024
+MAX_DEADLINE_SECONDS = 30 * 24 * 3600
 _CSV_TYPES = frozenset({"text/csv", "application/csv"})
 
 
@@ -42,6 +43,10 @@ FORM_SCHEMA: dict[str, Any] = {
                         "webhookUrl": {"type": "string", "description": "Is called when the request ends."},
                         "webhookSecret": {"type": "string", "description": "`whsec_` and base64 of 24 to 64 bytes."},
                         "priority": {"type": "integer", "minimum": 0, "maximum": 9, "default": 5},
+                        "deadlineSeconds": {
+                            "type": "number",
+                            "description": "The request fails when it has not ended by then; what is done stays.",
+                        },
                         "options": {"type": "string", "description": 'JSON, for example `{"quality": 70}`.'},
                         "onInvalidRow": {"type": "string", "enum": ["reject", "skip"], "default": "reject"},
                         "dryRun": {"type": "boolean", "default": False, "description": "Validate only."},
@@ -67,12 +72,13 @@ class UploadFields(BaseModel):
     webhook_url: str | None = None
     webhook_secret: str | None = None  # signs the callback; by default the API key's own secret does
     priority: int = Field(default=5, ge=0, le=9)
+    deadline_seconds: float | None = Field(default=None, ge=1, le=MAX_DEADLINE_SECONDS)
     options: ImageOptions = ImageOptions()
     on_invalid_row: Literal["reject", "skip"] = "reject"
     dry_run: bool = False
     columns: dict[str, str] = {}
 
-    @field_validator("webhook_url", "webhook_secret", mode="before")
+    @field_validator("webhook_url", "webhook_secret", "deadline_seconds", mode="before")
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         return value or None  # an HTML form sends every field

@@ -101,6 +101,8 @@ def _facts(status: RequestStatus) -> list[tuple[str, str | Text]]:
 def _because(status: RequestStatus) -> str:
     if status.reason:
         return f" ({status.reason})"
+    if status.paused:
+        return f", {status.progress:.0f}%, paused"
     return "" if status.terminal else f", {status.progress:.0f}%"
 
 

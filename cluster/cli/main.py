@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cluster import __version__
-from cluster.cli import demo, doctor, submit, up, watch
+from cluster.cli import control, demo, doctor, submit, up, watch
 from cluster.cli.keys import keys
 
 HELP = "Bulk image compression: a CSV of image URLs in, smaller copies in your own bucket out."
@@ -44,5 +44,16 @@ app.command(epilog=submit.EPILOG)(submit.submit)
 app.command(epilog=watch.STATUS_EPILOG)(watch.status)
 app.command(epilog=watch.WATCH_EPILOG)(watch.watch)
 app.command(epilog=watch.RESULTS_EPILOG)(watch.results)
+app.command(epilog=control.epilog("cancel req_01kaxvh5e2f3c4d5e6f7g8h9ja"))(control.cancel)
+app.command(epilog=control.epilog("pause req_01kaxvh5e2f3c4d5e6f7g8h9ja"))(control.pause)
+app.command(epilog=control.epilog("resume req_01kaxvh5e2f3c4d5e6f7g8h9ja"))(control.resume)
+app.command(epilog=control.epilog("priority req_01kaxvh5e2f3c4d5e6f7g8h9ja 9"))(control.priority)
+app.command(
+    epilog=control.epilog(
+        "retry req_01kaxvh5e2f3c4d5e6f7g8h9ja --watch",
+        "retry req_01kaxvh5e2f3c4d5e6f7g8h9ja --code timeout --code source_error",
+    )
+)(control.retry)
+app.command(epilog=control.epilog("delete req_01kaxvh5e2f3c4d5e6f7g8h9ja --yes"))(control.delete)
 app.add_typer(keys, name="keys")
 app.command(epilog=doctor.EPILOG)(doctor.doctor)

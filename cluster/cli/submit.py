@@ -76,6 +76,9 @@ def submit(
     skip_invalid_rows: Annotated[bool, typer.Option("--skip-invalid-rows", help="Leave rows with errors out.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Validate only; nothing is stored.")] = False,
     priority: Annotated[int | None, typer.Option(min=0, max=9, help="9 first; 5 if not given.")] = None,
+    deadline: Annotated[
+        float | None, typer.Option(metavar="SECONDS", min=1, help="The request fails when it has not ended by then.")
+    ] = None,
     idempotency_key: Annotated[str | None, typer.Option(help="The same for every repeat of one upload.")] = None,
     url: UrlOption = None,
     home: HomeOption = None,
@@ -101,6 +104,7 @@ def submit(
             on_invalid_row="skip" if skip_invalid_rows else None,
             dry_run=dry_run,
             priority=priority,
+            deadline_seconds=deadline,
             idempotency_key=idempotency_key,
         )
         if not (watch and as_json):

@@ -134,6 +134,9 @@ class RequestSummary(Answer):
     status: str
     progress: float = 0
     reason: str | None = None
+    paused: bool = False
+    stopping: str | None = None
+    priority: int | None = None
     counts: CountsAnswer = CountsAnswer()
     bytes: BytesAnswer = BytesAnswer()
     created_at: datetime | None = None

@@ -6,7 +6,6 @@ import json
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
-from urllib.parse import quote
 
 from cluster.client.answers import (
     DeliveryAnswer,
@@ -16,7 +15,8 @@ from cluster.client.answers import (
     RequestStatus,
     Submission,
 )
-from cluster.client.transport import Transport, checked, document, retried, retry_after_seconds
+from cluster.client.orders import RequestOrders
+from cluster.client.transport import Transport, checked, document, quoted, retried, retry_after_seconds
 from cluster.client.waiting import Deadline, passes
 from cluster.errors import ApiError
 
@@ -31,7 +31,7 @@ OUTAGE_SECONDS = 60.0
 PAGE_LIMIT = 100
 
 
-class Darkroom:
+class Darkroom(RequestOrders):
     """A Darkroom service.
 
     Every method raises `ApiError` when the service refuses, with the status, the stable code and the problem document,
@@ -79,6 +79,7 @@ class Darkroom:
         dry_run: bool = False,
         columns: Mapping[str, str] | None = None,
         priority: int | None = None,
+        deadline_seconds: float | None = None,
         idempotency_key: str | None = None,
     ) -> Submission:
         """Upload a catalogue.
@@ -96,6 +97,7 @@ class Darkroom:
             dry_run: Validate and store nothing.
             columns: Where the catalogue's own column names differ, as the service documents.
             priority: 0 to 9, 9 first.
+            deadline_seconds: When the request fails, if it has not ended before.
             idempotency_key: Makes a repeated call answer as the first one did; a random one if not given.
 
         Raises:
@@ -109,6 +111,7 @@ class Darkroom:
             "dryRun": "true" if dry_run else None,
             "columns": json.dumps(dict(columns)) if columns else None,
             "priority": None if priority is None else str(priority),
+            "deadlineSeconds": None if deadline_seconds is None else str(deadline_seconds),
         }
         response = self._upload(
             catalogue,
@@ -135,7 +138,7 @@ class Darkroom:
             product_status: Only products in this state.
         """
         response = self._transport.get(
-            f"/api/status/{_quoted(request_id)}",
+            f"/api/status/{quoted(request_id)}",
             limit=limit,
             cursor=cursor,
             productStatus=product_status,
@@ -203,7 +206,7 @@ class Darkroom:
         only: Literal["all", "failed"] = "all",
     ) -> Iterator[bytes]:
         """The results in pieces, as they come; a request that still runs has those that are there."""
-        path = f"/api/requests/{_quoted(request_id)}/results.{file_format}"
+        path = f"/api/requests/{quoted(request_id)}/results.{file_format}"
         return self._transport.stream(path, only=only)
 
     def save_results(
@@ -227,12 +230,12 @@ class Darkroom:
 
     def deliveries(self, request_id: str) -> list[DeliveryAnswer]:
         """What became of the request's webhook."""
-        response = self._transport.get(f"/api/requests/{_quoted(request_id)}/deliveries")
+        response = self._transport.get(f"/api/requests/{quoted(request_id)}/deliveries")
         return [DeliveryAnswer.model_validate(each) for each in document(response)["deliveries"]]
 
     def redeliver(self, request_id: str, delivery_id: str) -> dict[str, Any]:
         """Send a webhook once more, with the same id and body."""
-        path = f"/api/requests/{_quoted(request_id)}/deliveries/{_quoted(delivery_id)}/redeliver"
+        path = f"/api/requests/{quoted(request_id)}/deliveries/{quoted(delivery_id)}/redeliver"
         return document(checked(self._transport.send("POST", path)))
 
     def ready(self) -> Readiness:
@@ -261,7 +264,7 @@ class Darkroom:
         return retried(send)
 
     def _poll(self, request_id: str) -> tuple[RequestStatus, float | None]:
-        response = self._transport.get(f"/api/status/{_quoted(request_id)}", limit=1)
+        response = self._transport.get(f"/api/status/{quoted(request_id)}", limit=1)
         return RequestStatus.model_validate(document(response)), retry_after_seconds(response)
 
     def _poll_through_outage(self, request_id: str, *, pause_seconds: float) -> tuple[RequestStatus, float | None]:
@@ -272,7 +275,3 @@ class Darkroom:
             except ApiError as error:
                 if not passes(error) or not outage.sleep(pause_seconds):
                     raise
-
-
-def _quoted(identifier: str) -> str:
-    return quote(identifier, safe="")

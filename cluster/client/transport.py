@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import httpx
 
@@ -120,6 +121,11 @@ def retried(call: Callable[[], httpx.Response]) -> httpx.Response:
                 raise
             time.sleep(pause_seconds)
     raise AssertionError  # the loop returns or raises
+
+
+def quoted(identifier: str) -> str:
+    """An identifier as a part of a path."""
+    return quote(identifier, safe="")
 
 
 def retry_after_seconds(response: httpx.Response) -> float | None:

@@ -50,24 +50,24 @@ class Download:
 
 
 async def download(session: aiohttp.ClientSession, url: str, *, settings: Settings) -> Download:
-    """Fetch one image, redirects included, within `image_timeout_seconds` and `max_image_bytes`.
+    """Fetch one image, redirects included, within `download_timeout_seconds` and `max_image_bytes`.
 
     Args:
         session: From `guarded_session`.
         url: As the catalogue has it; normalised as a browser would.
-        settings: `image_timeout_seconds`, `max_image_bytes`, `max_redirects`.
+        settings: `download_timeout_seconds`, `max_image_bytes`, `max_redirects`.
 
     Raises:
         ImageError: With the code that says why, the source's status where there was one, and its `Retry-After`.
     """
     try:
-        async with asyncio.timeout(settings.image_timeout_seconds):
+        async with asyncio.timeout(settings.download_timeout_seconds):
             return await _follow(session, url, settings)
     except TimeoutError as error:
         message = (
             f"The source did not accept a connection within {settings.connect_timeout_seconds:g} seconds."
             if isinstance(error, aiohttp.ConnectionTimeoutError)
-            else f"The source did not send the whole image within {settings.image_timeout_seconds:g} seconds."
+            else f"The source did not send the whole image within {settings.download_timeout_seconds:g} seconds."
         )
         raise ImageError(ImageErrorCode.TIMEOUT, message) from error
 

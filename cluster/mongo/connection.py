@@ -33,13 +33,14 @@ DURABLE = WriteConcern(w="majority", j=True)
 _INDEXES = {
     "processing_requests": [
         IndexModel([("requestId", ASCENDING)], unique=True),
-        IndexModel([("status", ASCENDING), ("priority", DESCENDING), ("createdAt", ASCENDING)]),
+        IndexModel([("status", ASCENDING), ("queuedAt", ASCENDING)]),
         IndexModel([("owner", ASCENDING), ("requestId", DESCENDING)]),
         IndexModel(
             [("owner", ASCENDING), ("idempotencyKey", ASCENDING)],
             unique=True,
             partialFilterExpression={"idempotencyKey": {"$type": "string"}},
         ),
+        IndexModel([("deletedAt", ASCENDING)], partialFilterExpression={"deletedAt": {"$type": "date"}}),
     ],
     "products": [
         IndexModel([("requestId", ASCENDING), ("row", ASCENDING)], unique=True),

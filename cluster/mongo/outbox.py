@@ -84,3 +84,8 @@ class Outbox:
                 return_document=ReturnDocument.AFTER,
             )
         return None if document is None else Delivery.model_validate(document)
+
+    async def delete(self, request_id: str) -> None:
+        """Remove all deliveries of a request."""
+        with mongo_errors():
+            await self._deliveries.delete_many({"requestId": request_id})

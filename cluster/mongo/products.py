@@ -12,12 +12,13 @@ from cluster.records import ByteCounts, Counts, FailureCount, Image, Product, St
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 
+    from cluster.errors import ImageErrorCode
     from cluster.mongo.connection import Database
+    from cluster.records import ImageFailure
 
 _UNFINISHED = [Status.PENDING, Status.PROCESSING]
 _PAGE_PRODUCTS = 200
-_TAKE_OVER_ROWS = 50_000  # at once, far below what MongoDB does within the time limit of a call
-
+_PART_ROWS = 20_000  # far below what MongoDB updates within the time limit of a call
 
 _ALL_IMAGES_TERMINAL: Document = {"images.status": {"$nin": _UNFINISHED}}
 _SETTLE: list[Document] = [
@@ -64,16 +65,8 @@ class ProductStore:
 
         What was given before a failure stays given, so that a repeat with the same epoch comes to an end.
         """
-        with mongo_errors():
-            last = await self._products.find_one({"requestId": request_id}, {"row": 1}, sort=[("row", DESCENDING)])
-            for row in range(0, last["row"] + 1 if last else 0, _TAKE_OVER_ROWS):
-                query = {
-                    "requestId": request_id,
-                    "processingStatus": {"$in": _UNFINISHED},
-                    "row": {"$gte": row, "$lt": row + _TAKE_OVER_ROWS},
-                    "epoch": {"$lt": epoch},
-                }
-                await self._products.update_many(query, {"$set": {"epoch": epoch}})
+        query = {"requestId": request_id, "processingStatus": {"$in": _UNFINISHED}, "epoch": {"$lt": epoch}}
+        await self._update_by_parts(query, {"$set": {"epoch": epoch}})
 
     async def unfinished(self, request_id: str, *, after_row: int, limit: int) -> list[Product]:
         """The next products that have images to do, in the order of the file."""
@@ -151,6 +144,28 @@ class ProductStore:
         with mongo_errors():
             await self._products.update_many(query | _ALL_IMAGES_TERMINAL, _SETTLE)
 
+    async def fail_unfinished(self, request_id: str, epoch: int, failure: ImageFailure) -> None:
+        """End every image that is not terminal; of a large request, part after part."""
+        failed = {"status": Status.FAILED, "error": failure.document()}
+        unfinished = {"$in": ["$$this.status", _UNFINISHED]}
+        images = {"$cond": [unfinished, {"$mergeObjects": ["$$this", {"$literal": failed}]}, "$$this"]}
+        change = {"images": {"$map": {"input": "$images", "in": images}}, "processingStatus": Status.FAILED}
+        query = {"requestId": request_id, "processingStatus": {"$in": _UNFINISHED}, "epoch": epoch}
+        await self.settle(request_id, epoch)
+        await self._update_by_parts(query, [{"$set": change}])
+
+    async def reopen(self, request_id: str, epoch: int, codes: Collection[ImageErrorCode]) -> None:
+        """Make failed images with these codes pending again, the same again any number of times."""
+        again = {"$in": ["$$this.error.code", list(codes)]}
+        images = {"$cond": [again, {"$literal": Image().document()}, "$$this"]}
+        change = {
+            "images": {"$map": {"input": "$images", "in": images}},
+            "processingStatus": Status.PROCESSING,
+            "epoch": epoch,
+        }
+        query = {"requestId": request_id, "images.status": Status.FAILED, "images.error.code": {"$in": list(codes)}}
+        await self._update_by_parts(query, [{"$set": change}])
+
     async def tally(self, request_id: str) -> tuple[Counts, ByteCounts]:
         """Count the images by outcome; the truth behind the progress in Redis. One pass over the request's products."""
         pipeline: list[Document] = [
@@ -204,6 +219,15 @@ class ProductStore:
         with mongo_errors():
             groups = await self._products.aggregate([{"$group": {"_id": "$requestId"}}])
             return [group["_id"] async for group in groups]
+
+    async def _update_by_parts(self, query: Document, change: Document | list[Document]) -> None:
+        """Update many products of one request, as many at once as MongoDB does within the time limit of a call."""
+        with mongo_errors():
+            of_request = {"requestId": query["requestId"]}
+            last = await self._products.find_one(of_request, {"row": 1}, sort=[("row", DESCENDING)])
+            for row in range(0, last["row"] + 1 if last else 0, _PART_ROWS):
+                part = query | {"row": {"$gte": row, "$lt": row + _PART_ROWS}}
+                await self._products.update_many(part, change)
 
     async def _find(self, query: Document, limit: int) -> list[Product]:
         with mongo_errors():

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from pymongo import ASCENDING, DESCENDING, ReturnDocument
+from pymongo import DESCENDING, ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from cluster.errors import StaleEpochError
 from cluster.mongo.connection import mongo_errors
-from cluster.records import ProcessingRequest, Status, utc_now
+from cluster.records import ProcessingRequest, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,13 +21,6 @@ if TYPE_CHECKING:
 
 
 _WRITTEN_AT_CLOSE = {"status", "reason", "completed_at", "counts", "bytes", "failures"}
-
-
-class OpenRequest(NamedTuple):
-    """A request that was admitted and is not closed."""
-
-    request_id: str
-    coordinator: str | None  # the actor's name
 
 
 class RequestStore:
@@ -58,7 +51,7 @@ class RequestStore:
 
     async def get(self, request_id: str, *, owner: str | None = None) -> ProcessingRequest | None:
         """One request; None when there is none, or it is another owner's."""
-        query = {"requestId": request_id} | ({} if owner is None else {"owner": owner})
+        query = {"requestId": request_id, "deletedAt": None} | ({} if owner is None else {"owner": owner})
         with mongo_errors():
             return await self._find_one(query)
 
@@ -76,7 +69,7 @@ class RequestStore:
         limit: int,
     ) -> list[ProcessingRequest]:
         """An owner's requests, the newest first; identifiers sort by time."""
-        query: Document = {"owner": owner}
+        query: Document = {"owner": owner, "deletedAt": None}
         if status is not None:
             query["status"] = status
         if before_id is not None:
@@ -84,38 +77,6 @@ class RequestStore:
         with mongo_errors():
             cursor = self._requests.find(query).sort("requestId", DESCENDING).limit(limit)
             return [ProcessingRequest.model_validate(document) async for document in cursor]
-
-    async def processing(self) -> list[OpenRequest]:
-        """The requests that were admitted and are not closed."""
-        with mongo_errors():
-            cursor = self._requests.find({"status": Status.PROCESSING}, {"requestId": 1, "coordinator": 1})
-            return [OpenRequest(document["requestId"], document.get("coordinator")) async for document in cursor]
-
-    async def admit_next(self, coordinator: str) -> str | None:
-        """Admit the pending request with the highest priority, the oldest of these first, for that coordinator."""
-        with mongo_errors():
-            document = await self._requests.find_one_and_update(
-                {"status": Status.PENDING},
-                {"$set": {"status": Status.PROCESSING, "startedAt": utc_now(), "coordinator": coordinator}},
-                sort=[("priority", DESCENDING), ("createdAt", ASCENDING)],
-                projection={"requestId": 1},
-            )
-        return None if document is None else str(document["requestId"])
-
-    async def assign(self, request_id: str, coordinator: str) -> None:
-        """Give an open request to another coordinator."""
-        with mongo_errors():
-            await self._requests.update_one(
-                {"requestId": request_id, "status": Status.PROCESSING}, {"$set": {"coordinator": coordinator}}
-            )
-
-    async def assigned_to(self, coordinator: str) -> str | None:
-        """The open request that a coordinator has."""
-        with mongo_errors():
-            document = await self._requests.find_one(
-                {"status": Status.PROCESSING, "coordinator": coordinator}, {"requestId": 1}
-            )
-        return None if document is None else str(document["requestId"])
 
     async def claim(self, request_id: str) -> ProcessingRequest | None:
         """Raise the epoch of an open request: the caller is its newest coordinator. None when it is closed or gone."""
@@ -169,16 +130,6 @@ class RequestStore:
 
         with mongo_errors():
             await self._database.in_transaction(write)
-
-    async def queued_images(self) -> int:
-        """How many images the open requests have in all."""
-        pipeline: list[Document] = [
-            {"$match": {"status": {"$in": [Status.PENDING, Status.PROCESSING]}}},
-            {"$group": {"_id": None, "images": {"$sum": "$counts.images"}}},
-        ]
-        with mongo_errors():
-            groups = [group async for group in await self._requests.aggregate(pipeline)]
-        return int(groups[0]["images"]) if groups else 0
 
     async def existing(self, request_ids: Iterable[str]) -> set[str]:
         """Those of the identifiers that belong to a committed request."""

@@ -35,6 +35,7 @@ async def upload(
     `Idempotency-Key` answers as the first call did, and processes nothing twice.
     """
     services.require_prepared()
+    await services.room.check(key.owner)  # before the file is read, which may be large
     async with upload_form(request) as form:
         answer = await admit(services, Upload(form, owner=key.owner, idempotency_key=idempotency_key))
     if answer.request_id is None:

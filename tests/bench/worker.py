@@ -45,7 +45,7 @@ def run() -> None:
     ):
         os.environ.update({name: value for name, value in service.stack.environment.items() if name[:4] == "AWS_"})
         settings = service.settings.model_copy(
-            update={"mongo_database": "bench", "image_timeout_seconds": 30, "connect_timeout_seconds": 5}
+            update={"mongo_database": "bench", "download_timeout_seconds": 30, "connect_timeout_seconds": 5}
         )
         requests = asyncio.run(_requests(settings, ROUNDS + 1))
         worker = Worker(settings)
@@ -58,7 +58,7 @@ def run() -> None:
         for number, request in enumerate(requests):  # the first one warms up
             batch = _batch(request, source.urls(BATCH_IMAGES))
             begun, codec_begun = time.process_time(), _codec_cpu_seconds()
-            report = worker.run(batch)
+            report = worker.run(batch, _never())
             used, codec = time.process_time() - begun, _codec_cpu_seconds() - codec_begun
             if report.refused or len(report.outcomes) != BATCH_IMAGES:
                 raise RuntimeError(f"the batch was not done: {report}")
@@ -85,4 +85,8 @@ async def _requests(settings: Settings, count: int) -> list[ProcessingRequest]:
 
 def _batch(request: ProcessingRequest, urls: Sequence[str]) -> Batch:
     items = [WorkItem(row=2 + place, index=0, ordinal=place, url=url, attempt=1) for place, url in enumerate(urls)]
-    return Batch(request.request_id, request.epoch, request.options, tuple(items))
+    return Batch(request.request_id, request.epoch, 1, request.options, tuple(items))
+
+
+async def _never() -> None:
+    await asyncio.Event().wait()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cluster.mongo.queue import RequestQueue
 from cluster.records import Scope
 from tests.support.app import running_app
 from tests.support.catalogues import catalogue
@@ -76,9 +77,8 @@ async def test_rows_with_errors_can_be_skipped(api: Api) -> None:
 
 
 async def test_503_when_the_queue_is_full(api: Api) -> None:
-    full = api.services.settings.model_copy(
-        update={"max_queued_images": await api.services.requests.queued_images() + 2}
-    )
+    queued = sum(load.images for load in (await RequestQueue(api.services.database).load()).values())
+    full = api.services.settings.model_copy(update={"max_queued_images": queued + 2})
     async with running_app(full) as another:
         before = await another.stored()
         response = await upload(another)

@@ -10,6 +10,8 @@ import pytest
 import ray.exceptions
 
 from actors.dispatcher import Dispatcher
+from actors.flights import Sent
+from actors.windows import Window
 from actors.work import BatchReport, Fate, Outcome
 from cluster.mongo.products import ImageResult, ProductStore
 from cluster.mongo.requests import RequestStore
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from cluster.settings import Settings
 
 IMAGES = 12
+CLOSED, ONE_BATCH, TWO_BATCHES = Window(0), Window(0.5), Window(1)
 
 
 class Hands:
@@ -32,22 +35,28 @@ class Hands:
         self.request = request
         self.products = ProductStore(database)
         self.sent: list[tuple[Batch, asyncio.Future[BatchReport]]] = []
+        self.ended: list[int] = []  # the batches whose workers were ended
         self.dispatcher = Dispatcher(
             request,
             requests=RequestStore(database),
             products=self.products,
-            run_batch=self._run_batch,
+            send=self._send,
             settings=settings,
         )
+        self.dispatcher.set_window(ONE_BATCH, at_once=False)
 
     @classmethod
     async def ready(cls, database: Database, settings: Settings) -> Hands:
         return cls(database, await committed(database, products=IMAGES), settings)
 
-    async def _run_batch(self, batch: Batch) -> BatchReport:
+    def _send(self, batch: Batch) -> Sent:
         future: asyncio.Future[BatchReport] = asyncio.get_running_loop().create_future()
         self.sent.append((batch, future))
-        return await future
+
+        async def report() -> BatchReport:
+            return await future
+
+        return Sent(report(), lambda: self.ended.append(batch.number))
 
     async def wait_for(self, batches: int) -> None:
         async def are_sent() -> bool:
@@ -80,22 +89,22 @@ async def test_it_ends_when_every_image_has(hands: Hands) -> None:
 async def test_a_closed_window_begins_nothing_and_loses_nothing(hands: Hands) -> None:
     run = asyncio.create_task(hands.dispatcher.run())
     await hands.wait_for(1)
-    hands.dispatcher.set_window(0)
+    hands.dispatcher.set_window(CLOSED, at_once=False)
     await hands.complete(0)
 
     async def is_drained() -> bool:
-        return hands.dispatcher.images_in_flight == 0
+        return not hands.dispatcher.flights
 
     await wait_until_async(is_drained, "what ran has come back")
     assert not run.done()
     assert len(hands.sent) == 1
-    hands.dispatcher.set_window(2)
+    hands.dispatcher.set_window(TWO_BATCHES, at_once=False)
     await hands.wait_for(2)
     run.cancel()
 
 
 async def test_it_sleeps_while_an_image_is_due_and_the_window_is_full(hands: Hands) -> None:
-    hands.dispatcher.set_window(2)
+    hands.dispatcher.set_window(TWO_BATCHES, at_once=False)
     run = asyncio.create_task(hands.dispatcher.run())
     await hands.wait_for(2)
     batch, future = hands.sent[0]

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
 from cluster.errors import StaleEpochError
-from cluster.identifiers import new_identifier
 from cluster.mongo.outbox import Outbox
 from cluster.mongo.products import ImageResult, ProductStore
 from cluster.mongo.requests import RequestStore
@@ -93,29 +91,6 @@ async def test_closing_and_its_callback_are_one_transaction(database: Database) 
         await requests.close(closed, due_delivery(request.request_id))
     assert await Outbox(database).of_request(request.request_id) == [delivery]
     assert await requests.claim(request.request_id) is None
-
-
-async def test_the_highest_priority_is_admitted_first_then_the_oldest(database: Database) -> None:
-    requests = RequestStore(database)
-    made: dict[str, str] = {}
-    for name, priority in (("old", 5), ("urgent", 9), ("young", 5), ("idle", 0)):
-        request = ProcessingRequest(
-            request_id=new_identifier("req"),
-            owner="key",
-            created_at=utc_now() + timedelta(seconds=len(made)),
-            priority=priority,
-            columns=[],
-            url_column=0,
-            fingerprint="0",
-        )
-        await requests.commit(request)
-        made[request.request_id] = name
-    admitted = [await requests.admit_next("coordinator") for _ in range(5)]
-    assert [made.get(each or "") for each in admitted] == ["urgent", "old", "young", "idle", None]
-    for request_id in made:
-        claimed = await requests.claim(request_id)
-        assert claimed is not None
-        await requests.close(claimed.model_copy(update={"status": Status.COMPLETED}), None)
 
 
 async def test_images_are_tallied_by_outcome_and_failures_by_code(database: Database) -> None:

@@ -89,6 +89,7 @@ class Exchange(BaseHTTPRequestHandler):
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = False
+    request_queue_size = 128  # with five, as it is by default, a client that comes with more waits for a second
     origin: Origin
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - the signature is socketserver's

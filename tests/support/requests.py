@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from cluster.errors import ImageErrorCode
 from cluster.identifiers import new_identifier
 from cluster.mongo.products import ProductStore
+from cluster.mongo.queue import RequestQueue
 from cluster.mongo.requests import RequestStore
 from cluster.records import (
     Counts,
@@ -49,6 +50,7 @@ async def committed(database: Database, *, products: int = 1, images: int = 1, *
             "request_id": new_identifier("req"),
             "owner": "key",
             "created_at": utc_now(),
+            "queued_at": utc_now(),
             "columns": [],
             "url_column": 0,
             "fingerprint": "0",
@@ -59,7 +61,7 @@ async def committed(database: Database, *, products: int = 1, images: int = 1, *
     store = RequestStore(database)
     await ProductStore(database).insert(product(request.request_id, row, images) for row in range(2, 2 + products))
     await store.commit(request)
-    assert await store.admit_next("coordinator") == request.request_id
+    assert await RequestQueue(database).admit(request.request_id, "coordinator") is not None
     claimed = await store.claim(request.request_id)
     assert claimed is not None
     await ProductStore(database).take_over(request.request_id, claimed.epoch)

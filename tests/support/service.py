@@ -94,7 +94,7 @@ def impatient_settings(home: Path) -> Settings:
         home=home,
         allowed_networks=(IPv4Network("127.0.0.0/8"),),
         allow_http_webhooks=True,
-        image_timeout_seconds=2,
+        download_timeout_seconds=2,
         connect_timeout_seconds=2,
         max_image_bytes=2_000_000,
         max_attempts=2,

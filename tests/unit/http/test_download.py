@@ -37,7 +37,7 @@ def origin() -> Iterator[Origin]:
 SETTINGS = Settings(
     allowed_networks=(IPv4Network("127.0.0.1/32"),),
     connect_timeout_seconds=1,
-    image_timeout_seconds=5,
+    download_timeout_seconds=5,
     max_image_bytes=LIMIT_BYTES,
     max_redirects=3,
 )
@@ -223,26 +223,26 @@ async def test_a_tls_handshake_that_hangs_is_no_connection() -> None:
 
 
 async def test_slow_headers_end_at_the_deadline(origin: Origin) -> None:
-    error = await failure(origin.route("/a.jpg", answers.slow_headers(20, reply(BODY))), image_timeout_seconds=0.3)
+    error = await failure(origin.route("/a.jpg", answers.slow_headers(20, reply(BODY))), download_timeout_seconds=0.3)
     assert error.code is ImageErrorCode.TIMEOUT
 
 
 async def test_a_slow_drip_ends_at_the_total_deadline(origin: Origin) -> None:
     url = origin.route("/a.jpg", answers.drip(BODY, chunk_bytes=10, pause_seconds=0.05))
     started = time.monotonic()
-    error = await failure(url, image_timeout_seconds=0.5)
+    error = await failure(url, download_timeout_seconds=0.5)
     assert error.code is ImageErrorCode.TIMEOUT
     assert 0.4 < time.monotonic() - started < 2
 
 
 async def test_redirects_share_one_deadline(origin: Origin) -> None:
     url = origin.route("/a.jpg", answers.slow_headers(0.2, redirect("/a.jpg")))
-    error = await failure(url, image_timeout_seconds=0.5, max_redirects=100)
+    error = await failure(url, download_timeout_seconds=0.5, max_redirects=100)
     assert error.code is ImageErrorCode.TIMEOUT
 
 
 async def test_a_session_is_usable_after_a_timeout(origin: Origin) -> None:
-    settings = SETTINGS.model_copy(update={"image_timeout_seconds": 0.3})
+    settings = SETTINGS.model_copy(update={"download_timeout_seconds": 0.3})
     slow = origin.route("/slow.jpg", answers.drip(BODY, chunk_bytes=10, pause_seconds=0.05))
     good = origin.route("/good.jpg", reply(BODY))
     async with guarded_session(settings, max_connections=1) as session:

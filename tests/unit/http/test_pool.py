@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from tests.support.origin import Exchange
 
-OPEN = Settings(allowed_networks=(IPv4Network("127.0.0.1/32"),), connect_timeout_seconds=2, image_timeout_seconds=5)
+OPEN = Settings(allowed_networks=(IPv4Network("127.0.0.1/32"),), connect_timeout_seconds=2, download_timeout_seconds=5)
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LOOPBACK = IPv4Network("127.0.0.1/32")
-OPEN = Settings(allowed_networks=(LOOPBACK,), connect_timeout_seconds=2, image_timeout_seconds=5)
+OPEN = Settings(allowed_networks=(LOOPBACK,), connect_timeout_seconds=2, download_timeout_seconds=5)
 
 
 @pytest.fixture

@@ -1,0 +1,238 @@
+"""One batch in its worker: all its images at once, their results recorded as they come, and an end when it is time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from dataclasses import replace
+from statistics import median
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from actors.work import Batch, BatchReport, Fate, Outcome, WorkItem
+from cluster.errors import ImageError, ImageErrorCode, StoreUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable
+
+    from cluster.http.download import Download
+    from cluster.mongo.products import ImageResult
+    from cluster.settings import Settings
+
+_TICK_SECONDS = 0.25
+_RECORD_SECONDS = 1.0
+_STOP_SECONDS = 0.8  # for what is in the core when the batch is to end
+_AT_ONCE_IN_CORE = 2  # one is compressed while the next is ready for the thread
+SLOW_DOWNLOADS = 32
+"""At once, in a batch that waits for its sources."""
+_STRAGGLER_FACTOR = 3  # of the median download
+_MIN_STRAGGLER_SECONDS = 0.25
+_FIRST_STRAGGLER_SECONDS = 3.0  # while no download has come to its end
+
+logger = logging.getLogger("darkroom.image_worker")
+
+Done = tuple[Outcome, "ImageResult | None"]
+
+
+class Steps(Protocol):
+    """What is done with an image, and with the results of several."""
+
+    async def fetch(self, item: WorkItem) -> Download:
+        """Raises `ImageError`."""
+
+    async def store(self, batch: Batch, item: WorkItem, source: Download, core: Core) -> Done:
+        """Compress and put. Raises `ImageError` or `StoreUnavailableError`."""
+
+    def failed(self, item: WorkItem, error: ImageError) -> Done:
+        """What becomes of an image that has failed."""
+
+    async def record(self, batch: Batch, done: list[Done]) -> bool | None:
+        """Write results: whether Redis counted them; None when a newer coordinator owns them."""
+
+
+class Core:
+    """The one core of a batch: who uses it, since when, and how long nobody did."""
+
+    def __init__(self, clock: asyncio.AbstractEventLoop) -> None:
+        self._now = clock.time
+        self._turns = asyncio.Semaphore(_AT_ONCE_IN_CORE)
+        self._users: set[WorkItem] = set()
+        self._idle_since: float | None = self._now()
+        self._idle_seconds = 0.0
+        self.compressing: tuple[WorkItem, float] | None = None  # since when, of the loop's clock; set by the thread
+
+    @contextlib.asynccontextmanager
+    async def turn(self, item: WorkItem) -> AsyncIterator[None]:
+        """Wait for the core, and have it for the block."""
+        async with self._turns:
+            if self._idle_since is not None:
+                self._idle_seconds += self._now() - self._idle_since
+                self._idle_since = None
+            self._users.add(item)
+            try:
+                yield
+            finally:
+                self._users.discard(item)
+                if not self._users:
+                    self._idle_since = self._now()
+
+    def has(self, item: WorkItem) -> bool:
+        """Whether an image is in the core."""
+        return item in self._users
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody uses it."""
+        return not self._users
+
+    @property
+    def idle_seconds(self) -> float:
+        """How long nobody has used it until now."""
+        return self._idle_seconds + (0 if self._idle_since is None else self._now() - self._idle_since)
+
+    def hung(self, limit_seconds: float) -> WorkItem | None:
+        """The image whose compression takes longer than it may."""
+        if self.compressing is None or self._now() - self.compressing[1] < limit_seconds:
+            return None
+        return self.compressing[0]
+
+
+class _Downloads(NamedTuple):
+    """How long downloads took, and since when others have been on their way."""
+
+    running: dict[WorkItem, float]
+    seconds: list[float]
+
+    def are_stragglers(self, now: float) -> bool:
+        """Whether all that are on their way take much longer than the others did."""
+        patience = (
+            max(_MIN_STRAGGLER_SECONDS, _STRAGGLER_FACTOR * median(self.seconds))
+            if self.seconds
+            else _FIRST_STRAGGLER_SECONDS
+        )
+        return bool(self.running) and all(now - since > patience for since in self.running.values())
+
+
+class BatchRun:
+    """The images of one batch.
+
+    Args:
+        batch: The batch.
+        steps: What is done with each image.
+        settings: How many downloads there are at once, and how long a compression may take.
+    """
+
+    def __init__(self, batch: Batch, steps: Steps, settings: Settings) -> None:
+        self._batch = batch
+        self._steps = steps
+        self._settings = settings
+        self._loop = asyncio.get_running_loop()
+        self._core = Core(self._loop)
+        self._room = asyncio.Semaphore(SLOW_DOWNLOADS if batch.is_slow else settings.downloads_per_task)
+        self._downloads = _Downloads({}, [])
+        self._unrecorded: list[Done] = []
+        self._outcomes: list[Outcome] = []
+        self._recorded_at = self._loop.time()
+        self._counted = True
+        self._is_kept_waiting = False
+        self.hung: WorkItem | None = None  # its compression goes on in a thread that nobody can stop
+
+    async def run(self, stopped: Awaitable[object]) -> BatchReport:
+        """Do the batch, until all is done, or `stopped` says that it is to end, or its sources keep the core waiting.
+
+        Raises:
+            StoreUnavailableError: Results could not be recorded.
+        """
+        started = self._loop.time()
+        tasks = {asyncio.create_task(self._do(item)): item for item in self._batch.items}
+        everything = asyncio.gather(*tasks)
+        stop: asyncio.Future[object] = asyncio.ensure_future(stopped)
+        try:
+            while not (everything.done() or stop.done() or self._is_to_end()):
+                both: tuple[asyncio.Future[Any], ...] = (everything, stop)
+                await asyncio.wait(both, timeout=_TICK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                if self._loop.time() - self._recorded_at > _RECORD_SECONDS and not await self._record():
+                    return BatchReport((), refused=True)
+            await self._end(tasks)
+        finally:
+            stop.cancel()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(everything, stop, return_exceptions=True)
+        if not await self._record():
+            return BatchReport((), refused=True)
+        outcomes = tuple(self._outcomes)
+        return BatchReport(outcomes, self._loop.time() - started, self._core.idle_seconds, self._counted)
+
+    def _is_to_end(self) -> bool:
+        self.hung = self._core.hung(self._settings.image_timeout_seconds)
+        if self.hung is not None:
+            return True
+        self._is_kept_waiting = (
+            not self._batch.is_slow and self._core.is_idle and self._downloads.are_stragglers(self._loop.time())
+        )
+        return self._is_kept_waiting
+
+    async def _end(self, tasks: dict[asyncio.Task[None], WorkItem]) -> None:
+        """Give back what is not in the core; that has a moment to come to its end."""
+        for task, item in tasks.items():
+            if not self._core.has(item):
+                task.cancel()
+        left = [task for task in tasks if not task.done()]
+        if left and self.hung is None:
+            await asyncio.wait(left, timeout=_STOP_SECONDS)
+
+    async def _do(self, item: WorkItem) -> None:
+        try:
+            done = await self._done(item)
+        except asyncio.CancelledError:
+            done = self._given_back(item)
+        self._outcomes.append(done[0])
+        if done[1] is not None:
+            self._unrecorded.append(done)
+
+    async def _done(self, item: WorkItem) -> Done:
+        try:
+            # Held to the end, so that only so many sources are in memory.
+            async with self._room:
+                source = await self._fetched(item)
+                return await self._steps.store(self._batch, item, source, self._core)
+        except StoreUnavailableError as error:
+            logger.warning("image deferred: %s", error, extra=self._where(item))
+            return Outcome(item, Fate.DEFERRED), None
+        except ImageError as error:
+            return self._steps.failed(item, error)
+        except Exception:  # what we did not foresee must cost one image, not the batch
+            logger.exception("image failed", extra=self._where(item))
+            return self._steps.failed(item, ImageError(ImageErrorCode.INTERNAL_ERROR, "Darkroom failed on this image."))
+
+    def _where(self, item: WorkItem) -> dict[str, object]:
+        return {"requestId": self._batch.request_id, "row": item.row}
+
+    async def _fetched(self, item: WorkItem) -> Download:
+        begun = self._loop.time()
+        self._downloads.running[item] = begun
+        try:
+            source = await self._steps.fetch(item)
+        except ImageError:
+            del self._downloads.running[item]
+            raise
+        del self._downloads.running[item]
+        self._downloads.seconds.append(self._loop.time() - begun)
+        return source
+
+    def _given_back(self, item: WorkItem) -> Done:
+        if item is self.hung:
+            seconds = self._settings.image_timeout_seconds
+            message = f"The image could not be compressed within {seconds:g} seconds."
+            return self._steps.failed(item, ImageError(ImageErrorCode.TIMEOUT, message))
+        is_slow = item.is_slow or (self._is_kept_waiting and item in self._downloads.running)
+        return Outcome(replace(item, is_slow=is_slow), Fate.RETURNED), None
+
+    async def _record(self) -> bool:
+        """Write what was done since the last time; False when a newer coordinator owns it."""
+        done, self._unrecorded = self._unrecorded, []
+        counted = await self._steps.record(self._batch, done) if done else True
+        self._recorded_at = self._loop.time()
+        self._counted &= counted is True
+        return counted is not None

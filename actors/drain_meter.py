@@ -1,0 +1,56 @@
+"""How fast the queue drains."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from cluster.errors import StoreUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from cluster.drain_rate import DrainRate
+
+_SAMPLE_SECONDS = 5.0
+_WEIGHT = 0.3  # of the latest sample
+logger = logging.getLogger("darkroom.queue_manager")
+
+
+class DrainMeter:
+    """Samples how many images are done, and writes how many that is in a second.
+
+    Args:
+        rate: Where it is written.
+        clock: Seconds, monotonic.
+    """
+
+    def __init__(self, rate: DrainRate, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rate = rate
+        self._now = clock
+        self._since = clock()
+        self._done = 0
+        self._counted: dict[str, int] = {}  # by request
+        self._per_second: float | None = None
+
+    async def observe(self, images_done: Mapping[str, int]) -> None:
+        """Take in how many images of each request at work were done until now."""
+        for request_id, count in images_done.items():
+            self._done += max(0, count - self._counted.get(request_id, 0))
+        self._counted = dict(images_done)
+        seconds = self._now() - self._since
+        if seconds < _SAMPLE_SECONDS:
+            return
+        latest = self._done / seconds
+        self._per_second = latest if self._per_second is None else self._smoothed(latest)
+        self._since, self._done = self._now(), 0
+        if latest:  # an empty queue says nothing about how fast a full one drains
+            try:
+                await self._rate.write(self._per_second)
+            except StoreUnavailableError as error:
+                logger.warning("the drain rate is not written: %s", error)
+
+    def _smoothed(self, latest: float) -> float:
+        assert self._per_second is not None  # noqa: S101 - the caller's case
+        return self._per_second + _WEIGHT * (latest - self._per_second)

@@ -1,0 +1,87 @@
+"""How the cluster's task slots are shared among the requests at work: pure arithmetic.
+
+A request has a weight by its priority and a demand: how many slots it can use now. Slots are shared by weighted max-min
+fairness: nobody gets more than it can use, and what it leaves goes to the others by weight. Source: Bertsekas and
+Gallager, "Data Networks", 2nd edition, section 6.5.2.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_BATCHES_PER_SLOT = 2  # one runs while the next is on its way
+_MIN_DUTY = 0.02
+
+
+class Window(NamedTuple):
+    """How much of the cluster a request may use."""
+
+    slots: float  # on average; 0 while it may begin nothing
+    duty: float = 1.0  # with less than a slot: the part of the time in which it may send batches
+
+    @property
+    def running(self) -> int:
+        """How many batches may go on running when others wait for a slot."""
+        return math.floor(self.slots + 0.5)
+
+    @property
+    def on_cores(self) -> int:
+        """How many batches may run or wait for a core."""
+        return max(1, round(_BATCHES_PER_SLOT * self.slots)) if self.slots else 0
+
+    def rest_seconds(self, batch_seconds: float) -> float:
+        """How long to send nothing after a batch of that length."""
+        return batch_seconds * (1 / max(_MIN_DUTY, self.duty) - 1)
+
+
+class Claim(NamedTuple):
+    """What a request asks for."""
+
+    priority: int  # 0 to 9
+    demand: float  # slots that it can use now
+
+
+def weight(priority: int) -> float:
+    """How much more of a full cluster a request gets than one of priority 0: twice as much with each step."""
+    return 2.0**priority
+
+
+def shares(claims: Mapping[str, Claim], slots: float) -> dict[str, float]:
+    """The slots of each request by weighted max-min fairness; they add up to `slots` or to all demands."""
+    result = dict.fromkeys(claims, 0.0)
+    hungry = {name: claim for name, claim in claims.items() if claim.demand > 0}
+    left = slots
+    while hungry and left > 0:
+        per_weight = left / sum(weight(claim.priority) for claim in hungry.values())
+        fed = {name: claim for name, claim in hungry.items() if claim.demand <= per_weight * weight(claim.priority)}
+        if not fed:
+            return result | {name: per_weight * weight(claim.priority) for name, claim in hungry.items()}
+        for name, claim in fed.items():
+            result[name] = claim.demand
+            left -= claim.demand
+            del hungry[name]
+    return result
+
+
+def windows(claims: Mapping[str, Claim], slots: float) -> dict[str, Window]:
+    """The window of each request.
+
+    Batches wait for a core in the order in which they were sent, so that those of equal weight take turns by themselves
+    when there are more requests than slots. Who has less weight than others sends less often.
+    """
+    result: dict[str, Window] = {}
+    given = shares(claims, slots)
+    # By weight alone, since a small demand must not slow down those that have more.
+    entitled = shares({name: claim._replace(demand=math.inf) for name, claim in claims.items()}, slots)
+    largest = min(1.0, max(entitled.values(), default=1.0))
+    for name, claim in claims.items():
+        # Who can use nothing now may at any moment.
+        mine = given[name] or min(1.0, entitled[name])
+        crowded = sum(given.values()) >= slots
+        duty = min(1.0, mine / largest) if crowded and mine < largest and claim.demand > mine else 1.0
+        result[name] = Window(mine, duty)
+    return result
