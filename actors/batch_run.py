@@ -9,12 +9,14 @@ from dataclasses import replace
 from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from actors.host_gate import NotNowError
 from actors.work import Batch, BatchReport, Fate, Outcome, WorkItem
 from cluster.errors import ImageError, ImageErrorCode, StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable
 
+    from actors.host_gate import HostGate
     from cluster.http.download import Download
     from cluster.mongo.products import ImageResult
     from cluster.settings import Settings
@@ -113,22 +115,29 @@ class _Downloads(NamedTuple):
         return bool(self.running) and all(now - since > patience for since in self.running.values())
 
 
+def downloads_at_once(batch: Batch, settings: Settings) -> int:
+    """How many sources a batch may fetch at once."""
+    return SLOW_DOWNLOADS if batch.is_slow else settings.downloads_per_task
+
+
 class BatchRun:
     """The images of one batch.
 
     Args:
         batch: The batch.
         steps: What is done with each image.
-        settings: How many downloads there are at once, and how long a compression may take.
+        gate: What may be fetched from each host.
+        settings: How long a compression may take.
     """
 
-    def __init__(self, batch: Batch, steps: Steps, settings: Settings) -> None:
+    def __init__(self, batch: Batch, steps: Steps, gate: HostGate, settings: Settings) -> None:
         self._batch = batch
         self._steps = steps
+        self._gate = gate
         self._settings = settings
         self._loop = asyncio.get_running_loop()
         self._core = Core(self._loop)
-        self._room = asyncio.Semaphore(SLOW_DOWNLOADS if batch.is_slow else settings.downloads_per_task)
+        self._room = asyncio.Semaphore(downloads_at_once(batch, settings))
         self._downloads = _Downloads({}, [])
         self._unrecorded: list[Done] = []
         self._outcomes: list[Outcome] = []
@@ -193,10 +202,13 @@ class BatchRun:
 
     async def _done(self, item: WorkItem) -> Done:
         try:
-            # Held to the end, so that only so many sources are in memory.
-            async with self._room:
-                source = await self._fetched(item)
+            source = await self._fetched_in_turn(item)
+            try:
                 return await self._steps.store(self._batch, item, source, self._core)
+            finally:
+                self._room.release()
+        except NotNowError as later:
+            return Outcome(item, Fate.RETURNED, later.seconds), None
         except StoreUnavailableError as error:
             logger.warning("image deferred: %s", error, extra=self._where(item))
             return Outcome(item, Fate.DEFERRED), None
@@ -208,6 +220,16 @@ class BatchRun:
 
     def _where(self, item: WorkItem) -> dict[str, object]:
         return {"requestId": self._batch.request_id, "row": item.row}
+
+    async def _fetched_in_turn(self, item: WorkItem) -> Download:
+        """The source; its room is taken until the caller has done with it, so that only so many are in memory."""
+        async with self._gate.turn(item.url):
+            await self._room.acquire()
+            try:
+                return await self._fetched(item)
+            except BaseException:
+                self._room.release()
+                raise
 
     async def _fetched(self, item: WorkItem) -> Download:
         begun = self._loop.time()

@@ -194,7 +194,10 @@ class Dispatcher:
         for item, delay_seconds in ((each.item, each.delay_seconds) for each in report.of(Fate.RETRY)):
             self._feed.put_later(replace(item, attempt=item.attempt + 1), delay_seconds)
         deferred = [each.item for each in report.of(Fate.DEFERRED)]
-        self._feed.put_back([*deferred, *(each.item for each in report.of(Fate.RETURNED))])
+        returned = report.of(Fate.RETURNED)
+        for later in (each for each in returned if each.delay_seconds):
+            self._feed.put_later(later.item, later.delay_seconds)
+        self._feed.put_back([*deferred, *(each.item for each in returned if not each.delay_seconds)])
         return len(deferred)
 
     async def _absorb_crash(self, flight: Flight, error: BaseException) -> int:

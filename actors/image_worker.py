@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import stamina
 
 from actors.backoff import backoff_seconds
-from actors.batch_run import SLOW_DOWNLOADS, BatchRun, Core, Done
+from actors.batch_run import SLOW_DOWNLOADS, BatchRun, Core, Done, downloads_at_once
+from actors.host_gate import HostGate
 from actors.imaging import CONTENT_TYPES, EXTENSIONS, Compressed, Limits, compress
 from actors.work import Batch, BatchReport, Fate, Outcome, WorkItem, failed_image
 from cluster.errors import ImageError, StoreUnavailableError
@@ -23,6 +24,7 @@ from cluster.mongo.products import ImageResult, ProductStore
 from cluster.object_writer import ObjectWriter, object_key
 from cluster.progress import CountedImage, Progress
 from cluster.records import Image, Output, Status
+from cluster.source_hosts import SourceHosts
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Awaitable
@@ -36,7 +38,7 @@ logger = logging.getLogger("darkroom.image_worker")
 
 
 class Worker:
-    """The connections and threads of one worker process."""
+    """The connections and threads of one worker process; made and used in one event loop."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -47,32 +49,38 @@ class Worker:
             max_buffered_pixels=settings.max_buffered_pixels,
             max_progressive_pixels=settings.max_progressive_pixels,
         )
-        self._runner = asyncio.Runner()
         # The task owns one core: one thread compresses, while the event loop waits for the network.
         self._compress_thread = ThreadPoolExecutor(1, "compress")
         self._is_leaving = False
-        self._runner.run(self._connect())
+        at_once = max(SLOW_DOWNLOADS, settings.downloads_per_task)
+        self._http = guarded_session(settings, max_connections=at_once)
+        self._objects = ObjectWriter(settings, max_connections=at_once)
+        self._database = Database(settings)
+        self._products = ProductStore(self._database)
+        self._progress = Progress(settings)
+        self._hosts = SourceHosts(settings)
 
-    async def _connect(self) -> None:
-        at_once = max(SLOW_DOWNLOADS, self._settings.downloads_per_task)
-        self._http = guarded_session(self._settings, max_connections=at_once)
-        self._objects = ObjectWriter(self._settings, max_connections=at_once)
-        self._products = ProductStore(Database(self._settings))
-        self._progress = Progress(self._settings)
+    async def close(self) -> None:
+        """Close all connections."""
+        for each in (self._http, self._objects, self._database, self._progress, self._hosts):
+            await each.close()
+        self._compress_thread.shutdown()
 
-    def run(self, batch: Batch, stopped: Awaitable[object]) -> BatchReport:
+    async def run(self, batch: Batch, stopped: Awaitable[object]) -> BatchReport:
         """Do a batch, until `stopped` at the latest; raises nothing that an image or an absent store could cause."""
-        return self._runner.run(self._run(batch, stopped))
-
-    async def _run(self, batch: Batch, stopped: Awaitable[object]) -> BatchReport:
         if self._is_leaving:
             return BatchReport(tuple(Outcome(item, Fate.RETURNED) for item in batch.items))
+        token = f"{batch.request_id}:{batch.epoch}:{batch.number}:"
+        urls = [item.url for item in batch.items]
         try:
-            images = [(item.row, item.index, item.attempt) for item in batch.items]
-            if not await self._products.begin_attempts(batch.request_id, batch.epoch, images):
-                return BatchReport((), refused=True)
-            run = BatchRun(batch, self, self._settings)
-            report = await run.run(stopped)
+            async with HostGate.open(
+                self._hosts, token, urls, at_once=downloads_at_once(batch, self._settings)
+            ) as gate:
+                tried = [(item.row, item.index, item.attempt) for item in batch.items if gate.admits(item.url)]
+                if not await self._products.begin_attempts(batch.request_id, batch.epoch, tried):
+                    return BatchReport((), refused=True)
+                run = BatchRun(batch, self, gate, self._settings)
+                report = await run.run(stopped)
         except StoreUnavailableError as error:
             logger.warning("batch deferred: %s", error, extra={"requestId": batch.request_id})
             return BatchReport(tuple(Outcome(item, Fate.DEFERRED) for item in batch.items))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +11,10 @@ import ray
 from cluster.telemetry import log_as_json
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from ray.actor import ActorHandle
 
-    from actors.image_worker import Worker
     from actors.work import Batch, BatchReport
     from cluster.settings import Settings
 
@@ -20,15 +22,30 @@ if TYPE_CHECKING:
 @ray.remote(num_cpus=1, max_retries=0, scheduling_strategy="SPREAD")
 def process_images(batch: Batch, settings: Settings, coordinator: ActorHandle[Any]) -> BatchReport:
     """Do a batch, in a worker process that keeps its connections from one batch to the next."""
-    return _worker(settings).run(batch, coordinator.stopped.remote(batch.request_id, batch.number))
+    return _process(settings).run(batch, coordinator.stopped.remote(batch.request_id, batch.number))
+
+
+class _Process:
+    """The event loop of a worker process, and what works in it from one batch to the next."""
+
+    def __init__(self, settings: Settings) -> None:
+        # Here, because a coordinator sends this task and needs none of the codecs.
+        from actors.image_worker import Worker  # noqa: PLC0415
+        from actors.imaging import keep_freed_memory  # noqa: PLC0415
+
+        log_as_json()
+        keep_freed_memory()
+
+        async def made() -> Worker:
+            return Worker(settings)
+
+        self._runner = asyncio.Runner()
+        self._worker = self._runner.run(made())
+
+    def run(self, batch: Batch, stopped: Awaitable[object]) -> BatchReport:
+        return self._runner.run(self._worker.run(batch, stopped))
 
 
 @functools.lru_cache(maxsize=1)
-def _worker(settings: Settings) -> Worker:
-    # Here, because a coordinator sends this task and needs none of the codecs.
-    from actors.image_worker import Worker  # noqa: PLC0415
-    from actors.imaging import keep_freed_memory  # noqa: PLC0415
-
-    log_as_json()
-    keep_freed_memory()
-    return Worker(settings)
+def _process(settings: Settings) -> _Process:
+    return _Process(settings)

@@ -44,7 +44,7 @@ class Fate(Enum):
     FAILED = auto()
     RETRY = auto()  # a transient error; not before `delay_seconds`
     DEFERRED = auto()  # a store was away; no attempt was used up
-    RETURNED = auto()  # the batch was to end before it was done; no attempt was used up
+    RETURNED = auto()  # not tried, or not to the end; not before `delay_seconds`, no attempt was used up
 
 
 _DONE = (Fate.COMPLETED, Fate.FAILED, Fate.RETRY)

@@ -38,6 +38,7 @@ class ImageErrorCode(StrEnum):
     SOURCE_ERROR = "source_error"
     RATE_LIMITED = "rate_limited"
     # The source; final.
+    SOURCE_UNAVAILABLE = "source_unavailable"
     NOT_FOUND = "not_found"
     FORBIDDEN = "forbidden"
     HTTP_ERROR = "http_error"

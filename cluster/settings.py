@@ -123,6 +123,10 @@ class Settings(BaseSettings):
     """To a source or a webhook, its name's resolution included."""
     max_image_bytes: int = Field(default=64 * MEBIBYTE, gt=0)
     """Of a source image, after decompression, counted while it streams."""
+    max_downloads_per_host: int = Field(default=64, gt=0)
+    """At once from one source host, by the whole cluster; halved when it answers 429 or 503."""
+    source_away_seconds: float = Field(default=60, gt=0)
+    """How long a host may give no answer at all before its images fail; it is probed meanwhile."""
     max_redirects: int = Field(default=5, ge=0)
     """That a fetch follows; each is checked again."""
     max_attempts: int = Field(default=3, gt=0)

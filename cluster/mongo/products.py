@@ -105,6 +105,8 @@ class ProductStore:
         Returns:
             False when any was not ours to try: it is terminal, or belongs to a newer epoch.
         """
+        if not images:
+            return True
         updates = [
             UpdateOne(
                 _unfinished_image(request_id, epoch, row, index),

@@ -48,8 +48,9 @@ def run() -> None:
             update={"mongo_database": "bench", "download_timeout_seconds": 30, "connect_timeout_seconds": 5}
         )
         requests = asyncio.run(_requests(settings, ROUNDS + 1))
-        worker = Worker(settings)
-        atexit.register(id, worker)  # like Ray's, it keeps its connections as long as its process lives
+        runner = asyncio.Runner()
+        worker = runner.run(_worker(settings))
+        atexit.register(id, (runner, worker))  # like Ray's, it keeps its connections as long as its process lives
         print("### CPU of one worker, ms an image, JPEG to JPEG, quality 75, optimised coding")
         print()
         outside_codec_ms: list[float] = []
@@ -58,7 +59,7 @@ def run() -> None:
         for number, request in enumerate(requests):  # the first one warms up
             batch = _batch(request, source.urls(BATCH_IMAGES))
             begun, codec_begun = time.process_time(), _codec_cpu_seconds()
-            report = worker.run(batch, _never())
+            report = runner.run(worker.run(batch, _never()))
             used, codec = time.process_time() - begun, _codec_cpu_seconds() - codec_begun
             if report.refused or len(report.outcomes) != BATCH_IMAGES:
                 raise RuntimeError(f"the batch was not done: {report}")
@@ -86,6 +87,10 @@ async def _requests(settings: Settings, count: int) -> list[ProcessingRequest]:
 def _batch(request: ProcessingRequest, urls: Sequence[str]) -> Batch:
     items = [WorkItem(row=2 + place, index=0, ordinal=place, url=url, attempt=1) for place, url in enumerate(urls)]
     return Batch(request.request_id, request.epoch, 1, request.options, tuple(items))
+
+
+async def _worker(settings: Settings) -> Worker:
+    return Worker(settings)
 
 
 async def _never() -> None:

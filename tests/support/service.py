@@ -95,6 +95,8 @@ def impatient_settings(home: Path) -> Settings:
         allowed_networks=(IPv4Network("127.0.0.0/8"),),
         allow_http_webhooks=True,
         download_timeout_seconds=2,
+        image_timeout_seconds=4,
+        batch_timeout_seconds=15,
         connect_timeout_seconds=2,
         max_image_bytes=2_000_000,
         max_attempts=2,

@@ -22,6 +22,7 @@ CLOSED = ProcessingRequest(
     owner="key",
     status=Status.COMPLETED,
     created_at=utc_now(),
+    queued_at=utc_now(),
     completed_at=utc_now(),
     counts=Counts(rows=2, products=2, images=3, completed=2, failed=1),
     bytes=ByteCounts(in_=100, out=40),

@@ -24,6 +24,7 @@ REQUEST = ProcessingRequest(
     request_id="req_1",
     owner="key",
     created_at=utc_now(),
+    queued_at=utc_now(),
     columns=["Serial Number", "Note", "Product Name", "Input Image Urls"],
     url_column=3,
     fingerprint="0",

@@ -1,0 +1,156 @@
+"""A worker on real stores and a real source, in the test's own process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from actors.image_worker import Worker
+from actors.work import Batch, BatchReport, Fate, WorkItem
+from cluster.mongo.connection import Database
+from cluster.mongo.products import ProductStore
+from cluster.records import Status
+from tests.support.origin import Origin, reply, slow_headers
+from tests.support.pictures import jpeg
+from tests.support.requests import committed
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Sequence
+
+    from cluster.records import Image, ProcessingRequest
+    from cluster.settings import Settings
+    from tests.support.service import Service
+
+IMAGES = 12
+
+
+@pytest.fixture
+def origin() -> Iterator[Origin]:
+    with Origin() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def patient(isolated: Settings, service: Service) -> Settings:
+    os.environ.update({name: value for name, value in service.stack.environment.items() if name.startswith("AWS_")})
+    return isolated.model_copy(update={"download_timeout_seconds": 20, "source_away_seconds": 1})
+
+
+@pytest.fixture
+async def worker(patient: Settings) -> AsyncIterator[Worker]:
+    opened = Worker(patient)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def request_to_do(patient: Settings) -> AsyncIterator[ProcessingRequest]:
+    async with Database.open(patient) as database:
+        await database.ensure_indexes()
+        yield await committed(database, products=IMAGES)
+
+
+async def images_of(settings: Settings, request: ProcessingRequest) -> list[Image]:
+    async with Database.open(settings) as database:
+        products = await ProductStore(database).page(request.request_id, after_row=0, limit=IMAGES)
+        return [product.images[0] for product in products]
+
+
+def batch(request: ProcessingRequest, urls: Sequence[str], *, number: int = 1, is_slow: bool = False) -> Batch:
+    items = tuple(WorkItem(row=2 + n, index=0, ordinal=n, url=url, attempt=1) for n, url in enumerate(urls))
+    return Batch(request.request_id, request.epoch, number, request.options, items, is_slow)
+
+
+async def never() -> None:
+    await asyncio.Event().wait()
+
+
+async def after(seconds: float) -> None:
+    await asyncio.sleep(seconds)
+
+
+def fates(report: BatchReport) -> dict[Fate, int]:
+    return {fate: len(report.of(fate)) for fate in Fate if report.of(fate)}
+
+
+async def test_a_batch_that_is_stopped_keeps_what_is_done_and_hands_back_the_rest(
+    worker: Worker, patient: Settings, request_to_do: ProcessingRequest, origin: Origin
+) -> None:
+    quick, slow = origin.route("/quick.jpg", reply(jpeg())), origin.route("/slow.jpg", slow_headers(10, reply(jpeg())))
+    request = request_to_do
+    report = await worker.run(batch(request, [quick] * 5 + [slow] * 7, is_slow=True), after(1.0))
+    assert fates(report) == {Fate.COMPLETED: 5, Fate.RETURNED: 7}
+    assert not any(outcome.item.is_slow for outcome in report.outcomes)
+    assert report.seconds < 3
+    statuses = [image.status for image in await images_of(patient, request)]
+    assert statuses == [Status.COMPLETED] * 5 + [Status.PROCESSING] * 7
+
+
+async def test_a_source_that_keeps_the_core_waiting_loses_its_turn(
+    worker: Worker, request_to_do: ProcessingRequest, origin: Origin
+) -> None:
+    quick, slow = origin.route("/quick.jpg", reply(jpeg())), origin.route("/slow.jpg", slow_headers(4, reply(jpeg())))
+    request = request_to_do
+    report = await worker.run(batch(request, [quick] * 11 + [slow]), never())
+    assert fates(report) == {Fate.COMPLETED: 11, Fate.RETURNED: 1}
+    assert report.seconds < 2
+    (straggler,) = (outcome.item for outcome in report.of(Fate.RETURNED))
+    assert (straggler.url, straggler.is_slow, straggler.attempt) == (slow, True, 1)
+    patient_batch = Batch(request.request_id, request.epoch, 2, request.options, (straggler,), is_slow=True)
+    assert fates(await worker.run(patient_batch, never())) == {Fate.COMPLETED: 1}
+
+
+async def test_results_are_recorded_while_a_batch_runs(
+    worker: Worker, patient: Settings, request_to_do: ProcessingRequest, origin: Origin
+) -> None:
+    quick, slow = origin.route("/quick.jpg", reply(jpeg())), origin.route("/slow.jpg", slow_headers(2.5, reply(jpeg())))
+    request = request_to_do
+    seen: list[list[Status]] = []
+
+    async def look() -> None:
+        await asyncio.sleep(1.8)
+        seen.append([image.status for image in await images_of(patient, request)])
+        await never()
+
+    report = await worker.run(batch(request, [quick] * 3 + [slow], is_slow=True), look())
+    assert fates(report) == {Fate.COMPLETED: 4}
+    assert seen[0][:4] == [Status.COMPLETED] * 3 + [Status.PROCESSING]
+
+
+async def test_a_host_that_is_busy_slows_its_own_images_alone(
+    worker: Worker, request_to_do: ProcessingRequest, origin: Origin
+) -> None:
+    with Origin() as other:
+        busy = other.route("/busy.jpg", reply(status=429, headers={"Retry-After": "2"}))
+        quick = origin.route("/quick.jpg", reply(jpeg()))
+        request = request_to_do
+        report = await worker.run(batch(request, [busy] * 8 + [quick] * 4), never())
+        assert len(report.of(Fate.COMPLETED)) == 4
+        tried = {outcome.delay_seconds for outcome in report.of(Fate.RETRY)}
+        assert tried == {2}
+        again = await worker.run(batch(request, [busy] * 8, number=2), never())
+        assert fates(again) == {Fate.RETURNED: 8}
+        assert all(0 < outcome.delay_seconds <= 2 for outcome in again.outcomes)
+        assert len(other.requests) == len(report.of(Fate.RETRY))
+
+
+async def test_a_dead_host_is_given_up_without_a_try_for_each_image(
+    worker: Worker, patient: Settings, request_to_do: ProcessingRequest, unused_tcp_port: int
+) -> None:
+    dead = f"http://127.0.0.1:{unused_tcp_port}/a.jpg"
+    request, number, tries = request_to_do, 0, 0
+    while True:
+        number += 1
+        report = await worker.run(batch(request, [dead] * IMAGES, number=number), never())
+        tries += len(report.of(Fate.RETRY))
+        if report.of(Fate.FAILED):
+            break
+        assert number < 100
+        await after(0.1)
+    assert fates(report) == {Fate.FAILED: IMAGES}
+    errors = [image.error for image in await images_of(patient, request)]
+    assert {error.code for error in errors if error} == {"source_unavailable"}
+    assert tries < 40
