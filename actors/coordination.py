@@ -14,6 +14,7 @@ from actors.closing import Closing
 from actors.dispatcher import Dispatcher
 from actors.flights import Sent
 from actors.process_images import process_images
+from actors.repeats import settle_repeats
 from actors.reporting import Reporting
 from actors.windows import Window
 from cluster.errors import StaleEpochError, StoreUnavailableError
@@ -137,7 +138,11 @@ class Coordination:
             asyncio.create_task(self._follow_orders(request, self._dispatcher)),
         ]
         try:
-            return await self._dispatcher.run()
+            if not await self._dispatcher.run():
+                return False
+            if not await settle_repeats(request, self._products, self._progress):
+                self._dispatcher.progress_missed = True
+            return True
         finally:
             for task in beside:
                 task.cancel()

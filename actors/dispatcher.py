@@ -146,7 +146,17 @@ class Dispatcher:
     def _send(self, items: tuple[WorkItem, ...], *, is_slow: bool = False) -> None:
         self._sent += 1
         request = self._request
-        self.flights.send(Batch(request.request_id, request.epoch, self._sent, request.options, items, is_slow))
+        self.flights.send(
+            Batch(
+                request_id=request.request_id,
+                owner=request.owner,
+                epoch=request.epoch,
+                number=self._sent,
+                options=request.options,
+                items=items,
+                is_slow=is_slow,
+            )
+        )
 
     async def _wait(self) -> None:
         """Wait for a report, for a change, or, when there is room, for an image whose pause is over."""

@@ -109,7 +109,7 @@ class Feed:
 
 
 def unfinished_items(products: Iterable[Product]) -> list[WorkItem]:
-    """The images of these products that are not terminal."""
+    """The images of these products that are not terminal, and are not done by another one."""
     return [
         WorkItem(
             row=product.row,
@@ -120,5 +120,5 @@ def unfinished_items(products: Iterable[Product]) -> list[WorkItem]:
         )
         for product in products
         for index, image in enumerate(product.images)
-        if image.status in (Status.PENDING, Status.PROCESSING)
+        if image.repeats is None and image.status in (Status.PENDING, Status.PROCESSING)
     ]

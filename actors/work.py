@@ -30,6 +30,7 @@ class Batch:
     """The images of one Ray task; about as many as keep a core busy for a second or two."""
 
     request_id: str
+    owner: str
     epoch: int  # of the coordinator that sent it
     number: int  # of this coordinator's batches
     options: ImageOptions

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from cluster.settings import Settings
 
 _CREDENTIALS_SECONDS = 30  # how long they are used before botocore is asked for fresh ones
-_ERROR_BYTES = 4096
+_ANSWER_BYTES = 4096
 _ERROR_CODE = re.compile(rb"<Code>(\w+)</Code>")
 
 
@@ -42,6 +42,7 @@ class ObjectWriter:
 
     def __init__(self, settings: Settings, *, max_connections: int) -> None:
         self._loop = asyncio.get_running_loop()
+        self._bucket = settings.s3_bucket
         self._region = settings.s3_region
         self._aws = botocore.session.Session()
         self.bucket_url = _bucket_url(self._aws, settings)
@@ -64,9 +65,30 @@ class ObjectWriter:
         Raises:
             StoreUnavailableError: S3 does not answer, or refuses.
         """
+        status, body = await self._send(key, data, {"Content-Type": content_type})
+        if status != HTTPStatus.OK:
+            raise StoreUnavailableError("s3", _error_code(body, status))
+
+    async def copy(self, source_key: str, key: str) -> bool:
+        """Store what another key has; False when that has nothing.
+
+        Raises:
+            StoreUnavailableError: S3 does not answer, or refuses.
+        """
+        source = f"{self._bucket}/{quote(source_key)}"
+        status, body = await self._send(key, b"", {"x-amz-copy-source": source})
+        if status == HTTPStatus.NOT_FOUND:
+            return False
+        # S3 may find out that it fails when it has answered 200 already.
+        if status != HTTPStatus.OK or b"<Error>" in body:
+            raise StoreUnavailableError("s3", _error_code(body, status))
+        return True
+
+    async def _send(self, key: str, data: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
+        """The status, and the beginning of the body."""
         url = f"{str(self.bucket_url).rstrip('/')}/{quote(key)}"
         try:
-            request = AWSRequest("PUT", url, headers={**self._headers, "Content-Type": content_type}, data=data)
+            request = AWSRequest("PUT", url, headers={**self._headers, **headers}, data=data)
             (await self._fresh_signer()).add_auth(request)
             # As a file, because aiohttp writes bytes in one go, however large they are.
             answer = await self._http.put(
@@ -76,9 +98,7 @@ class ObjectWriter:
                 allow_redirects=False,
             )
             async with answer:
-                if answer.status != HTTPStatus.OK:
-                    body = await answer.content.read(_ERROR_BYTES)
-                    raise StoreUnavailableError("s3", _error_code(body, answer.status))
+                return answer.status, await answer.content.read(_ANSWER_BYTES)
         except (aiohttp.ClientError, BotoCoreError, TimeoutError, OSError) as error:
             raise StoreUnavailableError("s3", type(error).__name__) from error
 

@@ -35,6 +35,7 @@ class Decision(StrEnum):
 
     COMPRESSED = "compressed"
     KEPT_ORIGINAL = "kept_original"
+    DEDUPLICATED = "deduplicated"  # those of another image that had the same source
 
 
 class ImageFormat(StrEnum):
@@ -68,6 +69,13 @@ class Output(Record):
     decision: Decision
 
 
+class Place(Record):
+    """Where an image of a request is."""
+
+    row: int
+    index: int  # in the row
+
+
 class Image(Record):
     """One image of a product, aligned with `inputImageUrls`.
 
@@ -86,6 +94,7 @@ class Image(Record):
     quality: int | None = None  # of the encoder; None when it had none to set
     decision: Decision | None = None
     outputs: list[Output] = Field(default=[])  # when the options ask for several
+    repeats: Place | None = None  # an earlier image of the same URL, which is done for both
 
 
 class Product(Record):

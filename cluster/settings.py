@@ -136,6 +136,9 @@ class Settings(BaseSettings):
     retry_cap_seconds: float = Field(default=60, gt=0)
     """The longest pause; a source may ask for up to an hour by `Retry-After`."""
 
+    dedupe_seconds: int = Field(default=24 * 3600, ge=0)
+    """How long a result is used again for the same source and options; 0: never, not within a request either."""
+
     # Decoding.
     max_pixels: int = Field(default=50_000_000, gt=0)
     """Of an image, all frames together."""

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from cluster.errors import RefusedError, StoreUnavailableError
 from cluster.http.url import parse_url, url_problem
 from cluster.identifiers import new_identifier
-from cluster.records import Counts, Image, ProcessingRequest, Product, WebhookTarget, utc_now
+from cluster.records import Counts, Image, Place, ProcessingRequest, Product, WebhookTarget, utc_now
 from cluster.secrets import check_webhook_secret
 from deployments.answers import UploadAnswer, UploadCounts
-from deployments.catalogue import open_catalogue, survey_catalogue, valid_rows
+from deployments.catalogue import Repeats, open_catalogue, survey_catalogue, valid_rows
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -138,9 +138,11 @@ def _blocks(file: IO[bytes]) -> Iterator[bytes]:
 
 
 async def _store(services: Services, request: ProcessingRequest, catalogue: Catalogue, survey: Survey) -> UploadAnswer:
+    deduplicates = services.settings.dedupe_seconds > 0
+    repeats = Repeats(await asyncio.to_thread(survey.url_hashes.repeated) if deduplicates else set())
     try:
         async with asyncio.timeout(_STORE_SECONDS):
-            async for products in _product_chunks(request.request_id, catalogue):
+            async for products in _product_chunks(request.request_id, catalogue, repeats):
                 await services.products.insert(products)
             # When this fails the products stay: the commit may have been made although its answer was lost.
             # What was not committed is swept.
@@ -154,8 +156,8 @@ async def _store(services: Services, request: ProcessingRequest, catalogue: Cata
     return _answer(survey, _accepted_message(survey), request)
 
 
-async def _product_chunks(request_id: str, catalogue: Catalogue) -> AsyncIterator[list[Product]]:
-    products = _products(request_id, valid_rows(catalogue))
+async def _product_chunks(request_id: str, catalogue: Catalogue, repeats: Repeats) -> AsyncIterator[list[Product]]:
+    products = _products(request_id, valid_rows(catalogue), repeats)
     while chunk := await asyncio.to_thread(_next_chunk, products):
         yield chunk
 
@@ -172,7 +174,7 @@ def _next_chunk(products: Iterator[Product]) -> list[Product]:
     return chunk
 
 
-def _products(request_id: str, rows: Iterator[CatalogueRow]) -> Iterator[Product]:
+def _products(request_id: str, rows: Iterator[CatalogueRow], repeats: Repeats) -> Iterator[Product]:
     first_image = 0
     for row in rows:
         images = len(row.image_urls)
@@ -183,7 +185,10 @@ def _products(request_id: str, rows: Iterator[CatalogueRow]) -> Iterator[Product
             product_name=row.product_name,
             input_image_urls=list(row.image_urls),
             output_image_urls=[None] * images,
-            images=[Image()] * images,
+            images=[
+                Image(repeats=repeats.first_of(url, Place(row=row.row, index=index)))
+                for index, url in enumerate(row.image_urls)
+            ],
             cells=row.cells,
             first_image=first_image,
         )

@@ -33,6 +33,7 @@ _CODES = {
 }
 
 _NO_ANSWER = "The source closed the connection without an answer."
+_STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e]{1,256}"', re.ASCII)
 _SECONDS = re.compile(r"\d{1,9}", re.ASCII)
 
 
@@ -41,28 +42,38 @@ class Download:
     """What a source answered with success.
 
     Attributes:
-        data: The body after any decompression; never empty.
-        http_status: 200 to 299.
+        data: The body after any decompression; empty with 304 alone.
+        http_status: 200 to 299, or 304 when the source still has what the caller knows.
+        etag: A strong one, as the source wrote it.
     """
 
     data: bytes
     http_status: int
+    etag: str | None = None
+
+    @property
+    def not_modified(self) -> bool:
+        """Whether the source still has what the caller knows; there are no bytes then."""
+        return self.http_status == HTTPStatus.NOT_MODIFIED
 
 
-async def download(session: aiohttp.ClientSession, url: str, *, settings: Settings) -> Download:
+async def download(
+    session: aiohttp.ClientSession, url: str, *, settings: Settings, known_etag: str | None = None
+) -> Download:
     """Fetch one image, redirects included, within `download_timeout_seconds` and `max_image_bytes`.
 
     Args:
         session: From `guarded_session`.
         url: As the catalogue has it; normalised as a browser would.
         settings: `download_timeout_seconds`, `max_image_bytes`, `max_redirects`.
+        known_etag: Of what the caller has; the source need not send that again.
 
     Raises:
         ImageError: With the code that says why, the source's status where there was one, and its `Retry-After`.
     """
     try:
         async with asyncio.timeout(settings.download_timeout_seconds):
-            return await _follow(session, url, settings)
+            return await _follow(session, url, settings, known_etag)
     except TimeoutError as error:
         message = (
             f"The source did not accept a connection within {settings.connect_timeout_seconds:g} seconds."
@@ -72,14 +83,17 @@ async def download(session: aiohttp.ClientSession, url: str, *, settings: Settin
         raise ImageError(ImageErrorCode.TIMEOUT, message) from error
 
 
-async def _follow(session: aiohttp.ClientSession, url: str, settings: Settings) -> Download:
+async def _follow(session: aiohttp.ClientSession, url: str, settings: Settings, known_etag: str | None) -> Download:
     target = _target(url)
     for _ in range(settings.max_redirects + 1):
-        async with await _send(session, target) as response:
+        async with await _send(session, target, known_etag) as response:
             location = response.headers.get("Location")
             if response.status not in _REDIRECTS or location is None:
+                if response.status == HTTPStatus.NOT_MODIFIED and known_etag is not None:
+                    return Download(b"", response.status, known_etag)
                 _check_status(response)
-                return Download(await _read(response, settings.max_image_bytes), response.status)
+                data = await _read(response, settings.max_image_bytes)
+                return Download(data, response.status, _strong_etag(response))
             target = _redirected(target, location, response.status)
     message = f"The source redirects more than {settings.max_redirects} times."
     raise ImageError(ImageErrorCode.TOO_MANY_REDIRECTS, message, response.status)
@@ -118,9 +132,10 @@ def _text(header: str) -> str:
         return raw.decode("latin-1")
 
 
-async def _send(session: aiohttp.ClientSession, target: httpx.URL) -> aiohttp.ClientResponse:
+async def _send(session: aiohttp.ClientSession, target: httpx.URL, known_etag: str | None) -> aiohttp.ClientResponse:
+    headers = {} if known_etag is None else {"If-None-Match": known_etag}
     try:
-        response = await session.get(request_url(target), allow_redirects=False)
+        response = await session.get(request_url(target), allow_redirects=False, headers=headers)
     except BlockedAddressError as error:
         raise ImageError(ImageErrorCode.BLOCKED_ADDRESS, f"{error}.") from error
     except (aiohttp.ClientConnectorDNSError, aiohttp.InvalidURL) as error:
@@ -145,6 +160,12 @@ def _connection_message(error: aiohttp.ClientError) -> str:
     if isinstance(error, aiohttp.ClientConnectorError):
         return "The source did not accept a connection."
     return _NO_ANSWER
+
+
+def _strong_etag(response: aiohttp.ClientResponse) -> str | None:
+    """The ETag, when it says that the bytes are the same. Source: RFC 9110, section 8.8.3."""
+    etag = response.headers.get("ETag", "").strip()
+    return etag if _STRONG_ETAG.fullmatch(etag) else None
 
 
 def _check_status(response: aiohttp.ClientResponse) -> None:

@@ -159,7 +159,8 @@ class ProductStore:
     async def reopen(self, request_id: str, epoch: int, codes: Collection[ImageErrorCode]) -> None:
         """Make failed images with these codes pending again, the same again any number of times."""
         again = {"$in": ["$$this.error.code", list(codes)]}
-        images = {"$cond": [again, {"$literal": Image().document()}, "$$this"]}
+        pending = {"$mergeObjects": ["$$this", {"$literal": Image().model_dump(exclude={"repeats"})}]}
+        images = {"$cond": [again, pending, "$$this"]}
         change = {
             "images": {"$map": {"input": "$images", "in": images}},
             "processingStatus": Status.PROCESSING,
@@ -247,6 +248,6 @@ def _unfinished_image(request_id: str, epoch: int, row: int, index: int) -> Docu
 
 
 def _terminal_fields(index: int, image: Image, key: str | None) -> dict[str, Any]:
-    # `attempts` is left out: it was counted when the attempt began.
-    fields = image.model_dump(exclude={"attempts"})
+    # `attempts` was counted when the attempt began; what an image repeats is not for a result to say.
+    fields = image.model_dump(exclude={"attempts", "repeats"})
     return {f"images.{index}.{name}": value for name, value in fields.items()} | {f"outputImageUrls.{index}": key}

@@ -1,4 +1,4 @@
-"""The catalogue: an uploaded CSV of products and image URLs, read in two passes that need the same memory for any file.
+"""The catalogue: an uploaded CSV of products and image URLs, read in two passes that keep eight bytes of each URL.
 
 >>> catalogue = open_catalogue(file, max_rows=1_000_000, max_images_per_product=100)
 >>> survey = survey_catalogue(catalogue)
@@ -19,6 +19,7 @@ from deployments.catalogue.reading import (
     survey_catalogue,
     valid_rows,
 )
+from deployments.catalogue.repeats import Repeats
 from deployments.catalogue.rows import CatalogueRow
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "MAX_LISTED_PROBLEMS",
     "Catalogue",
     "CatalogueRow",
+    "Repeats",
     "Survey",
     "open_catalogue",
     "output_urls_column",

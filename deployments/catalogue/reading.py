@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from deployments.catalogue.columns import find_columns
 from deployments.catalogue.dialect import detect_dialect
 from deployments.catalogue.grammar import read_cells
 from deployments.catalogue.problems import row_problem
+from deployments.catalogue.repeats import UrlHashes
 from deployments.catalogue.rows import CatalogueRow, check_row
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class Survey:
     problems: list[RowProblem]  # the first `MAX_LISTED_PROBLEMS`, in the order of the file
     problem_count: int
     complete: bool  # False when there are more rows than allowed
+    url_hashes: UrlHashes = field(default_factory=UrlHashes, compare=False)
 
     @property
     def rejected_rows(self) -> int:
@@ -100,12 +102,14 @@ def survey_catalogue(catalogue: Catalogue) -> Survey:
     """
     rows = images = products = problem_count = 0
     problems: list[RowProblem] = []
+    url_hashes = UrlHashes()
     cells = _read_rows(catalogue)
     for outcome in _checked(islice(cells, catalogue.max_rows), catalogue):
         rows += 1
         if isinstance(outcome, CatalogueRow):
             products += 1
             images += len(outcome.image_urls)
+            url_hashes.add(outcome.image_urls)
         else:
             problem_count += len(outcome)
             problems += outcome[: MAX_LISTED_PROBLEMS - len(problems)]
@@ -114,7 +118,7 @@ def survey_catalogue(catalogue: Catalogue) -> Survey:
         problem_count += 1
         # Always listed: it is the one error that skipping rows does not help.
         problems[MAX_LISTED_PROBLEMS - 1 :] = [_too_many_rows(excess[0], catalogue.max_rows)]
-    return Survey(rows, products, images, problems, problem_count, complete=excess is None)
+    return Survey(rows, products, images, problems, problem_count, complete=excess is None, url_hashes=url_hashes)
 
 
 def valid_rows(catalogue: Catalogue) -> Iterator[CatalogueRow]:

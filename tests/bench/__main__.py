@@ -7,7 +7,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
-from tests.bench import latency, memory, start, throughput, worker
+from tests.bench import fairness, latency, memory, simulation, start, stragglers, throughput, worker
 from tests.bench.contestants import Coding
 from tests.bench.machine import print_machine
 from tests.bench.pictures import DIFFERENT
@@ -15,7 +15,7 @@ from tests.bench.pictures import DIFFERENT
 if TYPE_CHECKING:
     from types import FrameType
 
-BENCHMARKS = ("throughput", "worker", "latency", "memory", "start")
+BENCHMARKS = ("throughput", "worker", "latency", "fairness", "stragglers", "simulation", "memory", "start")
 IMAGES = 600
 MEMORY_IMAGES = 10_000
 ROUNDS = 5
@@ -34,6 +34,12 @@ def main() -> None:
         worker.run()
     if "latency" in chosen:
         latency.run(images=images, rounds=rounds)
+    if "fairness" in chosen:
+        fairness.run(rounds=rounds)
+    if "stragglers" in chosen:
+        stragglers.run(images=arguments.images or stragglers.IMAGES, rounds=rounds)
+    if "simulation" in chosen:
+        simulation.run(images=arguments.images or simulation.LARGE_IMAGES)
     if "memory" in chosen:
         memory.run(images=arguments.images or MEMORY_IMAGES)
     if "start" in chosen:

@@ -12,12 +12,14 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import random
 import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,20 +33,40 @@ _REQUEST_BYTES = 4096
 _END_OF_HEADERS = b"\r\n\r\n"
 
 
+class Delay(NamedTuple):
+    """How long the server waits before it answers."""
+
+    usual_seconds: float = 0
+    slow_seconds: float = 0
+    slow_share: float = 0  # of the answers
+
+    def pause(self) -> None:
+        """Wait as long as one answer does; around the usual time it varies by half of it."""
+        if random.random() < self.slow_share:  # noqa: S311 - of no secret
+            time.sleep(self.slow_seconds)
+        elif self.usual_seconds:
+            time.sleep(self.usual_seconds * random.uniform(0.5, 1.5))  # noqa: S311 - of no secret
+
+
+AT_ONCE = Delay()
+
+
 class Source:
     """The server, as a context.
 
     Args:
         files: JPEG files; a URL names one of them by its place, and a number that makes the answer unlike any other.
+        delay: Before each answer.
     """
 
-    def __init__(self, files: Sequence[Path]) -> None:
+    def __init__(self, files: Sequence[Path], delay: Delay = AT_ONCE) -> None:
         self._files = [str(path) for path in files]
-        self._numbers = itertools.count()
+        self._delay = delay
+        self._numbers = itertools.count(time.time_ns())  # other ones than any source before it
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.bench.source", *self._files],
+            [sys.executable, "-m", "tests.bench.source", *map(str, self._delay), *self._files],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
@@ -68,28 +90,29 @@ class Source:
         return [f"http://{_LOOPBACK}:{self._port}/{place % files}/{next(self._numbers)}.jpg" for place in range(count)]
 
 
-def serve(files: Sequence[Path]) -> None:
+def serve(files: Sequence[Path], delay: Delay) -> None:
     """Serve until the standard input ends, and print the port first."""
     listener = socket.create_server((_LOOPBACK, 0), backlog=_BACKLOG)
     opened = [(os.open(path, os.O_RDONLY), path.stat().st_size) for path in files]
-    threading.Thread(target=_accept, args=(listener, opened), daemon=True).start()
+    threading.Thread(target=_accept, args=(listener, opened, delay), daemon=True).start()
     print(listener.getsockname()[1], flush=True)
     sys.stdin.read()
 
 
-def _accept(listener: socket.socket, files: list[tuple[int, int]]) -> None:
+def _accept(listener: socket.socket, files: list[tuple[int, int]], delay: Delay) -> None:
     while True:
         connection, _ = listener.accept()
-        threading.Thread(target=_converse, args=(connection, files), daemon=True).start()
+        threading.Thread(target=_converse, args=(connection, files, delay), daemon=True).start()
 
 
-def _converse(connection: socket.socket, files: list[tuple[int, int]]) -> None:
+def _converse(connection: socket.socket, files: list[tuple[int, int]], delay: Delay) -> None:
     with connection, contextlib.suppress(ConnectionError):
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         received = b""
         while chunk := connection.recv(_REQUEST_BYTES):
             received += chunk
             if received.endswith(_END_OF_HEADERS):
+                delay.pause()
                 _answer(connection, received, files)
                 received = b""
 
@@ -110,4 +133,5 @@ def _answer(connection: socket.socket, request: bytes, files: list[tuple[int, in
 
 
 if __name__ == "__main__":
-    serve([Path(name) for name in sys.argv[1:]])
+    _DELAYS = len(Delay._fields)
+    serve([Path(name) for name in sys.argv[1 + _DELAYS :]], Delay(*map(float, sys.argv[1 : 1 + _DELAYS])))

@@ -86,7 +86,7 @@ async def _requests(settings: Settings, count: int) -> list[ProcessingRequest]:
 
 def _batch(request: ProcessingRequest, urls: Sequence[str]) -> Batch:
     items = [WorkItem(row=2 + place, index=0, ordinal=place, url=url, attempt=1) for place, url in enumerate(urls)]
-    return Batch(request.request_id, request.epoch, 1, request.options, tuple(items))
+    return Batch(request.request_id, request.owner, request.epoch, 1, request.options, tuple(items))
 
 
 async def _worker(settings: Settings) -> Worker:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -61,7 +62,7 @@ async def images_of(settings: Settings, request: ProcessingRequest) -> list[Imag
 
 def batch(request: ProcessingRequest, urls: Sequence[str], *, number: int = 1, is_slow: bool = False) -> Batch:
     items = tuple(WorkItem(row=2 + n, index=0, ordinal=n, url=url, attempt=1) for n, url in enumerate(urls))
-    return Batch(request.request_id, request.epoch, number, request.options, items, is_slow)
+    return Batch(request.request_id, request.owner, request.epoch, number, request.options, items, is_slow)
 
 
 async def never() -> None:
@@ -99,8 +100,8 @@ async def test_a_source_that_keeps_the_core_waiting_loses_its_turn(
     assert report.seconds < 2
     (straggler,) = (outcome.item for outcome in report.of(Fate.RETURNED))
     assert (straggler.url, straggler.is_slow, straggler.attempt) == (slow, True, 1)
-    patient_batch = Batch(request.request_id, request.epoch, 2, request.options, (straggler,), is_slow=True)
-    assert fates(await worker.run(patient_batch, never())) == {Fate.COMPLETED: 1}
+    waiting = replace(batch(request, [], number=2, is_slow=True), items=(straggler,))
+    assert fates(await worker.run(waiting, never())) == {Fate.COMPLETED: 1}
 
 
 async def test_results_are_recorded_while_a_batch_runs(

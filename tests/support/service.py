@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Network
@@ -15,7 +16,9 @@ from cluster.embedded import processes
 from cluster.embedded.home import Home
 from cluster.embedded.service import bring_up, take_down
 from cluster.embedded.state import State
-from cluster.mongo.api_keys import key_id_of
+from cluster.mongo.api_keys import ApiKeyStore, key_id_of
+from cluster.mongo.connection import Database
+from cluster.records import Scope
 from cluster.secrets import Secrets
 from cluster.settings import Settings
 
@@ -55,8 +58,18 @@ class Service:
         """Of the first key."""
         return Secrets(self.settings).webhook_secret(key_id_of(self.token))
 
-    def client(self) -> Darkroom:
-        return Darkroom(self.url, api_key=self.token)
+    def client(self, token: str | None = None) -> Darkroom:
+        return Darkroom(self.url, api_key=token or self.token)
+
+    def new_key(self) -> str:
+        """The token of another key."""
+
+        async def made() -> str:
+            async with Database.open(self.settings) as database:
+                _, token = await ApiKeyStore(database).create(name="another", scopes=list(Scope))
+                return token
+
+        return asyncio.run(made())
 
     def ray_processes(self, name: str) -> list[ProcessId]:
         """The processes whose title says that they run an actor or a task of that name."""
@@ -107,9 +120,9 @@ def impatient_settings(home: Path) -> Settings:
 
 
 @contextmanager
-def running_service(folder: Path) -> Iterator[Service]:
-    """Start everything in a folder, and stop it."""
-    settings, home = impatient_settings(folder), Home(folder)
+def running_service(folder: Path, **changes: object) -> Iterator[Service]:
+    """Start everything in a folder, and stop it; `changes` are settings that differ from the impatient ones."""
+    settings, home = impatient_settings(folder).model_copy(update=changes), Home(folder)
     try:
         stack = bring_up(settings, home, lambda _event: None)
         yield Service(settings, stack, home.api_key_file.read_text().strip())

@@ -1,0 +1,68 @@
+"""A worker that does no image: it waits as long as each would take, and records what a real one records."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from actors.work import Batch, BatchReport, Fate, Outcome
+from cluster.errors import StoreUnavailableError
+from cluster.mongo.connection import Database
+from cluster.mongo.products import ImageResult, ProductStore
+from cluster.object_writer import object_key
+from cluster.progress import CountedImage, Progress
+from cluster.records import Decision, Image, ImageFormat, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from cluster.settings import Settings
+
+IMAGE_SECONDS = 0.0002
+
+
+class Worker:
+    """The same from outside as the real one."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._products = ProductStore(Database(settings))
+        self._progress = Progress(settings)
+
+    async def run(self, batch: Batch, stopped: Awaitable[object]) -> BatchReport:
+        started = asyncio.get_running_loop().time()
+        stop = asyncio.ensure_future(stopped)
+        try:
+            await self._products.begin_attempts(
+                batch.request_id, batch.epoch, [(item.row, item.index, item.attempt) for item in batch.items]
+            )
+            await asyncio.wait([stop], timeout=IMAGE_SECONDS * len(batch.items))
+            if stop.done():
+                return BatchReport(tuple(Outcome(item, Fate.RETURNED) for item in batch.items))
+            results = [
+                ImageResult(item.row, item.index, IMAGE, object_key(batch.request_id, item.row, item.index, "jpg"))
+                for item in batch.items
+            ]
+            if not await self._products.record_results(batch.request_id, batch.epoch, results):
+                return BatchReport((), refused=True)
+            counted = [CountedImage.of(item.ordinal, IMAGE) for item in batch.items]
+            await self._progress.count(batch.request_id, counted)
+        except StoreUnavailableError:
+            return BatchReport(tuple(Outcome(item, Fate.DEFERRED) for item in batch.items))
+        finally:
+            stop.cancel()
+        seconds = asyncio.get_running_loop().time() - started
+        return BatchReport(tuple(Outcome(item, Fate.COMPLETED) for item in batch.items), seconds)
+
+
+IMAGE = Image(
+    status=Status.COMPLETED,
+    http_status=200,
+    attempts=1,
+    bytes_in=500_000,
+    bytes_out=200_000,
+    width=1936,
+    height=1290,
+    format=ImageFormat.JPEG,
+    quality=75,
+    decision=Decision.COMPRESSED,
+)
