@@ -36,6 +36,10 @@ logger = logging.getLogger("darkroom.image_worker")
 Done = tuple[Outcome, "ImageResult | None"]
 
 
+class FetchAgainError(Exception):
+    """What was known about a source is of no use: all of it is needed, once more and for the last time."""
+
+
 class Steps(Protocol):
     """What is done with an image, and with the results of several."""
 
@@ -43,7 +47,7 @@ class Steps(Protocol):
         """Raises `ImageError`."""
 
     async def store(self, batch: Batch, item: WorkItem, source: Download, core: Core) -> Done:
-        """Compress and put. Raises `ImageError` or `StoreUnavailableError`."""
+        """Compress and put. Raises `ImageError`, `StoreUnavailableError` or `FetchAgainError`."""
 
     def failed(self, item: WorkItem, error: ImageError) -> Done:
         """What becomes of an image that has failed."""
@@ -59,6 +63,7 @@ class Core:
         self._now = clock.time
         self._turns = asyncio.Semaphore(_AT_ONCE_IN_CORE)
         self._users: set[WorkItem] = set()
+        self._kept: set[WorkItem] = set()
         self._idle_since: float | None = self._now()
         self._idle_seconds = 0.0
         self.compressing: tuple[WorkItem, float] | None = None  # since when, of the loop's clock; set by the thread
@@ -71,6 +76,7 @@ class Core:
                 self._idle_seconds += self._now() - self._idle_since
                 self._idle_since = None
             self._users.add(item)
+            self.keep(item)
             try:
                 yield
             finally:
@@ -78,9 +84,17 @@ class Core:
                 if not self._users:
                     self._idle_since = self._now()
 
-    def has(self, item: WorkItem) -> bool:
-        """Whether an image is in the core."""
-        return item in self._users
+    def keep(self, item: WorkItem) -> None:
+        """From now on it is not worth to give the image back."""
+        self._kept.add(item)
+
+    def let_go(self, item: WorkItem) -> None:
+        """It is, or it has ended."""
+        self._kept.discard(item)
+
+    def keeps(self, item: WorkItem) -> bool:
+        """Whether an image is compressed or put, and is to come to its end."""
+        return item in self._kept
 
     @property
     def is_idle(self) -> bool:
@@ -115,6 +129,11 @@ class _Downloads(NamedTuple):
         return bool(self.running) and all(now - since > patience for since in self.running.values())
 
 
+def _says_hurry(stop: asyncio.Future[bool]) -> bool:
+    """Who can be asked no more is dead, and so is the hurry of whoever comes next."""
+    return stop.done() and (stop.exception() is not None or stop.result())
+
+
 def downloads_at_once(batch: Batch, settings: Settings) -> int:
     """How many sources a batch may fetch at once."""
     return SLOW_DOWNLOADS if batch.is_slow else settings.downloads_per_task
@@ -146,8 +165,11 @@ class BatchRun:
         self._is_kept_waiting = False
         self.hung: WorkItem | None = None  # its compression goes on in a thread that nobody can stop
 
-    async def run(self, stopped: Awaitable[object]) -> BatchReport:
-        """Do the batch, until all is done, or `stopped` says that it is to end, or its sources keep the core waiting.
+    async def run(self, stopped: Awaitable[bool]) -> BatchReport:
+        """Do the batch, until all is done, or its sources keep the core waiting, or `stopped` says that it is to end.
+
+        Args:
+            stopped: Whether it is to end in a hurry, once it is to end.
 
         Raises:
             StoreUnavailableError: Results could not be recorded.
@@ -155,23 +177,31 @@ class BatchRun:
         started = self._loop.time()
         tasks = {asyncio.create_task(self._do(item)): item for item in self._batch.items}
         everything = asyncio.gather(*tasks)
-        stop: asyncio.Future[object] = asyncio.ensure_future(stopped)
+        recording = asyncio.create_task(self._record())
+        stop: asyncio.Future[bool] = asyncio.ensure_future(stopped)
         try:
             while not (everything.done() or stop.done() or self._is_to_end()):
                 both: tuple[asyncio.Future[Any], ...] = (everything, stop)
                 await asyncio.wait(both, timeout=_TICK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-                if self._loop.time() - self._recorded_at > _RECORD_SECONDS and not await self._record():
-                    return BatchReport((), refused=True)
-            await self._end(tasks)
+                if recording.done() and self._loop.time() - self._recorded_at > _RECORD_SECONDS:
+                    if not await recording:
+                        return BatchReport((), refused=True)
+                    recording = asyncio.create_task(self._record())  # beside the work, however long it takes
+            await self._end(tasks, in_hurry=_says_hurry(stop))
         finally:
             stop.cancel()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(everything, stop, return_exceptions=True)
-        if not await self._record():
+        if not (await recording and await self._record()):
             return BatchReport((), refused=True)
         outcomes = tuple(self._outcomes)
         return BatchReport(outcomes, self._loop.time() - started, self._core.idle_seconds, self._counted)
+
+    @property
+    def is_still_compressing(self) -> bool:
+        """Whether the thread is busy although the batch has ended: nothing can stop it."""
+        return self._core.compressing is not None
 
     def _is_to_end(self) -> bool:
         self.hung = self._core.hung(self._settings.image_timeout_seconds)
@@ -182,14 +212,19 @@ class BatchRun:
         )
         return self._is_kept_waiting
 
-    async def _end(self, tasks: dict[asyncio.Task[None], WorkItem]) -> None:
-        """Give back what is not in the core; that has a moment to come to its end."""
+    async def _end(self, tasks: dict[asyncio.Task[None], WorkItem], *, in_hurry: bool) -> None:
+        """Give back what has not come to the core; the rest comes to its end, for which it has a moment in a hurry."""
         for task, item in tasks.items():
-            if not self._core.has(item):
+            if not self._core.keeps(item):
                 task.cancel()
         left = [task for task in tasks if not task.done()]
-        if left and self.hung is None:
-            await asyncio.wait(left, timeout=_STOP_SECONDS)
+        while left and self.hung is None:
+            if in_hurry:
+                await asyncio.wait(left, timeout=_STOP_SECONDS)
+                return
+            await asyncio.wait(left, timeout=_TICK_SECONDS)
+            self.hung = self._core.hung(self._settings.image_timeout_seconds)
+            left = [task for task in left if not task.done()]
 
     async def _do(self, item: WorkItem) -> None:
         try:
@@ -202,11 +237,15 @@ class BatchRun:
 
     async def _done(self, item: WorkItem) -> Done:
         try:
-            source = await self._fetched_in_turn(item)
-            try:
-                return await self._steps.store(self._batch, item, source, self._core)
-            finally:
-                self._room.release()
+            while True:
+                source = await self._fetched_in_turn(item)
+                try:
+                    return await self._steps.store(self._batch, item, source, self._core)
+                except FetchAgainError:
+                    continue
+                finally:
+                    self._core.let_go(item)
+                    self._room.release()
         except NotNowError as later:
             return Outcome(item, Fate.RETURNED, later.seconds), None
         except StoreUnavailableError as error:

@@ -16,13 +16,14 @@ from actors.flights import Sent
 from actors.process_images import process_images
 from actors.repeats import settle_repeats
 from actors.reporting import Reporting
-from actors.windows import Window
+from actors.windows import CLOSED
 from cluster.errors import StaleEpochError, StoreUnavailableError
 from cluster.mongo.control import RequestControl
 from cluster.mongo.products import ProductStore
 from cluster.mongo.requests import RequestStore
 
 if TYPE_CHECKING:
+    from actors.windows import Window
     from actors.work import Batch, BatchReport
     from cluster.mongo.connection import Database
     from cluster.mongo.control import Orders
@@ -57,7 +58,7 @@ class Coordination:
     def __init__(self, request_id: str, settings: Settings, database: Database, progress: Progress) -> None:
         self.request_id = request_id
         self._settings = settings
-        self._window = Window(0)  # until the queue manager says so
+        self._window = CLOSED  # until the queue manager says so
         self._requests = RequestStore(database)
         self._control = RequestControl(database)
         self._products = ProductStore(database)
@@ -76,10 +77,9 @@ class Coordination:
         dispatcher = self._dispatcher
         return Standing(dispatcher.flights.images, dispatcher.demand, dispatcher.images_done)
 
-    async def stopped(self, batch_number: int) -> None:
-        """Return when a batch is to end early."""
-        if self._dispatcher is not None:
-            await self._dispatcher.flights.stopped(batch_number)
+    async def stopped(self, batch_number: int) -> bool:
+        """Return when a batch is to end early: whether in a hurry."""
+        return True if self._dispatcher is None else await self._dispatcher.flights.stopped(batch_number)
 
     async def run(self) -> None:
         """Return when the request is closed or parked, or a newer coordinator has it; stores may be away meanwhile."""
@@ -123,7 +123,6 @@ class Coordination:
 
     async def _reopen(self, request: ProcessingRequest) -> None:
         """Begin a retry: failed images are pending again, and nothing has counted them."""
-        await self._progress.forget(request.request_id)
         await self._products.reopen(request.request_id, request.epoch, request.retrying or [])
         await self._control.reopened(request.request_id, request.epoch)
 
@@ -140,9 +139,9 @@ class Coordination:
         try:
             if not await self._dispatcher.run():
                 return False
-            if not await settle_repeats(request, self._products, self._progress):
+            if not await settle_repeats(request, self._products, self._progress, until=self._dispatcher.stopped):
                 self._dispatcher.progress_missed = True
-            return True
+            return not self._dispatcher.stopped.is_set()
         finally:
             for task in beside:
                 task.cancel()

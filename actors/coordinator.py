@@ -41,15 +41,14 @@ class RequestCoordinator:
         self._settings = settings
         self._database = Database(settings)
         self._progress = Progress(settings)
-        self._current: Coordination | None = None
+        self._coordinations: dict[str, Coordination] = {}  # by request: the one at work, and any that wait for it
         self._work = asyncio.get_running_loop().create_task(self._resume())
 
     async def take(self, request_id: str, window: Window) -> None:
         """Bring a request to its end, after the one before it; the same again any number of times."""
-        if self._current is None or self._current.request_id != request_id:
-            self._current = Coordination(request_id, self._settings, self._database, self._progress)
-            self._work = asyncio.create_task(self._run_after(self._work, self._current))
-        self._current.set_window(window, at_once=False)
+        if request_id not in self._coordinations:
+            self._work = asyncio.create_task(self._run_after(self._work, self._add(request_id)))
+        self._coordinations[request_id].set_window(window, at_once=False)
 
     async def set_window(self, request_id: str, window: Window, *, at_once: bool) -> Standing | None:
         """How much of the cluster a request may use from now on.
@@ -62,14 +61,13 @@ class RequestCoordinator:
         Returns:
             Where it is with the request; None when this coordinator has not got it.
         """
-        if self._current is None or self._current.request_id != request_id:
-            return None
-        return self._current.set_window(window, at_once=at_once)
+        coordination = self._coordinations.get(request_id)
+        return None if coordination is None else coordination.set_window(window, at_once=at_once)
 
-    async def stopped(self, request_id: str, batch_number: int) -> None:
-        """A task asks this when it begins a batch, and is answered when it is to end early."""
-        if self._current is not None and self._current.request_id == request_id:
-            await self._current.stopped(batch_number)
+    async def stopped(self, request_id: str, batch_number: int) -> bool:
+        """A task asks this when it begins a batch, and is answered when it is to end early: whether in a hurry."""
+        coordination = self._coordinations.get(request_id)
+        return True if coordination is None else await coordination.stopped(batch_number)
 
     async def leave(self) -> None:
         """End this process, after the request that it has, and free the actor's name."""
@@ -87,9 +85,13 @@ class RequestCoordinator:
             except StoreUnavailableError as error:
                 logger.warning("waiting: %s", error)
                 await asyncio.sleep(_RESUME_SECONDS)
-        if request_id is not None and self._current is None:
-            self._current = Coordination(request_id, self._settings, self._database, self._progress)
-            await self._run(self._current)
+        if request_id is not None and request_id not in self._coordinations:
+            await self._run(self._add(request_id))
+
+    def _add(self, request_id: str) -> Coordination:
+        coordination = Coordination(request_id, self._settings, self._database, self._progress)
+        self._coordinations[request_id] = coordination
+        return coordination
 
     async def _run_after(self, earlier: asyncio.Task[None], coordination: Coordination) -> None:
         await asyncio.wait([earlier])
@@ -97,6 +99,5 @@ class RequestCoordinator:
 
     async def _run(self, coordination: Coordination) -> None:
         await coordination.run()
-        if self._current is coordination:
-            self._current = None
+        del self._coordinations[coordination.request_id]
         await tell_system_actors(self._settings)

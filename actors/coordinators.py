@@ -65,13 +65,12 @@ class Coordinators:
         coordinator = next((each for each in self._ready if each.name == name), None)
         if coordinator is None:
             coordinator = await self._started(name)
-        else:
-            self._ready.remove(coordinator)
         self._give(request_id, coordinator, window)
 
     async def go_on(self, request: OpenRequest, window: Window) -> bool:
-        """Find again who had a request before this queue manager knew of it; False when nobody of that name is left."""
-        if request.coordinator is None:
+        """Find again who had a request before this queue manager knew of it; False when nobody of that name is free."""
+        others = {each.name for other, each in self._at_work.items() if other != request.request_id}
+        if request.coordinator is None or request.coordinator in others:
             return False
         actor = await asyncio.to_thread(registry.find, request.coordinator, self._settings)
         if actor is None:
@@ -81,6 +80,7 @@ class Coordinators:
         return True
 
     def _give(self, request_id: str, coordinator: Coordinator, window: Window) -> None:
+        self._ready = [each for each in self._ready if each.name != coordinator.name]
         self._at_work[request_id] = coordinator._replace(since=self._now())
         coordinator.actor.take.remote(request_id, window)
 

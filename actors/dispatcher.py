@@ -15,7 +15,7 @@ from actors.backoff import backoff_seconds
 from actors.batch_size import BatchSize
 from actors.feed import Feed, unfinished_items
 from actors.flights import Flight, Flights, Sent
-from actors.windows import Window
+from actors.windows import CLOSED, Window
 from actors.work import Batch, BatchReport, Fate, WorkItem, failed_image
 from cluster.errors import ImageError, ImageErrorCode, StaleEpochError, StoreUnavailableError
 from cluster.mongo.products import ImageResult
@@ -63,10 +63,10 @@ class Dispatcher:
         self._now = asyncio.get_running_loop().time
         self._feed = Feed(products, request.request_id, self._now)
         self._size = BatchSize(settings)
-        self._window = Window(1)
+        self._window = CLOSED
         self._woken = asyncio.Event()
         self._rests_until = 0.0
-        self._stopped = asyncio.Event()
+        self.stopped = asyncio.Event()
         self._sent = 0
         self._suspects: list[tuple[WorkItem, ...]] = []
         self._pauses = 0
@@ -82,14 +82,19 @@ class Dispatcher:
 
     def set_window(self, window: Window, *, at_once: bool) -> None:
         """How much of the cluster the request may use; `at_once`: others wait, so what is too much ends early."""
+        if window.duty > self._window.duty:
+            self._rests_until = 0.0
         self._window = window
         if at_once:
-            self.flights.shrink(running=window.running, on_cores=window.on_cores if window.running else 0)
+            # Who is to rest has nothing waiting for a core either.
+            self.flights.shrink(
+                running=window.running, on_cores=window.on_cores if window.duty == 1 else window.running
+            )
         self._woken.set()
 
     def stop(self) -> None:
         """Begin nothing more, and let all batches end early; `run` returns when they have."""
-        self._stopped.set()
+        self.stopped.set()
         self.flights.stop()
         self._woken.set()
 
@@ -111,12 +116,12 @@ class Dispatcher:
     def _is_done(self) -> bool:
         if self.flights:
             return False
-        return self._stopped.is_set() or (self._feed.exhausted and not self._suspects)
+        return self.stopped.is_set() or (self._feed.exhausted and not self._suspects)
 
     async def _turn(self) -> None:
         """Send what there is room for, and take in what has come back."""
         try:
-            if not self._stopped.is_set():
+            if not self.stopped.is_set():
                 await self._fill_window()
             if self._is_done():
                 return
@@ -133,15 +138,19 @@ class Dispatcher:
             if not items:
                 break
             self._send(items)
-        if self._window.on_cores and self._feed.slow and not self.flights.has_slow:
+        may_send = self._window.on_cores and not self.stopped.is_set()
+        if may_send and self._feed.slow and not self.flights.has_slow:
             self._send(self._feed.take_slow(_MAX_SLOW_IMAGES), is_slow=True)
 
     async def _next_items(self) -> tuple[WorkItem, ...]:
-        await self._feed.refill(self._size.images * self._window.on_cores)
-        if not self._window.on_cores or self._stopped.is_set():  # they may have changed while we waited
-            return ()
-        # The last images are shared out, so that no core idles while another has a long batch.
-        return self._feed.take(min(self._size.images, math.ceil(self._feed.ready / self._window.on_cores)))
+        while True:
+            await self._feed.refill(self._size.images * self._window.on_cores)
+            if not self._window.on_cores or self.stopped.is_set():  # they may have changed while we waited
+                return ()
+            # The last images are shared out, so that no core idles while another has a long batch.
+            items = self._feed.take(min(self._size.images, math.ceil(self._feed.ready / self._window.on_cores)))
+            if items or not self._feed.has_more:  # their hosts may be resting, and those of others not
+                return items
 
     def _send(self, items: tuple[WorkItem, ...], *, is_slow: bool = False) -> None:
         self._sent += 1
@@ -155,6 +164,7 @@ class Dispatcher:
                 options=request.options,
                 items=items,
                 is_slow=is_slow,
+                host_downloads=max(1, int(self._settings.max_downloads_per_host / self._window.cluster_slots)),
             )
         )
 
@@ -198,16 +208,16 @@ class Dispatcher:
             return 0
         self.progress_missed |= not report.progress_counted
         self._size.learn(batch, report)
-        self.images_done += report.done
+        self.images_done += report.ended
         if self._window.duty < 1 and not batch.is_slow:
-            self._rests_until = self._now() + self._window.rest_seconds(max(report.seconds, self._size.seconds))
+            self._rests_until = self._now() + self._window.rest_seconds(min(report.seconds, self._size.seconds))
         for item, delay_seconds in ((each.item, each.delay_seconds) for each in report.of(Fate.RETRY)):
             self._feed.put_later(replace(item, attempt=item.attempt + 1), delay_seconds)
         deferred = [each.item for each in report.of(Fate.DEFERRED)]
         returned = report.of(Fate.RETURNED)
         for later in (each for each in returned if each.delay_seconds):
-            self._feed.put_later(later.item, later.delay_seconds)
-        self._feed.put_back([*deferred, *(each.item for each in returned if not each.delay_seconds)])
+            self._feed.rest_host(later.item, later.delay_seconds)
+        self._feed.put_back([*deferred, *(each.item for each in returned)])
         return len(deferred)
 
     async def _absorb_crash(self, flight: Flight, error: BaseException) -> int:
@@ -215,7 +225,7 @@ class Dispatcher:
         self.progress_missed = True  # the worker may have died between MongoDB and Redis
         items = flight.batch.items
         logger.warning("batch lost: %s", type(error).__name__, extra={"requestId": self._request.request_id})
-        if self._stopped.is_set() and not flight.is_overdue:
+        if self.stopped.is_set() and not flight.is_overdue:
             return 0  # we ended its worker ourselves
         if not (flight.is_overdue or isinstance(error, _GUILTY)):
             # No image can cause this: a node is gone, or a worker cannot start.
@@ -251,7 +261,7 @@ class Dispatcher:
         seconds = backoff_seconds(self._pauses, base_seconds=_PAUSE_BASE_SECONDS, cap_seconds=_PAUSE_CAP_SECONDS)
         logger.warning("pause of %.1f s: %s", seconds, error, extra={"requestId": self._request.request_id})
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stopped.wait(), seconds)
+            await asyncio.wait_for(self.stopped.wait(), seconds)
 
 
 def _crash_error(flight: Flight, error: BaseException) -> ImageError:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from cluster.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from cluster.drain_rate import DrainRate
 
@@ -34,11 +34,18 @@ class DrainMeter:
         self._counted: dict[str, int] = {}  # by request
         self._per_second: float | None = None
 
-    async def observe(self, images_done: Mapping[str, int]) -> None:
-        """Take in how many images of each request at work were done until now."""
+    async def observe(self, images_done: Mapping[str, int], at_work: Collection[str]) -> None:
+        """Take in how many images were done until now.
+
+        Args:
+            images_done: Of each request whose coordinator has answered.
+            at_work: All requests at work.
+        """
         for request_id, count in images_done.items():
-            self._done += max(0, count - self._counted.get(request_id, 0))
-        self._counted = dict(images_done)
+            # What was done when a request is first heard of was not done now.
+            self._done += max(0, count - self._counted.get(request_id, count))
+        known = self._counted | dict(images_done)
+        self._counted = {request_id: count for request_id, count in known.items() if request_id in at_work}
         seconds = self._now() - self._since
         if seconds < _SAMPLE_SECONDS:
             return

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from actors.work import WorkItem
 from cluster.records import Status
+from cluster.source_hosts import host_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from cluster.records import Product
 
 _PAGE_PRODUCTS = 200
+_PAGES_AT_ONCE = 10
 _MAX_WAITING = 10_000  # images between two attempts; past that, no new ones are read
 
 
@@ -39,6 +41,7 @@ class Feed:
         self._slow: deque[WorkItem] = deque()  # ready, too, but their sources keep a core waiting
         self._waiting: list[tuple[float, int, WorkItem]] = []
         self._order = itertools.count()
+        self._resting: dict[str, float] = {}  # hosts that are not to be asked before that time
         self._after_row = 0
         self._read_all = False
 
@@ -70,12 +73,14 @@ class Feed:
         return not self._read_all and len(self._waiting) + len(self._slow) < _MAX_WAITING
 
     async def refill(self, wanted: int) -> None:
-        """Read on until as many images are ready, or there are no more.
+        """Read on until as many images are ready, or there are no more; a few pages at once when some are ready.
 
         Raises:
             StoreUnavailableError: MongoDB does not answer.
         """
-        while self.ready < wanted and self.has_more:
+        pages = 0
+        while self.ready < wanted and self.has_more and not (self.ready and pages >= _PAGES_AT_ONCE):
+            pages += 1
             products = await self._products.unfinished(
                 self._request_id, after_row=self._after_row, limit=_PAGE_PRODUCTS
             )
@@ -86,11 +91,28 @@ class Feed:
 
     def take(self, limit: int) -> tuple[WorkItem, ...]:
         """The next images to do on a core."""
-        return tuple(self._ready.popleft() for _ in range(min(limit, self.ready)))
+        return self._taken(self._ready, limit)
 
     def take_slow(self, limit: int) -> tuple[WorkItem, ...]:
         """The next images whose sources are waited for."""
-        return tuple(self._slow.popleft() for _ in range(min(limit, self.slow)))
+        return self._taken(self._slow, limit)
+
+    def _taken(self, queue: deque[WorkItem], limit: int) -> tuple[WorkItem, ...]:
+        self._wake_due()
+        self._resting = {host: until for host, until in self._resting.items() if until > self._clock()}
+        taken: list[WorkItem] = []
+        while queue and len(taken) < limit:
+            item = queue.popleft()
+            until = self._resting.get(host_of(item.url)) if self._resting else None
+            if until is None:
+                taken.append(item)
+            else:
+                heapq.heappush(self._waiting, (until, next(self._order), item))
+        return tuple(taken)
+
+    def rest_host(self, item: WorkItem, seconds: float) -> None:
+        """Give out no image of this one's host for a while."""
+        self._resting[host_of(item.url)] = self._clock() + seconds
 
     def put_back(self, items: Iterable[WorkItem]) -> None:
         """These were not done after all: they are the next."""

@@ -29,6 +29,7 @@ class Flight:
     end_worker: Callable[[], None]
     to_end: asyncio.Event = field(default_factory=asyncio.Event)
     begun_at: float | None = None  # of the loop's clock; None while it waits for a core
+    in_hurry: bool = False
     is_overdue: bool = False
 
 
@@ -72,12 +73,14 @@ class Flights:
         report, end_worker = self._send(batch)
         self._flights[batch.number] = Flight(batch, asyncio.create_task(report), end_worker)
 
-    async def stopped(self, number: int) -> None:
-        """The task of a batch asks this when it begins, and is answered when it is to end."""
+    async def stopped(self, number: int) -> bool:
+        """The task of a batch asks this when it begins, and is answered when it is to end: whether in a hurry."""
         flight = self._flights.get(number)
-        if flight is not None:
-            flight.begun_at = self._now()
-            await flight.to_end.wait()
+        if flight is None:
+            return True
+        flight.begun_at = self._now()
+        await flight.to_end.wait()
+        return flight.in_hurry
 
     @property
     def landed(self) -> list[Flight]:
@@ -100,8 +103,9 @@ class Flights:
             flight.to_end.set()
 
     def stop(self) -> None:
-        """Let all end early."""
+        """Let all end at once."""
         for flight in self._flights.values():
+            flight.in_hurry = True
             flight.to_end.set()
 
     def end_workers(self) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import stamina
 
 from actors.backoff import backoff_seconds
+from actors.batch_run import FetchAgainError
 from actors.imaging import CONTENT_TYPES, EXTENSIONS, Compressed, Limits, compress
 from actors.work import Fate, Outcome, failed_image
 from cluster.errors import ImageError, StoreUnavailableError
@@ -80,18 +81,19 @@ class ImageSteps:
         Raises:
             ImageError: It cannot be compressed.
             StoreUnavailableError: S3 does not answer.
+            FetchAgainError: The source has not sent what is needed after all.
         """
         reuse, content = self._reuse, ""
         if reuse is not None:
+            core.keep(item)
             content = reuse.content_of(item, source)
-            async for attempt in _while_a_store_is_away():
-                with attempt:
-                    known = await reuse.taken(item, content)
+            known = await reuse.taken(item, content)
             if known is not None:
                 return _done(item, _completed(source.http_status, known, item.attempt))
             if source.not_modified:  # what came of it was deleted since
                 reuse.forget(item.url)
-                source = await self.fetch(item)
+                raise FetchAgainError
+            core.let_go(item)
         made = await self._compressed(batch, item, source, core)
         result = KnownResult(bytes_in=len(source.data), outputs=await self._put(batch, item, made))
         if reuse is not None:

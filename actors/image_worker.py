@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from cluster.settings import Settings
 
-_LEAVE_SECONDS = 0.5
+_LEAVE_SECONDS = 0.1  # for the report to go out
 logger = logging.getLogger("darkroom.image_worker")
 
 
@@ -61,28 +61,33 @@ class Worker:
             await self._cache.close()
         self._stores.compress_thread.shutdown()
 
-    async def run(self, batch: Batch, stopped: Awaitable[object]) -> BatchReport:
+    async def run(self, batch: Batch, stopped: Awaitable[bool]) -> BatchReport:
         """Do a batch, until `stopped` at the latest; raises nothing that an image or an absent store could cause."""
-        if self._is_leaving:
-            return BatchReport(tuple(Outcome(item, Fate.RETURNED) for item in batch.items))
+        if self._is_leaving:  # its sender pauses, and finds another worker then
+            return BatchReport(tuple(Outcome(item, Fate.DEFERRED) for item in batch.items))
         token = f"{batch.request_id}:{batch.epoch}:{batch.number}:"
         urls = [item.url for item in batch.items]
+        at_once = min(batch.host_downloads, downloads_at_once(batch, self._settings))
         try:
-            async with HostGate.open(
-                self._hosts, token, urls, at_once=downloads_at_once(batch, self._settings)
-            ) as gate:
+            async with HostGate.open(self._hosts, token, urls, at_once=at_once) as gate:
                 tried = [(item.row, item.index, item.attempt) for item in batch.items if gate.admits(item.url)]
                 if not await self._products.begin_attempts(batch.request_id, batch.epoch, tried):
                     return BatchReport((), refused=True)
                 run = BatchRun(batch, await self._steps(batch), gate, self._settings)
                 report = await run.run(stopped)
+            await self._give_back(batch, report)
         except StoreUnavailableError as error:
             logger.warning("batch deferred: %s", error, extra={"requestId": batch.request_id})
             return BatchReport(tuple(Outcome(item, Fate.DEFERRED) for item in batch.items))
-        if run.hung is not None:
-            logger.error("an image hung", extra={"requestId": batch.request_id, "row": run.hung.row})
+        if run.is_still_compressing:
+            logger.warning("a compression goes on that nobody waits for", extra={"requestId": batch.request_id})
             self._leave()
         return report
+
+    async def _give_back(self, batch: Batch, report: BatchReport) -> None:
+        """Images that were not tried to the end have not used an attempt."""
+        returned = [(each.item.row, each.item.index, each.item.attempt) for each in report.of(Fate.RETURNED)]
+        await self._products.give_back_attempts(batch.request_id, batch.epoch, returned)
 
     async def _steps(self, batch: Batch) -> ImageSteps:
         reuse = None if self._cache is None else Reuse(self._cache, self._objects, batch)

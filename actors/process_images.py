@@ -42,7 +42,7 @@ class _Process:
         self._runner = asyncio.Runner()
         self._worker = self._runner.run(made())
 
-    def run(self, batch: Batch, stopped: Awaitable[object]) -> BatchReport:
+    def run(self, batch: Batch, stopped: Awaitable[bool]) -> BatchReport:
         return self._runner.run(self._worker.run(batch, stopped))
 
 

@@ -17,7 +17,7 @@ from actors.drain_meter import DrainMeter
 from actors.fair_queue import next_in_line
 from actors.notices import tell_system_actors
 from actors.sweeping import Sweeping
-from actors.windows import Claim, Window, windows
+from actors.windows import CLOSED, Claim, Window, windows
 from cluster.drain_rate import DrainRate
 from cluster.errors import StoreUnavailableError
 from cluster.mongo.connection import Database
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from cluster.settings import Settings
 
 _POLL_SECONDS = 1.0
+_FIRST_WINDOW = Window(1, 1)  # so that a request begins before its share is known
+_ENDING_AT_ONCE = 8
 _DRAIN_POLL_SECONDS = 0.2
 _STOP_SECONDS = 60.0  # after a drain, for the stop that it was for
 _SWEEP_SECONDS = 600.0
@@ -101,7 +103,7 @@ class QueueManager:
         return left
 
     async def _images_left(self) -> int:
-        closed = dict.fromkeys(self._coordinators.at_work, Window(0))
+        closed = dict.fromkeys(self._coordinators.at_work, CLOSED)
         answers = await self._coordinators.set_windows(closed, at_once=False)
         # Who does not answer is starting or busy, so nobody knows.
         return sum(answers[each].images_in_tasks if each in answers else 1 for each in self._coordinators.at_work)
@@ -128,9 +130,9 @@ class QueueManager:
         await self._end_waiting()
         at_work = [each for each in await self._queue.processing() if each.request_id not in self._ending]
         self._coordinators.end([each.request_id for each in at_work])
-        for each in at_work:
-            if not self._coordinators.has(each.request_id):
-                await self._go_on(each)
+        nobodys = [each for each in at_work if not self._coordinators.has(each.request_id)]
+        for each in nobodys[: self._max_active]:  # the next look sees to the rest
+            await self._go_on(each)
         if not self._draining:
             await self._admit(at_work)
         # In the background: a coordinator that is starting must not hold up the next request.
@@ -153,27 +155,29 @@ class QueueManager:
             admitted = await self._queue.admit(chosen.request_id, name)
             if admitted is not None:
                 logger.info("request admitted", extra={"requestId": admitted.request_id})
-                await self._coordinators.begin(admitted.request_id, name, Window(1))
+                await self._coordinators.begin(admitted.request_id, name, _FIRST_WINDOW)
                 at_work.append(admitted)
 
     async def _go_on(self, request: OpenRequest) -> None:
-        if not await self._coordinators.go_on(request, Window(0)):
+        if not await self._coordinators.go_on(request, CLOSED):
             name = self._coordinators.ready_name or registry.new_coordinator_name()
             await self._queue.assign(request.request_id, name)
-            await self._coordinators.begin(request.request_id, name, Window(0))
+            await self._coordinators.begin(request.request_id, name, CLOSED)
 
     async def _share(self, at_work: list[OpenRequest]) -> None:
         """Tell every coordinator its window."""
         if self._draining:
             return
         claims = {each.request_id: Claim(each.priority, self._demand(each)) for each in at_work}
-        among = {each.request_id: each.priority for each in at_work}
-        # Somebody is new, or was moved up: the others make room now. What demands alone change can wait.
-        at_once = any(priority > self._shared_among.get(each, -1) for each, priority in among.items())
-        self._shared_among = among
         shared = windows(claims, self._capacity.slots)
+        among = {each.request_id: each.priority for each in at_work}
+        # Somebody is new, or was moved up, and is to run: the others make room now. What demands change can wait.
+        at_once = any(
+            priority > self._shared_among.get(each, -1) and shared[each].running for each, priority in among.items()
+        )
+        self._shared_among = among
         standings = await self._coordinators.set_windows(shared, at_once=at_once)
-        await self._drain.observe({each: standing.images_done for each, standing in standings.items()})
+        await self._drain.observe({each: standing.images_done for each, standing in standings.items()}, among)
         self._standings = standings
 
     def _demand(self, request: OpenRequest) -> float:
@@ -184,7 +188,7 @@ class QueueManager:
 
     async def _end_waiting(self) -> None:
         """End the requests that were cancelled, or came to their deadlines, before they were admitted."""
-        while (request := await self._queue.claim_stopping()) is not None:
+        while len(self._ending) < _ENDING_AT_ONCE and (request := await self._queue.claim_stopping()) is not None:
             self._ending.add(request.request_id)
             self._in_background(self._end(request))
 

@@ -10,6 +10,8 @@ from cluster.progress import CountedImage
 from cluster.records import Decision, Image, Status
 
 if TYPE_CHECKING:
+    import asyncio
+
     from cluster.mongo.products import ProductStore
     from cluster.progress import Progress
     from cluster.records import ProcessingRequest, Product
@@ -24,8 +26,16 @@ class _Repeat(NamedTuple):
     result: ImageResult
 
 
-async def settle_repeats(request: ProcessingRequest, products: ProductStore, progress: Progress) -> bool:
+async def settle_repeats(
+    request: ProcessingRequest, products: ProductStore, progress: Progress, *, until: asyncio.Event
+) -> bool:
     """Give every image that waits for another the other's result; all that are not repeats are terminal.
+
+    Args:
+        request: The request.
+        products: Its products.
+        progress: Where they are counted.
+        until: Ends it early.
 
     Returns:
         Whether progress knows of them all.
@@ -35,7 +45,9 @@ async def settle_repeats(request: ProcessingRequest, products: ProductStore, pro
         StoreUnavailableError: MongoDB does not answer.
     """
     after_row, all_counted = 0, True
-    while page := await products.unfinished(request.request_id, after_row=after_row, limit=_PAGE_PRODUCTS):
+    while not until.is_set() and (
+        page := await products.unfinished(request.request_id, after_row=after_row, limit=_PAGE_PRODUCTS)
+    ):
         after_row = page[-1].row
         repeats = await _repeats(request.request_id, page, products)
         if not repeats:

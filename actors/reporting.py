@@ -41,6 +41,7 @@ class Reporting:
         self._images = request.counts
         self._token = str(request.epoch)
         self._dispatcher = dispatcher
+        self._has_rebuilt = False  # an earlier coordinator may have counted what a retry has opened again
         self._progress = progress
         self._requests = RequestStore(database)
         self._products = ProductStore(database)
@@ -74,7 +75,8 @@ class Reporting:
 
     async def _rebuild(self) -> None:
         """Count every terminal image again; of a request that has just begun there is none to read."""
-        await self._progress.begin_rebuild(self._request_id, self._token)
+        await self._progress.begin_rebuild(self._request_id, self._token, afresh=not self._has_rebuilt)
+        self._has_rebuilt = True
         async for page in self._products.pages(self._request_id, statuses=_BEGUN):
             terminal = [
                 CountedImage.of(product.first_image + index, image)

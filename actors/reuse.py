@@ -36,6 +36,7 @@ class Reuse:
         self._objects = objects
         self._batch = batch
         self._scope = cache.scope(batch.owner, batch.options)
+        self._is_away = False
         self._known: dict[str, KnownSource] = {}
         self._new_sources: dict[str, KnownSource] = {}
         self._new_results: dict[str, KnownResult] = {}
@@ -45,7 +46,12 @@ class Reuse:
         try:
             self._known = await self._cache.sources(self._scope, [item.url for item in self._batch.items])
         except StoreUnavailableError as error:
-            logger.warning("nothing is reused: %s", error)
+            self._give_up(error)
+
+    def _give_up(self, error: StoreUnavailableError) -> None:
+        """Ask no more: a Redis that hangs would cost each image its time limit."""
+        self._is_away = True
+        logger.warning("nothing is reused: %s", error)
 
     def etag(self, url: str) -> str | None:
         """What to ask the source for: whether it still has this."""
@@ -66,14 +72,13 @@ class Reuse:
         return content
 
     async def taken(self, item: WorkItem, content: str) -> KnownResult | None:
-        """The outputs of an earlier image with the same content, copied to be this one's; None when there are none.
-
-        Raises:
-            StoreUnavailableError: S3 does not answer.
-        """
+        """The outputs of an earlier image with the same content, copied to be this one's; None when there are none."""
+        if self._is_away:
+            return None
         try:
             known = await self._cache.result(self._scope, content)
-        except StoreUnavailableError:
+        except StoreUnavailableError as error:
+            self._give_up(error)
             return None
         return None if known is None else await self._copied(item, known)
 
@@ -81,7 +86,11 @@ class Reuse:
         outputs: list[Output] = []
         for output in known.outputs:
             key = object_key(self._batch.request_id, item.row, item.index, EXTENSIONS[output.format], output.name)
-            if key != output.key and not await self._objects.copy(output.key, key):
+            try:
+                if key != output.key and not await self._objects.copy(output.key, key):
+                    return None
+            except StoreUnavailableError as error:  # if S3 is really away, the put that follows says so
+                logger.warning("not reused: %s", error)
                 return None
             outputs.append(output.model_copy(update={"key": key, "decision": Decision.DEDUPLICATED}))
         return known.model_copy(update={"outputs": outputs})
@@ -92,9 +101,10 @@ class Reuse:
 
     async def keep(self) -> None:
         """Leave what was learnt for later requests."""
-        if not (self._new_sources or self._new_results):
+        if self._is_away or not (self._new_sources or self._new_results):
             return
         try:
             await self._cache.keep(self._scope, sources=self._new_sources, results=self._new_results)
         except StoreUnavailableError as error:
-            logger.warning("nothing is left for later requests: %s", error)
+            self._give_up(error)
+        self._new_sources, self._new_results = {}, {}

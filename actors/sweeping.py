@@ -8,6 +8,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from cluster.bucket import Bucket
+from cluster.errors import StoreUnavailableError
 from cluster.identifiers import identifier_age_seconds
 from cluster.mongo.control import RequestControl
 from cluster.mongo.outbox import Outbox
@@ -46,7 +47,10 @@ class Sweeping:
         """Remove all that is to go. Raises `StoreUnavailableError`."""
         self._woken.clear()
         for request_id in await self._control.deleted():
-            await self._remove(request_id)
+            try:
+                await self._remove(request_id)
+            except StoreUnavailableError as error:  # one that cannot be removed must not keep the others
+                logger.warning("not removed yet: %s", error, extra={"requestId": request_id})
         await self._remove_uncommitted()
 
     async def _remove(self, request_id: str) -> None:

@@ -15,18 +15,16 @@ if TYPE_CHECKING:
 
 _BATCHES_PER_SLOT = 2  # one runs while the next is on its way
 _MIN_DUTY = 0.02
+_ROUNDING = 1e-6
 
 
 class Window(NamedTuple):
     """How much of the cluster a request may use."""
 
     slots: float  # on average; 0 while it may begin nothing
+    running: int  # batches that may go on running when others wait for a slot
     duty: float = 1.0  # with less than a slot: the part of the time in which it may send batches
-
-    @property
-    def running(self) -> int:
-        """How many batches may go on running when others wait for a slot."""
-        return math.floor(self.slots + 0.5)
+    cluster_slots: float = 1.0  # of all requests together
 
     @property
     def on_cores(self) -> int:
@@ -36,6 +34,9 @@ class Window(NamedTuple):
     def rest_seconds(self, batch_seconds: float) -> float:
         """How long to send nothing after a batch of that length."""
         return batch_seconds * (1 / max(_MIN_DUTY, self.duty) - 1)
+
+
+CLOSED = Window(0, 0)
 
 
 class Claim(NamedTuple):
@@ -73,15 +74,26 @@ def windows(claims: Mapping[str, Claim], slots: float) -> dict[str, Window]:
     Batches wait for a core in the order in which they were sent, so that those of equal weight take turns by themselves
     when there are more requests than slots. Who has less weight than others sends less often.
     """
-    result: dict[str, Window] = {}
     given = shares(claims, slots)
     # By weight alone, since a small demand must not slow down those that have more.
     entitled = shares({name: claim._replace(demand=math.inf) for name, claim in claims.items()}, slots)
     largest = min(1.0, max(entitled.values(), default=1.0))
+    is_crowded = sum(given.values()) > slots - _ROUNDING
+    running = whole(given, int(slots))
+    result: dict[str, Window] = {}
     for name, claim in claims.items():
         # Who can use nothing now may at any moment.
         mine = given[name] or min(1.0, entitled[name])
-        crowded = sum(given.values()) >= slots
-        duty = min(1.0, mine / largest) if crowded and mine < largest and claim.demand > mine else 1.0
-        result[name] = Window(mine, duty)
+        rests = is_crowded and mine < largest and claim.demand > mine
+        result[name] = Window(mine, running[name], mine / largest if rests else 1.0, slots)
+    return result
+
+
+def whole(given: Mapping[str, float], slots: int) -> dict[str, int]:
+    """Shares as whole slots that add up to no more than there are, by largest remainder; of equals, the first."""
+    result = {name: math.floor(share + _ROUNDING) for name, share in given.items()}
+    remainders = {name: share - result[name] for name, share in given.items() if share - result[name] > _ROUNDING}
+    left = max(0, slots - sum(result.values()))
+    for name in sorted(remainders, key=remainders.__getitem__, reverse=True)[:left]:
+        result[name] += 1
     return result

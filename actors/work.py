@@ -36,6 +36,7 @@ class Batch:
     options: ImageOptions
     items: tuple[WorkItem, ...]
     is_slow: bool = False  # waits for its sources as long as it takes, and owns no core
+    host_downloads: int = 16  # at once from one host: this batch's share of what the cluster may
 
 
 class Fate(Enum):
@@ -69,6 +70,11 @@ class BatchReport:
     idle_seconds: float = 0  # of these, in which the core had nothing to do
     progress_counted: bool = True  # whether Redis knows of the results
     refused: bool = False  # part of it was not the sender's to do: it is done already, or a newer coordinator's
+
+    @property
+    def ended(self) -> int:
+        """How many images came to their ends."""
+        return len(self.of(Fate.COMPLETED)) + len(self.of(Fate.FAILED))
 
     @property
     def done(self) -> int:

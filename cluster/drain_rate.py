@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cluster.progress import connect_redis, redis_errors
+from cluster.progress import OPTIONAL_SECONDS, connect_redis, redis_errors
 
 if TYPE_CHECKING:
     from cluster.settings import Settings
@@ -16,7 +16,7 @@ class DrainRate:
     """One number in Redis. Every method raises `StoreUnavailableError` when Redis does not answer."""
 
     def __init__(self, settings: Settings) -> None:
-        self._redis = connect_redis(settings)
+        self._redis = connect_redis(settings, timeout_seconds=OPTIONAL_SECONDS)
         self._key = f"darkroom:drain-rate:{settings.ray_namespace}"
 
     async def write(self, images_per_second: float) -> None:

@@ -80,7 +80,7 @@ class ObjectWriter:
         if status == HTTPStatus.NOT_FOUND:
             return False
         # S3 may find out that it fails when it has answered 200 already.
-        if status != HTTPStatus.OK or b"<Error>" in body:
+        if status != HTTPStatus.OK or b"CopyObjectResult" not in body:
             raise StoreUnavailableError("s3", _error_code(body, status))
         return True
 
@@ -98,7 +98,9 @@ class ObjectWriter:
                 allow_redirects=False,
             )
             async with answer:
-                return answer.status, await answer.content.read(_ANSWER_BYTES)
+                # Of a put that was done nothing is left to learn.
+                is_done = answer.status == HTTPStatus.OK and bool(data)
+                return answer.status, b"" if is_done else await _beginning(answer.content)
         except (aiohttp.ClientError, BotoCoreError, TimeoutError, OSError) as error:
             raise StoreUnavailableError("s3", type(error).__name__) from error
 
@@ -119,6 +121,14 @@ class ObjectWriter:
     async def close(self) -> None:
         """Close all connections."""
         await self._http.close()
+
+
+async def _beginning(stream: aiohttp.StreamReader) -> bytes:
+    """The whole of a short body, the beginning of a long one."""
+    body = b""
+    while len(body) < _ANSWER_BYTES and (part := await stream.read(_ANSWER_BYTES)):
+        body += part
+    return body
 
 
 def object_key(request_id: str, row: int, index: int, extension: str, name: str = "") -> str:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 TTL_SECONDS = 7 * 24 * 3600
 WHOLE_SECONDS = 3.0
+OPTIONAL_SECONDS = 1.0
+"""How long a call may take whose answer only saves time."""
 _REBUILD_SECONDS = 600
 _IN_FLIGHT = "inFlight"
 
@@ -65,14 +67,17 @@ class Progress:
         self._finish_rebuild = self._script("finish_rebuild")
         self._renew = self._script("renew")
 
-    async def begin_rebuild(self, request_id: str, token: str) -> None:
+    async def begin_rebuild(self, request_id: str, token: str, *, afresh: bool = False) -> None:
         """Before all terminal images are counted again.
 
         Args:
             request_id: Whose.
             token: Tells this coordinator from those before it.
+            afresh: What was counted before may not hold any more.
         """
         with redis_errors():
+            if afresh:
+                await self._redis.delete(*(key(request_id) for key in (_whole_key, _hash_key, _bitmap_key)))
             await self._redis.set(_rebuild_key(request_id), token, ex=_REBUILD_SECONDS)
 
     async def finish_rebuild(self, request_id: str, token: str, *, in_flight: int) -> bool:
@@ -133,9 +138,9 @@ class Progress:
         return self._redis.register_script(files("cluster").joinpath("lua", f"{name}.lua").read_text())
 
 
-def connect_redis(settings: Settings) -> Redis:
-    """A client that gives up a call that takes too long."""
-    timeout = settings.store_timeout_seconds
+def connect_redis(settings: Settings, *, timeout_seconds: float | None = None) -> Redis:
+    """A client that gives up a call that takes too long: as long as the settings say, if not given."""
+    timeout = timeout_seconds or settings.store_timeout_seconds
     return Redis.from_url(
         settings.redis_url,
         decode_responses=True,

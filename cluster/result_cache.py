@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from pydantic import ValidationError
 
 from cluster import __version__
-from cluster.progress import connect_redis, redis_errors
+from cluster.progress import OPTIONAL_SECONDS, connect_redis, redis_errors
 from cluster.record import Record
 from cluster.records import Output
 
@@ -43,7 +43,7 @@ class ResultCache:
     """Every method raises `StoreUnavailableError` when Redis does not answer."""
 
     def __init__(self, settings: Settings) -> None:
-        self._redis = connect_redis(settings)
+        self._redis = connect_redis(settings, timeout_seconds=OPTIONAL_SECONDS)
         self._seconds = settings.dedupe_seconds
 
     def scope(self, owner: str, options: ImageOptions) -> str:

@@ -12,7 +12,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
-from cluster.progress import connect_redis, redis_errors
+from cluster.progress import OPTIONAL_SECONDS, connect_redis, redis_errors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 BREAKER_FAILURES = 10
 """Failures without an answer in between after which a host is only probed."""
-_LEASE_SECONDS = 60
 _TTL_SECONDS = 600
 _MAX_PROBE_SECONDS = 5.0
 _PROBES = 6  # before a source is given up
@@ -48,7 +47,8 @@ class SourceHosts:
     """Every method raises `StoreUnavailableError` when Redis does not answer."""
 
     def __init__(self, settings: Settings) -> None:
-        self._redis = connect_redis(settings)
+        self._redis = connect_redis(settings, timeout_seconds=OPTIONAL_SECONDS)
+        self._lease_seconds = settings.batch_timeout_seconds  # no batch lasts longer
         self._max_downloads = settings.max_downloads_per_host
         self._silent_seconds = settings.source_away_seconds
         lua = files("cluster").joinpath("lua")
@@ -64,7 +64,7 @@ class SourceHosts:
         """
         milliseconds = (
             self._max_downloads,
-            _LEASE_SECONDS * 1000,
+            int(self._lease_seconds * 1000),
             _TTL_SECONDS * 1000,
             BREAKER_FAILURES,
             int(self._silent_seconds * 1000),

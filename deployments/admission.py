@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from cluster.errors import RefusedError, StoreUnavailableError
 from cluster.http.url import parse_url, url_problem
 from cluster.identifiers import new_identifier
-from cluster.records import Counts, Image, Place, ProcessingRequest, Product, WebhookTarget, utc_now
+from cluster.records import Counts, Image, ProcessingRequest, Product, WebhookTarget, utc_now
 from cluster.secrets import check_webhook_secret
 from deployments.answers import UploadAnswer, UploadCounts
 from deployments.catalogue import Repeats, open_catalogue, survey_catalogue, valid_rows
@@ -185,10 +185,7 @@ def _products(request_id: str, rows: Iterator[CatalogueRow], repeats: Repeats) -
             product_name=row.product_name,
             input_image_urls=list(row.image_urls),
             output_image_urls=[None] * images,
-            images=[
-                Image(repeats=repeats.first_of(url, Place(row=row.row, index=index)))
-                for index, url in enumerate(row.image_urls)
-            ],
+            images=[Image(repeats=repeats.first_of(url, row.row, index)) for index, url in enumerate(row.image_urls)],
             cells=row.cells,
             first_image=first_image,
         )

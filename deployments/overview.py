@@ -57,7 +57,8 @@ async def overview(services: Services, request: ProcessingRequest) -> RequestAns
 
 async def _reached(services: Services, request: ProcessingRequest) -> Snapshot:
     known = Snapshot(request.counts.completed, request.counts.failed, 0, request.bytes.in_, request.bytes.out)
-    if request.status is not Status.PROCESSING:
+    # Until a retry has begun, Redis and the products still have the failures of before.
+    if request.status is not Status.PROCESSING or request.retrying is not None:
         return known
     try:
         snapshot = await services.progress.read(request.request_id)

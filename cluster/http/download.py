@@ -85,16 +85,18 @@ async def download(
 
 async def _follow(session: aiohttp.ClientSession, url: str, settings: Settings, known_etag: str | None) -> Download:
     target = _target(url)
-    for _ in range(settings.max_redirects + 1):
-        async with await _send(session, target, known_etag) as response:
+    etag = known_etag
+    for redirects in range(settings.max_redirects + 1):
+        async with await _send(session, target, etag) as response:
             location = response.headers.get("Location")
             if response.status not in _REDIRECTS or location is None:
-                if response.status == HTTPStatus.NOT_MODIFIED and known_etag is not None:
-                    return Download(b"", response.status, known_etag)
+                if response.status == HTTPStatus.NOT_MODIFIED and etag is not None:
+                    return Download(b"", response.status, etag)
                 _check_status(response)
                 data = await _read(response, settings.max_image_bytes)
-                return Download(data, response.status, _strong_etag(response))
-            target = _redirected(target, location, response.status)
+                return Download(data, response.status, None if redirects else _strong_etag(response))
+            # The tag is of what this URL has, not of what another one may have later.
+            target, etag = _redirected(target, location, response.status), None
     message = f"The source redirects more than {settings.max_redirects} times."
     raise ImageError(ImageErrorCode.TOO_MANY_REDIRECTS, message, response.status)
 

@@ -20,7 +20,11 @@ for index = 1, #KEYS, 2 do
     redis.call('HSETNX', state, 'since', now)
   end
   if pause > 0 then -- additive increase, multiplicative decrease
-    redis.call('HSET', state, 'slowUntil', now + pause, 'limit', math.max(1, math.floor(math.min(limit, most) / 2)))
+    local slow = tonumber(redis.call('HGET', state, 'slowUntil') or 0)
+    redis.call('HSET', state, 'slowUntil', math.max(slow, now + pause))
+    if slow <= now then -- batches that met the same overload halve it once
+      redis.call('HSET', state, 'limit', math.max(1, math.floor(math.min(limit, most) / 2)))
+    end
   elseif answers > 0 and limit < most then
     redis.call('HSET', state, 'limit', limit + 1)
   end

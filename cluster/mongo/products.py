@@ -10,7 +10,7 @@ from cluster.mongo.connection import Document, mongo_errors
 from cluster.records import ByteCounts, Counts, FailureCount, Image, Product, Status
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 
     from cluster.errors import ImageErrorCode
     from cluster.mongo.connection import Database
@@ -57,8 +57,7 @@ class ProductStore:
 
     async def delete(self, request_id: str) -> None:
         """Remove all products of a request."""
-        with mongo_errors():
-            await self._products.delete_many({"requestId": request_id})
+        await self._by_parts(request_id, self._products.delete_many)
 
     async def take_over(self, request_id: str, epoch: int) -> None:
         """Give what is unfinished to a new coordinator; from now on, writes of older ones are refused.
@@ -121,6 +120,20 @@ class ProductStore:
             result = await self._products.bulk_write(updates, ordered=False)
         return result.matched_count == len(images)
 
+    async def give_back_attempts(self, request_id: str, epoch: int, images: Sequence[tuple[int, int, int]]) -> None:
+        """Take back attempts `(row, index, attempt)` that were begun and not made."""
+        if not images:
+            return
+        updates = [
+            UpdateOne(
+                _unfinished_image(request_id, epoch, row, index) | {f"images.{index}.attempts": attempt},
+                {"$set": {f"images.{index}.attempts": attempt - 1}},
+            )
+            for row, index, attempt in images
+        ]
+        with mongo_errors():
+            await self._products.bulk_write(updates, ordered=False)
+
     async def record_results(self, request_id: str, epoch: int, results: Sequence[ImageResult]) -> bool:
         """Write terminal images; one that is already terminal, or belongs to a newer epoch, stays as it is.
 
@@ -166,7 +179,12 @@ class ProductStore:
             "processingStatus": Status.PROCESSING,
             "epoch": epoch,
         }
-        query = {"requestId": request_id, "images.status": Status.FAILED, "images.error.code": {"$in": list(codes)}}
+        query = {
+            "requestId": request_id,
+            "images.status": Status.FAILED,
+            "images.error.code": {"$in": list(codes)},
+            "epoch": {"$lt": epoch},
+        }
         await self._update_by_parts(query, [{"$set": change}])
 
     async def tally(self, request_id: str) -> tuple[Counts, ByteCounts]:
@@ -224,13 +242,17 @@ class ProductStore:
             return [group["_id"] async for group in groups]
 
     async def _update_by_parts(self, query: Document, change: Document | list[Document]) -> None:
-        """Update many products of one request, as many at once as MongoDB does within the time limit of a call."""
+        async def update(part: Document) -> None:
+            await self._products.update_many(query | part, change)
+
+        await self._by_parts(query["requestId"], update)
+
+    async def _by_parts(self, request_id: str, act: Callable[[Document], Awaitable[object]]) -> None:
+        """Do something to many products of one request, as many at once as MongoDB does within the limit of a call."""
         with mongo_errors():
-            of_request = {"requestId": query["requestId"]}
-            last = await self._products.find_one(of_request, {"row": 1}, sort=[("row", DESCENDING)])
+            last = await self._products.find_one({"requestId": request_id}, {"row": 1}, sort=[("row", DESCENDING)])
             for row in range(0, last["row"] + 1 if last else 0, _PART_ROWS):
-                part = query | {"row": {"$gte": row, "$lt": row + _PART_ROWS}}
-                await self._products.update_many(part, change)
+                await act({"requestId": request_id, "row": {"$gte": row, "$lt": row + _PART_ROWS}})
 
     async def _find(self, query: Document, limit: int) -> list[Product]:
         with mongo_errors():

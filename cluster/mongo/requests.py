@@ -110,7 +110,8 @@ class RequestStore:
             "bytes.out": byte_counts.out,
         }
         with mongo_errors():
-            await self._requests.update_one({"requestId": request_id, "status": Status.PROCESSING}, {"$max": reached})
+            query = {"requestId": request_id, "status": Status.PROCESSING, "retrying": None}
+            await self._requests.update_one(query, {"$max": reached})
 
     async def close(self, closed: ProcessingRequest, delivery: Delivery | None) -> None:
         """Close the request and write the webhook's outbox entry, both or neither.

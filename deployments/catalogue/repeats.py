@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from array import array
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from cluster.records import Place
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from cluster.records import Place
+_DIGEST_BYTES = 16  # two URLs with one digest are not to be found
+_INDEX_BITS = 32
 
 
 class UrlHashes:
@@ -37,11 +41,13 @@ class Repeats:
 
     def __init__(self, repeated: set[int]) -> None:
         self._repeated = repeated
-        self._first: dict[int, tuple[str, Place]] = {}
+        self._first: dict[bytes, int] = {}  # digest of the URL to its place, as one number
 
-    def first_of(self, url: str, place: Place) -> Place | None:
+    def first_of(self, url: str, row: int, index: int) -> Place | None:
         """Where the URL was first; None when that is this place."""
         if hash(url) not in self._repeated:
             return None
-        known_url, first = self._first.setdefault(hash(url), (url, place))
-        return first if known_url == url and first != place else None
+        here = row << _INDEX_BITS | index
+        digest = hashlib.blake2b(url.encode(), digest_size=_DIGEST_BYTES).digest()
+        first = self._first.setdefault(digest, here)
+        return None if first == here else Place(row=first >> _INDEX_BITS, index=first & ~(-1 << _INDEX_BITS))

@@ -35,7 +35,8 @@ async def upload(
     `Idempotency-Key` answers as the first call did, and processes nothing twice.
     """
     services.require_prepared()
-    await services.room.check(key.owner)  # before the file is read, which may be large
+    if idempotency_key is None or await services.requests.find_repeat(key.owner, idempotency_key) is None:
+        await services.room.check(key.owner)  # before the file is read, which may be large
     async with upload_form(request) as form:
         answer = await admit(services, Upload(form, owner=key.owner, idempotency_key=idempotency_key))
     if answer.request_id is None:

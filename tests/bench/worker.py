@@ -93,5 +93,5 @@ async def _worker(settings: Settings) -> Worker:
     return Worker(settings)
 
 
-async def _never() -> None:
-    await asyncio.Event().wait()
+async def _never() -> bool:
+    return await asyncio.Event().wait()

@@ -11,7 +11,7 @@ import ray.exceptions
 
 from actors.dispatcher import Dispatcher
 from actors.flights import Sent
-from actors.windows import Window
+from actors.windows import CLOSED, Window
 from actors.work import BatchReport, Fate, Outcome
 from cluster.mongo.products import ImageResult, ProductStore
 from cluster.mongo.requests import RequestStore
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from cluster.settings import Settings
 
 IMAGES = 12
-CLOSED, ONE_BATCH, TWO_BATCHES = Window(0), Window(0.5), Window(1)
+ONE_BATCH, TWO_BATCHES = Window(0.5, 1), Window(1, 1)
 
 
 class Hands:

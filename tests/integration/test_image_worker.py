@@ -65,12 +65,13 @@ def batch(request: ProcessingRequest, urls: Sequence[str], *, number: int = 1, i
     return Batch(request.request_id, request.owner, request.epoch, number, request.options, items, is_slow)
 
 
-async def never() -> None:
-    await asyncio.Event().wait()
+async def never() -> bool:
+    return await asyncio.Event().wait()
 
 
-async def after(seconds: float) -> None:
+async def after(seconds: float) -> bool:
     await asyncio.sleep(seconds)
+    return False
 
 
 def fates(report: BatchReport) -> dict[Fate, int]:
@@ -111,10 +112,10 @@ async def test_results_are_recorded_while_a_batch_runs(
     request = request_to_do
     seen: list[list[Status]] = []
 
-    async def look() -> None:
+    async def look() -> bool:
         await asyncio.sleep(1.8)
         seen.append([image.status for image in await images_of(patient, request)])
-        await never()
+        return await never()
 
     report = await worker.run(batch(request, [quick] * 3 + [slow], is_slow=True), look())
     assert fates(report) == {Fate.COMPLETED: 4}

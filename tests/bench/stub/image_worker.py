@@ -28,7 +28,7 @@ class Worker:
         self._products = ProductStore(Database(settings))
         self._progress = Progress(settings)
 
-    async def run(self, batch: Batch, stopped: Awaitable[object]) -> BatchReport:
+    async def run(self, batch: Batch, stopped: Awaitable[bool]) -> BatchReport:
         started = asyncio.get_running_loop().time()
         stop = asyncio.ensure_future(stopped)
         try:

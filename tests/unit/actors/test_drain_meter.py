@@ -49,33 +49,43 @@ def meter(rate: Rate, clock: Clock) -> DrainMeter:
 
 
 async def test_images_of_all_requests_count_as_they_come(meter: DrainMeter, rate: Rate, clock: Clock) -> None:
-    await meter.observe({"a": 10})
+    await meter.observe({"a": 10, "b": 0}, {"a", "b"})
     clock.seconds = 10
-    await meter.observe({"a": 60, "b": 40})
+    await meter.observe({"a": 60, "b": 50}, {"a", "b"})
     assert rate.written == [10]
     clock.seconds = 20
-    await meter.observe({"b": 240})  # `a` has ended
+    await meter.observe({"b": 250}, {"b"})  # `a` has ended
     assert rate.written == [10, pytest.approx(13)]
 
 
-async def test_a_coordinator_that_starts_over_takes_nothing_away(meter: DrainMeter, rate: Rate, clock: Clock) -> None:
-    await meter.observe({"a": 100})
+async def test_who_did_not_answer_once_is_not_counted_anew(meter: DrainMeter, rate: Rate, clock: Clock) -> None:
+    await meter.observe({"a": 300_000}, {"a"})  # first heard of, as after a restart
+    await meter.observe({}, {"a"})
     clock.seconds = 10
-    await meter.observe({"a": 0})
+    await meter.observe({"a": 300_100}, {"a"})
+    assert rate.written == [10]
+
+
+async def test_a_coordinator_that_starts_over_takes_nothing_away(meter: DrainMeter, rate: Rate, clock: Clock) -> None:
+    await meter.observe({"a": 0}, {"a"})
+    await meter.observe({"a": 100}, {"a"})
+    clock.seconds = 10
+    await meter.observe({"a": 0}, {"a"})
     assert rate.written == [10]
 
 
 async def test_an_empty_queue_says_nothing(meter: DrainMeter, rate: Rate, clock: Clock) -> None:
     clock.seconds = 10
-    await meter.observe({})
+    await meter.observe({}, ())
     assert rate.written == []
 
 
 async def test_redis_may_be_away(meter: DrainMeter, rate: Rate, clock: Clock) -> None:
+    await meter.observe({"a": 0}, {"a"})
     rate.is_away = True
     clock.seconds = 10
-    await meter.observe({"a": 100})
+    await meter.observe({"a": 100}, {"a"})
     rate.is_away = False
     clock.seconds = 20
-    await meter.observe({"a": 200})
+    await meter.observe({"a": 200}, {"a"})
     assert rate.written == [10]

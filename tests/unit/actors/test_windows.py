@@ -47,15 +47,26 @@ def test_a_higher_weight_never_gets_less() -> None:
     assert all(low <= high for low, high in pairwise(found[str(priority)] for priority in range(10)))
 
 
-@pytest.mark.parametrize(
-    ("slots", "running", "on_cores"), [(0, 0, 0), (0.1, 0, 1), (0.5, 1, 1), (1, 1, 2), (1.5, 2, 3), (8, 8, 16)]
-)
-def test_what_a_window_allows(slots: float, running: int, on_cores: int) -> None:
-    assert (Window(slots).running, Window(slots).on_cores) == (running, on_cores)
+@pytest.mark.parametrize(("slots", "on_cores"), [(0, 0), (0.1, 1), (0.5, 1), (1, 2), (1.5, 3), (8, 16)])
+def test_what_a_window_allows(slots: float, on_cores: int) -> None:
+    assert Window(slots, 0).on_cores == on_cores
+
+
+@pytest.mark.parametrize(("requests", "slots"), [(1, 2), (3, 2), (5, 2), (8, 2), (3, 7), (30, 64)])
+def test_batches_that_may_run_add_up_to_the_slots(requests: int, slots: int) -> None:
+    found = windows({str(n): Claim(5, MANY) for n in range(requests)}, slots)
+    assert sum(window.running for window in found.values()) == slots
+
+
+@pytest.mark.parametrize("priorities", [(0, 9, 1), (2, 4, 8, 8, 8, 8), (3, 6, 6, 7, 9, 9)])
+def test_the_weak_rest_whatever_the_rounding(priorities: tuple[int, ...]) -> None:
+    for slots in (1, 2, 4):
+        found = windows({f"{n} {each}": Claim(each, MANY) for n, each in enumerate(priorities)}, slots)
+        assert found[f"0 {priorities[0]}"].duty < 1
 
 
 def test_one_alone_has_the_whole_cluster() -> None:
-    assert windows({"a": Claim(5, MANY)}, 2) == {"a": Window(2)}
+    assert windows({"a": Claim(5, MANY)}, 2) == {"a": Window(2, 2, cluster_slots=2)}
 
 
 def test_more_equal_requests_than_slots_take_turns_without_resting() -> None:
@@ -69,7 +80,7 @@ def test_who_has_less_weight_than_a_slot_rests_while_others_need_it() -> None:
     assert (found["large"].running, found["large"].on_cores) == (0, 1)
     assert found["large"].duty == pytest.approx(2 / 17)
     assert found["large"].rest_seconds(1.5) == pytest.approx(1.5 * 7.5)
-    assert windows({"small": Claim(9, 0), "large": Claim(5, MANY)}, 2)["large"] == Window(2)
+    assert windows({"small": Claim(9, 0), "large": Claim(5, MANY)}, 2)["large"].running == 2
 
 
 def test_who_can_use_nothing_now_is_ready_for_when_it_can() -> None:

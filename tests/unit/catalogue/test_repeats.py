@@ -12,7 +12,7 @@ def first_places(*rows: list[str]) -> list[list[Place | None]]:
         hashes.add(row)
     repeats = Repeats(hashes.repeated())
     return [
-        [repeats.first_of(url, Place(row=number, index=index)) for index, url in enumerate(row)]
+        [repeats.first_of(url, number, index) for index, url in enumerate(row)]
         for number, row in enumerate(rows, start=2)
     ]
 
@@ -32,10 +32,10 @@ def test_a_row_may_repeat_itself() -> None:
 
 def test_two_urls_with_one_hash_are_two() -> None:
     repeats = Repeats({hash("a"), hash("b")})
-    repeats._first[hash("b")] = ("another", Place(row=1, index=0))  # noqa: SLF001 - no two such URLs are known
-    assert repeats.first_of("b", Place(row=2, index=0)) is None
+    assert repeats.first_of("a", 1, 0) is None
+    assert repeats.first_of("b", 2, 0) is None
 
 
 def test_nothing_is_looked_for_when_nothing_repeats() -> None:
     repeats = Repeats(set())
-    assert [repeats.first_of("a", Place(row=row, index=0)) for row in (2, 3)] == [None, None]
+    assert [repeats.first_of("a", row, 0) for row in (2, 3)] == [None, None]
