@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from actors.work import Batch, BatchReport
     from cluster.settings import Settings
 
-_FIRST_IMAGE_SECONDS = 0.1  # before anything was measured
+_FIRST_IMAGE_SECONDS = 0.05  # before anything was measured
 _WEIGHT = 0.3  # of the latest batch
 _MAX_IDLE_PART = 0.08  # of a batch, in which its first images are on their way and the core has nothing to do
 _LONGEST = 4  # times `batch_seconds`

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _PAUSE_BASE_SECONDS = 1
 _PAUSE_CAP_SECONDS = 10
 _MAX_SLOW_IMAGES = 64  # of a batch that waits for its sources
+_MAKE_ROOM_SECONDS = 0.3
 _MANY = 100_000  # slots that whoever has not read all its images could use
 _GUILTY = (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError)
 logger = logging.getLogger("darkroom.dispatcher")
@@ -85,11 +86,10 @@ class Dispatcher:
         if window.duty > self._window.duty:
             self._rests_until = 0.0
         self._window = window
-        if at_once:
-            # Who is to rest has nothing waiting for a core either.
-            self.flights.shrink(
-                running=window.running, on_cores=window.on_cores if window.duty == 1 else window.running
-            )
+        # Who is not to rest keeps one batch running, or small requests that come together would end each other's.
+        if at_once and self.flights.shrink(window.running if window.duty < 1 else max(1, window.running)):
+            # Until those who wait have sent theirs: batches get cores in the order in which they were sent.
+            self._rests_until = max(self._rests_until, self._now() + _MAKE_ROOM_SECONDS)
         self._woken.set()
 
     def stop(self) -> None:
@@ -148,7 +148,8 @@ class Dispatcher:
             if not self._window.on_cores or self.stopped.is_set():  # they may have changed while we waited
                 return ()
             # The last images are shared out, so that no core idles while another has a long batch.
-            items = self._feed.take(min(self._size.images, math.ceil(self._feed.ready / self._window.on_cores)))
+            cores = max(1, round(self._window.slots))
+            items = self._feed.take(min(self._size.images, math.ceil(self._feed.ready / cores)))
             if items or not self._feed.has_more:  # their hosts may be resting, and those of others not
                 return items
 

@@ -92,15 +92,14 @@ class Flights:
         del self._flights[flight.batch.number]
         flight.to_end.set()  # answers a task that still asks
 
-    def shrink(self, *, running: int, on_cores: int) -> None:
-        """Let so many batches end early that as many are left: first those that have not begun, then the newest."""
-        left = [each for each in self._flights.values() if not (each.batch.is_slow or each.to_end.is_set())]
-        begun = [each for each in left if each.begun_at is not None]
-        for flight in begun[running:]:
+    def shrink(self, running: int) -> bool:
+        """Let all batches end early but the oldest that run, so many; returns whether that ends any."""
+        on_cores = [each for each in self._flights.values() if not (each.batch.is_slow or each.to_end.is_set())]
+        begun = [each for each in on_cores if each.begun_at is not None]
+        ending = [each for each in on_cores if each not in begun[:running]]
+        for flight in ending:
             flight.to_end.set()
-            left.remove(flight)
-        for flight in left[on_cores:]:
-            flight.to_end.set()
+        return bool(ending)
 
     def stop(self) -> None:
         """Let all end at once."""

@@ -55,12 +55,14 @@ class ImageSteps:
     Args:
         stores: Where images come from and go to.
         reuse: What may be taken from earlier requests; None when nothing may.
+        begun: Whether MongoDB knows that the images are tried.
         settings: The limits, and how often and when is tried again.
     """
 
-    def __init__(self, stores: Stores, reuse: Reuse | None, settings: Settings) -> None:
+    def __init__(self, stores: Stores, reuse: Reuse | None, begun: asyncio.Task[bool], settings: Settings) -> None:
         self._stores = stores
         self._reuse = reuse
+        self._begun = begun
         self._settings = settings
         self._limits = Limits(
             max_pixels=settings.max_pixels,
@@ -94,6 +96,8 @@ class ImageSteps:
                 reuse.forget(item.url)
                 raise FetchAgainError
             core.let_go(item)
+        if not await asyncio.shield(self._begun):
+            raise StoreUnavailableError("mongodb", "the batch is not ours")
         made = await self._compressed(batch, item, source, core)
         result = KnownResult(bytes_in=len(source.data), outputs=await self._put(batch, item, made))
         if reuse is not None:
@@ -141,9 +145,10 @@ class ImageSteps:
                 )
         if not ours:
             return None
-        if self._reuse is not None:
-            await self._reuse.keep()
-        return await self._count(batch, [CountedImage.of(ordinal, result.image) for ordinal, result in results])
+        counted = self._count(batch, [CountedImage.of(ordinal, result.image) for ordinal, result in results])
+        if self._reuse is None:
+            return await counted
+        return (await asyncio.gather(counted, self._reuse.keep()))[0]
 
     def _delay_seconds(self, item: WorkItem, error: ImageError) -> float:
         if error.retry_after_seconds is not None:
