@@ -87,7 +87,6 @@ class ImageSteps:
         """
         reuse, content = self._reuse, ""
         if reuse is not None:
-            core.keep(item)
             content = reuse.content_of(item, source)
             known = await reuse.taken(item, content)
             if known is not None:
@@ -95,7 +94,6 @@ class ImageSteps:
             if source.not_modified:  # what came of it was deleted since
                 reuse.forget(item.url)
                 raise FetchAgainError
-            core.let_go(item)
         if not await asyncio.shield(self._begun):
             raise StoreUnavailableError("mongodb", "the batch is not ours")
         made = await self._compressed(batch, item, source, core)
