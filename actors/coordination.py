@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ray
+from ray.exceptions import RayError
 
 from actors.backoff import backoff_seconds
 from actors.closing import Closing
 from actors.dispatcher import Dispatcher
 from actors.flights import Sent
-from actors.process_images import process_images
 from actors.repeats import settle_repeats
 from actors.reporting import Reporting
 from actors.windows import CLOSED
+from actors.work import BatchLostError, Loss
 from cluster.errors import StaleEpochError, StoreUnavailableError
 from cluster.mongo.control import RequestControl
 from cluster.mongo.products import ProductStore
 from cluster.mongo.requests import RequestStore
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine
+
+    from ray.actor import ActorHandle
+
     from actors.windows import Window
     from actors.work import Batch, BatchReport
     from cluster.mongo.connection import Database
@@ -53,10 +57,19 @@ class Coordination:
         settings: The settings.
         database: Of the deployment.
         progress: The same.
+        find_pool: Finds the actor that runs batches.
     """
 
-    def __init__(self, request_id: str, settings: Settings, database: Database, progress: Progress) -> None:
+    def __init__(
+        self,
+        request_id: str,
+        settings: Settings,
+        database: Database,
+        progress: Progress,
+        find_pool: Callable[[], Awaitable[ActorHandle[Any]]],
+    ) -> None:
         self.request_id = request_id
+        self._find_pool = find_pool
         self._settings = settings
         self._window = CLOSED  # until the queue manager says so
         self._requests = RequestStore(database)
@@ -66,6 +79,7 @@ class Coordination:
         self._progress = progress
         self._closing = Closing(self._requests, self._products, progress, settings=settings)
         self._dispatcher: Dispatcher | None = None
+        self._background: set[asyncio.Task[None]] = set()
         self._epoch: int | None = None  # None until this process has claimed the request
 
     def set_window(self, window: Window, *, at_once: bool) -> Standing:
@@ -165,16 +179,27 @@ class Coordination:
             dispatcher.flights.end_workers()
 
     def _send(self, batch: Batch) -> Sent:
-        # Who waits for its sources takes no core from others.
-        options = {"name": f"images:{batch.request_id}:{batch.items[0].row}", "num_cpus": 0 if batch.is_slow else 1}
         coordinator = ray.get_runtime_context().current_actor
-        task = process_images.options(**options).remote(batch, self._settings, coordinator)
 
         async def report() -> BatchReport:
-            answer: BatchReport = await task
+            try:
+                pool = await self._find_pool()
+                answer: BatchReport | Loss = await pool.run.remote(batch, coordinator)
+            except (RayError, OSError, ValueError) as error:  # the last of a name that is being made or given up
+                raise BatchLostError(Loss.OTHER) from error
+            if isinstance(answer, Loss):
+                raise BatchLostError(answer)
             return answer
 
-        return Sent(report(), functools.partial(ray.cancel, task, force=True))
+        async def end_worker() -> None:
+            (await self._find_pool()).end_worker.remote(batch.key)
+
+        return Sent(report(), lambda: self._in_background(end_worker()))
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
     async def _park(self, request: ProcessingRequest) -> bool:
         counts, byte_counts = await self._products.tally(request.request_id)

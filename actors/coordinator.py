@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import ray.actor
 
+from actors import registry
 from actors.coordination import Coordination
 from actors.notices import tell_system_actors
+from actors.worker_pool import WorkerPool
 from cluster.errors import StoreUnavailableError
 from cluster.mongo.connection import Database
 from cluster.mongo.queue import RequestQueue
@@ -17,6 +19,8 @@ from cluster.progress import Progress
 from cluster.telemetry import log_as_json
 
 if TYPE_CHECKING:
+    from ray.actor import ActorHandle
+
     from actors.coordination import Standing
     from actors.windows import Window
     from cluster.settings import Settings
@@ -41,6 +45,7 @@ class RequestCoordinator:
         self._settings = settings
         self._database = Database(settings)
         self._progress = Progress(settings)
+        self._pool: ActorHandle[Any] | None = None
         self._coordinations: dict[str, Coordination] = {}  # by request: the one at work, and any that wait for it
         self._work = asyncio.get_running_loop().create_task(self._resume())
 
@@ -88,8 +93,15 @@ class RequestCoordinator:
         if request_id is not None and request_id not in self._coordinations:
             await self._run(self._add(request_id))
 
+    async def _find_pool(self) -> ActorHandle[Any]:
+        """The worker pool, which is started when it is not there."""
+        if self._pool is None:
+            arguments = (WorkerPool, registry.WORKER_POOL, self._settings, self._settings)
+            self._pool = await asyncio.to_thread(registry.start, *arguments)
+        return self._pool
+
     def _add(self, request_id: str) -> Coordination:
-        coordination = Coordination(request_id, self._settings, self._database, self._progress)
+        coordination = Coordination(request_id, self._settings, self._database, self._progress, self._find_pool)
         self._coordinations[request_id] = coordination
         return coordination
 

@@ -9,14 +9,12 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import ray.exceptions
-
 from actors.backoff import backoff_seconds
 from actors.batch_size import BatchSize
 from actors.feed import Feed, unfinished_items
 from actors.flights import Flight, Flights, Sent
 from actors.windows import CLOSED, Window
-from actors.work import Batch, BatchReport, Fate, WorkItem, failed_image
+from actors.work import Batch, BatchLostError, BatchReport, Fate, Loss, WorkItem, failed_image
 from cluster.errors import ImageError, ImageErrorCode, StaleEpochError, StoreUnavailableError
 from cluster.mongo.products import ImageResult
 
@@ -33,7 +31,6 @@ _PAUSE_CAP_SECONDS = 10
 _MAX_SLOW_IMAGES = 64  # of a batch that waits for its sources
 _MAKE_ROOM_SECONDS = 0.3
 _MANY = 100_000  # slots that whoever has not read all its images could use
-_GUILTY = (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError)
 logger = logging.getLogger("darkroom.dispatcher")
 
 
@@ -199,8 +196,8 @@ class Dispatcher:
         error = flight.report.exception()
         if error is None:
             return await self._absorb_report(flight.batch, flight.report.result())
-        if isinstance(error, ray.exceptions.RayError):
-            return await self._absorb_crash(flight, error)
+        if isinstance(error, BatchLostError):
+            return await self._absorb_loss(flight, error.loss)
         raise error
 
     async def _absorb_report(self, batch: Batch, report: BatchReport) -> int:
@@ -221,15 +218,14 @@ class Dispatcher:
         self._feed.put_back([*deferred, *(each.item for each in returned)])
         return len(deferred)
 
-    async def _absorb_crash(self, flight: Flight, error: BaseException) -> int:
+    async def _absorb_loss(self, flight: Flight, loss: Loss) -> int:
         """Split a batch whose worker died until the guilty image is alone; that one has a limited number of lives."""
         self.progress_missed = True  # the worker may have died between MongoDB and Redis
         items = flight.batch.items
-        logger.warning("batch lost: %s", type(error).__name__, extra={"requestId": self._request.request_id})
+        logger.warning("batch lost: %s", loss.name, extra={"requestId": self._request.request_id})
         if self.stopped.is_set() and not flight.is_overdue:
             return 0  # we ended its worker ourselves
-        if not (flight.is_overdue or isinstance(error, _GUILTY)):
-            # No image can cause this: a node is gone, or a worker cannot start.
+        if loss is Loss.OTHER and not flight.is_overdue:
             self._feed.put_back(items)
             return len(items)
         if len(items) > 1:
@@ -240,7 +236,7 @@ class Dispatcher:
         if item.attempt < self._settings.max_attempts:
             self._suspects.append((replace(item, attempt=item.attempt + 1),))
             return 0
-        image = failed_image(item, _crash_error(flight, error))
+        image = failed_image(item, _loss_error(flight, loss))
         result = ImageResult(item.row, item.index, image, None)
         if not await self._products.record_results(self._request.request_id, self._request.epoch, [result]):
             raise StaleEpochError(self._request.request_id)
@@ -265,9 +261,9 @@ class Dispatcher:
             await asyncio.wait_for(self.stopped.wait(), seconds)
 
 
-def _crash_error(flight: Flight, error: BaseException) -> ImageError:
+def _loss_error(flight: Flight, loss: Loss) -> ImageError:
     if flight.is_overdue:
         return ImageError(ImageErrorCode.TIMEOUT, "The image keeps its worker from going on.")
-    if isinstance(error, ray.exceptions.OutOfMemoryError):
+    if loss is Loss.OUT_OF_MEMORY:
         return ImageError(ImageErrorCode.OUT_OF_MEMORY, "The image takes more memory than a worker has.")
     return ImageError(ImageErrorCode.DECODER_CRASHED, "The image crashed its decoder.")

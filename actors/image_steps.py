@@ -55,14 +55,12 @@ class ImageSteps:
     Args:
         stores: Where images come from and go to.
         reuse: What may be taken from earlier requests; None when nothing may.
-        begun: Whether MongoDB knows that the images are tried.
         settings: The limits, and how often and when is tried again.
     """
 
-    def __init__(self, stores: Stores, reuse: Reuse | None, begun: asyncio.Task[bool], settings: Settings) -> None:
+    def __init__(self, stores: Stores, reuse: Reuse | None, settings: Settings) -> None:
         self._stores = stores
         self._reuse = reuse
-        self._begun = begun
         self._settings = settings
         self._limits = Limits(
             max_pixels=settings.max_pixels,
@@ -94,8 +92,6 @@ class ImageSteps:
             if source.not_modified:  # what came of it was deleted since
                 reuse.forget(item.url)
                 raise FetchAgainError
-        if not await asyncio.shield(self._begun):
-            raise StoreUnavailableError("mongodb", "the batch is not ours")
         made = await self._compressed(batch, item, source, core)
         result = KnownResult(bytes_in=len(source.data), outputs=await self._put(batch, item, made))
         if reuse is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import threading
@@ -72,17 +71,10 @@ class Worker:
         try:
             async with HostGate.open(self._hosts, token, urls, at_once=at_once) as gate:
                 tried = [(item.row, item.index, item.attempt) for item in batch.items if gate.admits(item.url)]
-                # While it is written that they are tried, they are downloaded; nothing is decoded before.
-                begun = asyncio.create_task(self._products.begin_attempts(batch.request_id, batch.epoch, tried))
-                run = BatchRun(batch, await self._steps(batch, begun), gate, self._settings)
-                running = asyncio.create_task(run.run(stopped))
-                try:
-                    if not await begun:
-                        return BatchReport((), refused=True)
-                    report = await running
-                finally:
-                    running.cancel()
-                    await asyncio.gather(running, return_exceptions=True)
+                if not await self._products.begin_attempts(batch.request_id, batch.epoch, tried):
+                    return BatchReport((), refused=True)
+                run = BatchRun(batch, await self._steps(batch), gate, self._settings)
+                report = await run.run(stopped)
             await self._give_back(batch, report)
         except StoreUnavailableError as error:
             logger.warning("batch deferred: %s", error, extra={"requestId": batch.request_id})
@@ -97,11 +89,11 @@ class Worker:
         returned = [(each.item.row, each.item.index, each.item.attempt) for each in report.of(Fate.RETURNED)]
         await self._products.give_back_attempts(batch.request_id, batch.epoch, returned)
 
-    async def _steps(self, batch: Batch, begun: asyncio.Task[bool]) -> ImageSteps:
+    async def _steps(self, batch: Batch) -> ImageSteps:
         reuse = None if self._cache is None else Reuse(self._cache, self._objects, batch)
         if reuse is not None:
             await reuse.look_up()
-        return ImageSteps(self._stores, reuse, begun, self._settings)
+        return ImageSteps(self._stores, reuse, self._settings)
 
     def _leave(self) -> None:
         """End this process once the report is out: a thread that compresses cannot be stopped."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 QUEUE_MANAGER = "queue-manager"
 WEBHOOK = "webhook"
+WORKER_POOL = "worker-pool"
 _COORDINATOR = "coordinator"
 _MAX_CALLS = 10_000  # at once; each batch that runs has one open
 

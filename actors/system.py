@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from actors import registry
 from actors.queue_manager import QueueManager
 from actors.webhook import WebhookSender
+from actors.worker_pool import WorkerPool
 
 if TYPE_CHECKING:
     from ray.actor import ActorHandle
@@ -17,4 +18,5 @@ if TYPE_CHECKING:
 def start_system_actors(settings: Settings) -> ActorHandle[Any]:
     """Start the queue manager and the webhook sender where they do not run yet; returns the queue manager."""
     registry.start(WebhookSender, registry.WEBHOOK, settings, settings)
+    registry.start(WorkerPool, registry.WORKER_POOL, settings, settings)
     return registry.start(QueueManager, registry.QUEUE_MANAGER, settings, settings)

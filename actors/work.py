@@ -38,6 +38,31 @@ class Batch:
     is_slow: bool = False  # waits for its sources as long as it takes, and owns no core
     host_downloads: int = 16  # at once from one host: this batch's share of what the cluster may
 
+    @property
+    def key(self) -> tuple[str, int, int]:
+        """Tells it from all other batches of the deployment."""
+        return self.request_id, self.epoch, self.number
+
+
+class Loss(Enum):
+    """How a batch was lost, without any report."""
+
+    CRASHED = auto()  # its worker
+    OUT_OF_MEMORY = auto()  # its worker
+    OTHER = auto()  # no image can cause this: a node is gone, or a worker cannot start
+
+
+class BatchLostError(Exception):
+    """A batch was lost.
+
+    Args:
+        loss: How.
+    """
+
+    def __init__(self, loss: Loss) -> None:
+        super().__init__(loss)
+        self.loss = loss
+
 
 class Fate(Enum):
     """What became of an image in a task."""

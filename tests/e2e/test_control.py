@@ -83,12 +83,12 @@ def test_a_request_that_waits_is_cancelled_without_having_run(darkroom: Darkroom
 def test_a_deadline_ends_a_request(darkroom: Darkroom, origin: Origin) -> None:
     slow = origin.route("/slow.jpg", slow_headers(1.5, reply(jpeg())))
     quick = origin.route("/quick.jpg", reply(jpeg()))
-    rows = [[f"{quick}?1"]] + [[f"{slow}?{number}"] for number in range(200)]
-    request_id = darkroom.submit(catalogue(*rows), deadline_seconds=2).request_id
+    rows = [[f"{quick}?1"]] + [[f"{slow}?{number}"] for number in range(600)]
+    request_id = darkroom.submit(catalogue(*rows), deadline_seconds=5).request_id
     status = ended(darkroom, request_id)
     assert (status.status, status.reason) == ("failed", "timeout")
     assert status.seconds is not None
-    assert 2 <= status.seconds < 6
+    assert 5 <= status.seconds < 9
     assert status.counts.completed >= 1
     assert [failure.code for failure in status.failures] == ["deadline_exceeded"]
 

@@ -118,7 +118,10 @@ def test_work_waits_for_a_store_that_was_killed_and_goes_on(own: Service, origin
     assert len(pictures) == len(set(pictures)) == IMAGES
 
 
-@pytest.mark.parametrize("actors", [["RequestCoordinator"], ["QueueManager"], ["RequestCoordinator", "QueueManager"]])
+@pytest.mark.parametrize(
+    "actors",
+    [["RequestCoordinator"], ["QueueManager"], ["WorkerPool"], ["RequestCoordinator", "QueueManager", "WorkerPool"]],
+)
 def test_work_goes_on_when_an_actor_is_killed(own: Service, origin: Origin, actors: list[str]) -> None:
     with own.client() as darkroom:
         request_id = submit(darkroom, origin)

@@ -7,12 +7,11 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-import ray.exceptions
 
 from actors.dispatcher import Dispatcher
 from actors.flights import Sent
 from actors.windows import CLOSED, Window
-from actors.work import BatchReport, Fate, Outcome
+from actors.work import BatchLostError, BatchReport, Fate, Loss, Outcome
 from cluster.mongo.products import ImageResult, ProductStore
 from cluster.mongo.requests import RequestStore
 from cluster.records import Image, ProcessingRequest, Status
@@ -126,7 +125,7 @@ async def test_a_batch_whose_worker_died_is_split_until_the_guilty_image_is_alon
             continue
         batch, future = hands.sent[number]
         if guilty in {item.ordinal for item in batch.items}:
-            future.set_exception(ray.exceptions.WorkerCrashedError())
+            future.set_exception(BatchLostError(Loss.CRASHED))
         else:
             await hands.complete(number)
         number += 1
@@ -141,7 +140,7 @@ async def test_a_worker_that_cannot_start_costs_no_image_its_life(hands: Hands) 
     run = asyncio.create_task(hands.dispatcher.run())
     await hands.wait_for(1)
     first, future = hands.sent[0]
-    future.set_exception(ray.exceptions.RaySystemError("no such library"))
+    future.set_exception(BatchLostError(Loss.OTHER))
     await hands.wait_for(2)
     assert hands.sent[1][0].items[0].attempt == first.items[0].attempt == 1
     run.cancel()

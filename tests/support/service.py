@@ -109,7 +109,7 @@ def impatient_settings(home: Path) -> Settings:
         allow_http_webhooks=True,
         download_timeout_seconds=2,
         image_timeout_seconds=4,
-        batch_timeout_seconds=15,
+        batch_timeout_seconds=30,  # longer than a store is away in any test
         connect_timeout_seconds=2,
         max_image_bytes=2_000_000,
         max_attempts=2,

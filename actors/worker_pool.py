@@ -1,0 +1,62 @@
+"""The actor through which all coordinators reach the same workers.
+
+Ray gives the worker processes of one detached actor's tasks to no other detached actor. If each coordinator sent its
+own tasks, each would have workers of its own, on every core, and every request would wait for new ones to start.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import ray
+from ray.exceptions import OutOfMemoryError, RayError, WorkerCrashedError
+
+from actors.process_images import process_images
+from actors.work import Loss
+from cluster.telemetry import log_as_json
+
+if TYPE_CHECKING:
+    from ray import ObjectRef
+    from ray.actor import ActorHandle
+
+    from actors.work import Batch, BatchReport
+    from cluster.settings import Settings
+
+logger = logging.getLogger("darkroom.worker_pool")
+
+
+class WorkerPool:
+    """One for the deployment. It knows only which tasks run; who sent them sends them again when it dies."""
+
+    def __init__(self, settings: Settings) -> None:
+        log_as_json()
+        self._settings = settings
+        self._tasks: dict[tuple[str, int, int], ObjectRef[BatchReport]] = {}
+
+    async def run(self, batch: Batch, coordinator: ActorHandle[Any]) -> BatchReport | Loss:
+        """Do a batch in a worker, and say what became of it, or how it was lost."""
+        # Who waits for its sources takes no core from others.
+        options = {"name": f"images:{batch.request_id}:{batch.items[0].row}", "num_cpus": 0 if batch.is_slow else 1}
+        task = process_images.options(**options).remote(batch, self._settings, coordinator)
+        self._tasks[batch.key] = task
+        try:
+            report: BatchReport = await task
+        except RayError as error:
+            logger.warning("batch lost: %s", type(error).__name__, extra={"requestId": batch.request_id})
+            return _loss(error)
+        finally:
+            del self._tasks[batch.key]
+        return report
+
+    async def end_worker(self, batch_key: tuple[str, int, int]) -> None:
+        """End the worker that has a batch, whatever it is doing."""
+        task = self._tasks.get(batch_key)
+        if task is not None:
+            ray.cancel(task, force=True)
+
+
+def _loss(error: RayError) -> Loss:
+    if isinstance(error, OutOfMemoryError):
+        return Loss.OUT_OF_MEMORY
+    return Loss.CRASHED if isinstance(error, WorkerCrashedError) else Loss.OTHER
