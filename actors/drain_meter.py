@@ -50,14 +50,11 @@ class DrainMeter:
         if seconds < _SAMPLE_SECONDS:
             return
         latest = self._done / seconds
-        self._per_second = latest if self._per_second is None else self._smoothed(latest)
+        before = latest if self._per_second is None else self._per_second
+        self._per_second = before + _WEIGHT * (latest - before)
         self._since, self._done = self._now(), 0
         if latest:  # an empty queue says nothing about how fast a full one drains
             try:
                 await self._rate.write(self._per_second)
             except StoreUnavailableError as error:
                 logger.warning("the drain rate is not written: %s", error)
-
-    def _smoothed(self, latest: float) -> float:
-        assert self._per_second is not None  # noqa: S101 - the caller's case
-        return self._per_second + _WEIGHT * (latest - self._per_second)

@@ -38,7 +38,7 @@ class Reporting:
         self, request: ProcessingRequest, dispatcher: Dispatcher, progress: Progress, *, database: Database
     ) -> None:
         self._request_id = request.request_id
-        self._images = request.counts
+        self._counts = request.counts
         self._token = str(request.epoch)
         self._dispatcher = dispatcher
         self._has_rebuilt = False  # an earlier coordinator may have counted what a retry has opened again
@@ -91,7 +91,7 @@ class Reporting:
     async def _keep(self) -> None:
         reached = await self._progress.read(self._request_id)
         if reached is not None:
-            counts = self._images.model_copy(update={"completed": reached.completed, "failed": reached.failed})
+            counts = self._counts.model_copy(update={"completed": reached.completed, "failed": reached.failed})
             await self._requests.keep_reached(
                 self._request_id, counts, ByteCounts(in_=reached.bytes_in, out=reached.bytes_out)
             )

@@ -7,11 +7,11 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import median
 from typing import TYPE_CHECKING
 
 from tests.bench.pictures import product_photographs
-from tests.bench.report import at_most
+from tests.bench.report import at_most, print_times
 from tests.bench.source import Source
 from tests.support.catalogues import catalogue
 from tests.support.origin import Origin, reply
@@ -100,12 +100,12 @@ def run(*, rounds: int) -> None:
     print()
     print("| | p50 | p95 | slowest | of |")
     print("| --- | ---: | ---: | ---: | ---: |")
-    _print_row("one image, idle cluster", one)
-    _print_row(f"{SMALL_IMAGES} images, idle cluster", idle)
-    _print_row(f"{SMALL_IMAGES} images, beside {LARGE_IMAGES:,} of the same priority", same)
-    _print_row(f"{SMALL_IMAGES} images of priority 9, beside {LARGE_IMAGES:,} of priority 5", higher)
-    _print_row(f"one request of {AT_ONCE * SMALL_IMAGES} images", alone)
-    _print_row(f"{AT_ONCE} requests of {SMALL_IMAGES} images at once, the last one", together)
+    print_times("one image, idle cluster", one)
+    print_times(f"{SMALL_IMAGES} images, idle cluster", idle)
+    print_times(f"{SMALL_IMAGES} images, beside {LARGE_IMAGES:,} of the same priority", same)
+    print_times(f"{SMALL_IMAGES} images of priority 9, beside {LARGE_IMAGES:,} of priority 5", higher)
+    print_times(f"one request of {AT_ONCE * SMALL_IMAGES} images", alone)
+    print_times(f"{AT_ONCE} requests of {SMALL_IMAGES} images at once, the last one", together)
     print()
     print(f"The large request had {done:,} of its images done when it was cancelled.")
     print()
@@ -129,8 +129,3 @@ def _tried(measure: Callable[[], float], times: int = TRIES) -> list[float]:
         time.sleep(_PAUSE_SECONDS)
         found.append(measure())
     return found
-
-
-def _print_row(what: str, seconds: list[float]) -> None:
-    p95 = quantiles(seconds, n=20, method="inclusive")[-1] if len(seconds) > 1 else seconds[0]
-    print(f"| {what} | {median(seconds):.2f} s | {p95:.2f} s | {max(seconds):.2f} s | {len(seconds)} |")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import tempfile
 import time
 from pathlib import Path
-from statistics import median, quantiles
 from typing import TYPE_CHECKING
 
 from tests.bench.pictures import product_photographs
+from tests.bench.report import print_times
 from tests.bench.source import Source
 from tests.support.catalogues import catalogue
 from tests.support.origin import Origin, reply
@@ -41,8 +41,8 @@ def run(*, images: int, rounds: int) -> None:
     print()
     print("| from the upload to | p50 | p95 | slowest | of |")
     print("| --- | ---: | ---: | ---: | ---: |")
-    _print_row(f"the first of {images} objects in the bucket", first)
-    _print_row("the webhook of a one-image request", webhook)
+    print_times(f"the first of {images} objects in the bucket", first)
+    print_times("the webhook of a one-image request", webhook)
     print(flush=True)
 
 
@@ -81,8 +81,3 @@ def _finish(darkroom: Darkroom, request_id: str) -> None:
     status = darkroom.wait(request_id, timeout_seconds=_RUN_SECONDS)
     if status.counts.failed:
         raise RuntimeError(f"{status.counts.failed} images failed: {status.failures}")
-
-
-def _print_row(what: str, seconds: list[float]) -> None:
-    p95 = quantiles(seconds, n=20, method="inclusive")[-1] if len(seconds) > 1 else seconds[0]
-    print(f"| {what} | {median(seconds):.2f} s | {p95:.2f} s | {max(seconds):.2f} s | {len(seconds)} |")

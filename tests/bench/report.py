@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import median, quantiles
 from typing import TYPE_CHECKING
 
 from tests.bench.codec import bytes_at
@@ -108,6 +109,12 @@ def _goals(fastest: dict[str, Line], curve: Sequence[Point]) -> Iterable[str]:
             peer = fastest[family].point
             ratio = bytes_at(curve, peer.similarity) / peer.size_bytes
             yield at_most(f"Darkroom's bytes by those of {family} at equal similarity", ratio, MAX_BYTES_RATIO)
+
+
+def print_times(what: str, seconds: Sequence[float]) -> None:
+    """A row of a table of p50, p95, slowest, and how many there were."""
+    p95 = quantiles(seconds, n=20, method="inclusive")[-1] if len(seconds) > 1 else seconds[0]
+    print(f"| {what} | {median(seconds):.2f} s | {p95:.2f} s | {max(seconds):.2f} s | {len(seconds)} |")
 
 
 def at_least(what: str, found: float, wanted: float) -> str:
