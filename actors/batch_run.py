@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from dataclasses import replace
 from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from actors.core import Core, CoreClosedError
 from actors.host_gate import NotNowError
 from actors.work import Batch, BatchReport, Fate, Outcome, WorkItem
 from cluster.errors import ImageError, ImageErrorCode, StoreUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable
-
     from actors.host_gate import HostGate
     from cluster.http.download import Download
     from cluster.mongo.products import ImageResult
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
 _TICK_SECONDS = 0.25
 _RECORD_SECONDS = 1.0
 _STOP_SECONDS = 0.8  # for what is in the core when the batch is to end
-_AT_ONCE_IN_CORE = 2  # one is compressed while the next is ready for the thread
 SLOW_DOWNLOADS = 32
 """At once, in a batch that waits for its sources."""
 _STRAGGLER_FACTOR = 3  # of the median download
@@ -54,63 +51,6 @@ class Steps(Protocol):
 
     async def record(self, batch: Batch, done: list[Done]) -> bool | None:
         """Write results: whether Redis counted them; None when a newer coordinator owns them."""
-
-
-class Core:
-    """The one core of a batch: who uses it, since when, and how long nobody did."""
-
-    def __init__(self, clock: asyncio.AbstractEventLoop) -> None:
-        self._now = clock.time
-        self._turns = asyncio.Semaphore(_AT_ONCE_IN_CORE)
-        self._users: set[WorkItem] = set()
-        self._kept: set[WorkItem] = set()
-        self._idle_since: float | None = self._now()
-        self._idle_seconds = 0.0
-        self.compressing: tuple[WorkItem, float] | None = None  # since when, of the loop's clock; set by the thread
-
-    @contextlib.asynccontextmanager
-    async def turn(self, item: WorkItem) -> AsyncIterator[None]:
-        """Wait for the core, and have it for the block."""
-        async with self._turns:
-            if self._idle_since is not None:
-                self._idle_seconds += self._now() - self._idle_since
-                self._idle_since = None
-            self._users.add(item)
-            self.keep(item)
-            try:
-                yield
-            finally:
-                self._users.discard(item)
-                if not self._users:
-                    self._idle_since = self._now()
-
-    def keep(self, item: WorkItem) -> None:
-        """From now on it is not worth to give the image back."""
-        self._kept.add(item)
-
-    def let_go(self, item: WorkItem) -> None:
-        """It is, or it has ended."""
-        self._kept.discard(item)
-
-    def keeps(self, item: WorkItem) -> bool:
-        """Whether an image is compressed or put, and is to come to its end."""
-        return item in self._kept
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether nobody uses it."""
-        return not self._users
-
-    @property
-    def idle_seconds(self) -> float:
-        """How long nobody has used it until now."""
-        return self._idle_seconds + (0 if self._idle_since is None else self._now() - self._idle_since)
-
-    def hung(self, limit_seconds: float) -> WorkItem | None:
-        """The image whose compression takes longer than it may."""
-        if self.compressing is None or self._now() - self.compressing[1] < limit_seconds:
-            return None
-        return self.compressing[0]
 
 
 class _Downloads(NamedTuple):
@@ -165,11 +105,11 @@ class BatchRun:
         self._is_kept_waiting = False
         self.hung: WorkItem | None = None  # its compression goes on in a thread that nobody can stop
 
-    async def run(self, stopped: Awaitable[bool]) -> BatchReport:
-        """Do the batch, until all is done, or its sources keep the core waiting, or `stopped` says that it is to end.
+    async def run(self, stop: asyncio.Future[bool]) -> BatchReport:
+        """Do the batch, until all is done, or its sources keep the core waiting, or `stop` says that it is to end.
 
         Args:
-            stopped: Whether it is to end in a hurry, once it is to end.
+            stop: Done when it is to end: whether in a hurry.
 
         Raises:
             StoreUnavailableError: Results could not be recorded.
@@ -178,7 +118,6 @@ class BatchRun:
         tasks = {asyncio.create_task(self._do(item)): item for item in self._batch.items}
         everything = asyncio.gather(*tasks)
         recording = asyncio.create_task(self._record())
-        stop: asyncio.Future[bool] = asyncio.ensure_future(stopped)
         try:
             while not (everything.done() or stop.done() or self._is_to_end()):
                 both: tuple[asyncio.Future[Any], ...] = (everything, stop)
@@ -189,10 +128,9 @@ class BatchRun:
                     recording = asyncio.create_task(self._record())  # beside the work, however long it takes
             await self._end(tasks, in_hurry=_says_hurry(stop))
         finally:
-            stop.cancel()
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(everything, stop, return_exceptions=True)
+            await asyncio.gather(everything, return_exceptions=True)
         if not (await recording and await self._record()):
             return BatchReport((), refused=True)
         outcomes = tuple(self._outcomes)
@@ -201,7 +139,7 @@ class BatchRun:
     @property
     def is_still_compressing(self) -> bool:
         """Whether the thread is busy although the batch has ended: nothing can stop it."""
-        return self._core.compressing is not None
+        return self._core.is_compressing
 
     def _is_to_end(self) -> bool:
         self.hung = self._core.hung(self._settings.image_timeout_seconds)
@@ -214,6 +152,7 @@ class BatchRun:
 
     async def _end(self, tasks: dict[asyncio.Task[None], WorkItem], *, in_hurry: bool) -> None:
         """Give back what has not come to the core; the rest comes to its end, for which it has a moment in a hurry."""
+        self._core.close()
         for task, item in tasks.items():
             if not self._core.keeps(item):
                 task.cancel()
@@ -244,8 +183,9 @@ class BatchRun:
                 except FetchAgainError:
                     continue
                 finally:
-                    self._core.let_go(item)
                     self._room.release()
+        except CoreClosedError:
+            return self._given_back(item)
         except NotNowError as later:
             return Outcome(item, Fate.RETURNED, later.seconds), None
         except StoreUnavailableError as error:

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-    from actors.batch_run import Core, Done
+    from actors.batch_run import Done
+    from actors.core import Core
     from actors.reuse import Reuse
     from actors.work import Batch, WorkItem
     from cluster.mongo.products import ProductStore
@@ -99,18 +100,13 @@ class ImageSteps:
         return _done(item, _completed(source.http_status, result, item.attempt))
 
     async def _compressed(self, batch: Batch, item: WorkItem, source: Download, core: Core) -> list[Compressed]:
-        loop = asyncio.get_running_loop()
-
         def compressed() -> list[Compressed]:
-            core.compressing = (item, loop.time())
-            try:
+            with core.compressing(item):
                 return compress(source.data, batch.options, self._limits)
-            finally:
-                core.compressing = None
 
         async with core.turn(item):
             try:
-                return await loop.run_in_executor(self._stores.compress_thread, compressed)
+                return await asyncio.get_running_loop().run_in_executor(self._stores.compress_thread, compressed)
             except ImageError as error:
                 raise ImageError(error.code, error.message, source.http_status) from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import threading
@@ -65,16 +66,25 @@ class Worker:
         """Do a batch, until `stopped` at the latest; raises nothing that an image or an absent store could cause."""
         if self._is_leaving:  # its sender pauses, and finds another worker then
             return BatchReport(tuple(Outcome(item, Fate.DEFERRED) for item in batch.items))
+        stop = asyncio.ensure_future(stopped)
+        try:
+            return await self._run(batch, stop)
+        finally:
+            stop.cancel()
+
+    async def _run(self, batch: Batch, stop: asyncio.Future[bool]) -> BatchReport:
         token = f"{batch.request_id}:{batch.epoch}:{batch.number}:"
         urls = [item.url for item in batch.items]
         at_once = min(batch.host_downloads, downloads_at_once(batch, self._settings))
         try:
             async with HostGate.open(self._hosts, token, urls, at_once=at_once) as gate:
+                if stop.done():  # it was to end before it had a core
+                    return BatchReport(tuple(Outcome(item, Fate.RETURNED) for item in batch.items))
                 tried = [(item.row, item.index, item.attempt) for item in batch.items if gate.admits(item.url)]
                 if not await self._products.begin_attempts(batch.request_id, batch.epoch, tried):
                     return BatchReport((), refused=True)
                 run = BatchRun(batch, await self._steps(batch), gate, self._settings)
-                report = await run.run(stopped)
+                report = await run.run(stop)
             await self._give_back(batch, report)
         except StoreUnavailableError as error:
             logger.warning("batch deferred: %s", error, extra={"requestId": batch.request_id})

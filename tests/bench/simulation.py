@@ -8,20 +8,17 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import ray
-
-from actors import registry
 from cluster.embedded import processes
 from cluster.embedded.state import State
+from tests.bench.manager_calls import manager_calls
 from tests.bench.meter import cpu_seconds, pss_bytes
 from tests.support.service import running_service
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from cluster.client import Darkroom
     from tests.support.service import Service
@@ -40,7 +37,6 @@ ACTORS = {
 SERVERS = ("mongod", "redis")
 _LOOK_SECONDS = 2.0
 _RUN_SECONDS = 3600
-_PASSED_ON = ("RAY_", "AWS_")
 
 
 class Sample(NamedTuple):
@@ -62,7 +58,7 @@ def run(*, images: int) -> None:
     os.environ["PYTHONPATH"] = f"{STUB}{os.pathsep}{Path(__file__).parents[2]}"
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         limits = {"max_queued_requests_per_key": 2 * REQUESTS, "dedupe_seconds": 0}
-        with running_service(Path(folder), **limits) as service, _driver(service), service.client() as darkroom:
+        with running_service(Path(folder), **limits) as service, service.client() as darkroom:
             _measure(service, f"one request of {images:,} images", images, lambda: _upload(darkroom, images, 1))
             total = REQUESTS * REQUEST_IMAGES
             what = f"{REQUESTS:,} requests of {REQUEST_IMAGES} images"
@@ -77,9 +73,7 @@ def _upload(darkroom: Darkroom, images: int, requests: int) -> None:
 
 
 def _measure(service: Service, what: str, images: int, upload: Callable[[], None]) -> None:
-    manager = registry.find(registry.QUEUE_MANAGER, service.settings)
-    assert manager is not None
-    ray.get(manager.__ray_call__.remote(_count_calls))
+    calls_before = manager_calls(service)
     before, samples = _cpu(service), []
     used = dict(before)  # a process that ends counts up to its last sample
     begun = time.monotonic()
@@ -98,7 +92,7 @@ def _measure(service: Service, what: str, images: int, upload: Callable[[], None
                 raise TimeoutError(f"{done:,} of {images:,} images after {_RUN_SECONDS} s")
             time.sleep(_LOOK_SECONDS)
     seconds = time.monotonic() - begun
-    calls = ray.get(manager.__ray_call__.remote(_calls))
+    calls = manager_calls(service) - calls_before
     print(f"### {what[0].upper()}{what[1:]}, workers that do no image")
     print()
     print(f"{uploaded:.0f} s until all was accepted, {seconds:.0f} s to the end: {images / seconds:,.0f} images/s.")
@@ -136,32 +130,3 @@ def _cpu(service: Service) -> dict[Process, float]:
     for name in SERVERS:
         found[name] = processes.family(servers[name].process, service.stack.home.path)
     return {Process(name, each.pid): cpu_seconds(each.pid) or 0 for name in found for each in found[name]}
-
-
-def _count_calls(manager: Any) -> None:  # noqa: ANN401 - runs in the actor
-    """Count what the queue manager asks of coordinators, from now on."""
-    coordinators = manager._coordinators  # noqa: SLF001 - to look behind it
-    push = getattr(coordinators, "uncounted_push", coordinators._push)  # noqa: SLF001 - the same
-    coordinators.uncounted_push, coordinators.calls = push, 0
-
-    async def counted(*arguments: Any, **more: Any) -> Any:  # noqa: ANN401 - handed on
-        coordinators.calls += 1
-        return await push(*arguments, **more)
-
-    coordinators._push = counted  # noqa: SLF001 - the same
-
-
-def _calls(manager: Any) -> int:  # noqa: ANN401 - runs in the actor
-    return int(manager._coordinators.calls)  # noqa: SLF001 - to look behind it
-
-
-@contextmanager
-def _driver(service: Service) -> Iterator[None]:
-    """This process as a driver of the service's Ray."""
-    environment = {name: value for name, value in service.stack.environment.items() if name.startswith(_PASSED_ON)}
-    os.environ.update(environment)
-    ray.init(address="auto", namespace="bench", log_to_driver=False)
-    try:
-        yield
-    finally:
-        ray.shutdown()

@@ -1,0 +1,87 @@
+"""The one core that a batch has, and who uses it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from actors.work import WorkItem
+
+_AT_ONCE = 2  # one is compressed while the next is ready for the thread
+
+
+class CoreClosedError(Exception):
+    """The batch is to end, and the core takes no image any more."""
+
+
+class Core:
+    """Who uses it, since when, and how long nobody did."""
+
+    def __init__(self, clock: asyncio.AbstractEventLoop) -> None:
+        self._now = clock.time
+        self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._users: set[WorkItem] = set()
+        self._compressed: set[WorkItem] = set()
+        self._is_closed = False
+        self._idle_since: float | None = self._now()
+        self._idle_seconds = 0.0
+        self._compressing: tuple[WorkItem, float] | None = None  # since when, of the loop's clock; set by the thread
+
+    @contextlib.asynccontextmanager
+    async def turn(self, item: WorkItem) -> AsyncIterator[None]:
+        """Wait for the core, and have it for the block."""
+        async with self._turns:
+            if self._idle_since is not None:
+                self._idle_seconds += self._now() - self._idle_since
+                self._idle_since = None
+            self._users.add(item)
+            try:
+                yield
+                self._compressed.add(item)
+            finally:
+                self._users.discard(item)
+                if not self._users:
+                    self._idle_since = self._now()
+
+    @contextlib.contextmanager
+    def compressing(self, item: WorkItem) -> Iterator[None]:
+        """Compress an image in the block, in the thread; raises `CoreClosedError` once that is not wanted any more."""
+        self._compressing = (item, self._now())  # first, so that whoever closes the core sees it or is seen
+        try:
+            if self._is_closed:
+                raise CoreClosedError
+            yield
+        finally:
+            self._compressing = None
+
+    def close(self) -> None:
+        """Let no other image begin. A cancelled task alone may go on: `wait_for` of Python 3.11 can lose a cancel."""
+        self._is_closed = True
+
+    def keeps(self, item: WorkItem) -> bool:
+        """Whether an image is compressed or put, and is to come to its end."""
+        return item in self._compressed or (self._compressing is not None and self._compressing[0] is item)
+
+    @property
+    def is_compressing(self) -> bool:
+        """Whether the thread is at work."""
+        return self._compressing is not None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody uses it."""
+        return not self._users
+
+    @property
+    def idle_seconds(self) -> float:
+        """How long nobody has used it until now."""
+        return self._idle_seconds + (0 if self._idle_since is None else self._now() - self._idle_since)
+
+    def hung(self, limit_seconds: float) -> WorkItem | None:
+        """The image whose compression takes longer than it may."""
+        compressing = self._compressing  # once, since the thread may end it meanwhile
+        return compressing[0] if compressing and self._now() - compressing[1] >= limit_seconds else None

@@ -1,0 +1,50 @@
+"""How many calls the queue manager has made to coordinators since it was first asked: `python -m` this, as a driver."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import ray
+
+from actors import registry
+from cluster.settings import Settings
+
+if TYPE_CHECKING:
+    from tests.support.service import Service
+
+
+def manager_calls(service: Service) -> int:
+    """Ask from a process of its own, because Ray reads where it may connect to when it is imported."""
+    command = [sys.executable, "-m", __name__]
+    environment = os.environ | service.stack.environment
+    return int(subprocess.run(command, env=environment, check=True, capture_output=True).stdout.split()[-1])
+
+
+def _main() -> None:
+    settings = Settings()
+    ray.init(address="auto", namespace="bench", log_to_driver=False)
+    manager = registry.find(registry.QUEUE_MANAGER, settings)
+    if manager is None:
+        raise LookupError(registry.QUEUE_MANAGER)
+    print(ray.get(manager.__ray_call__.remote(_calls)))
+
+
+def _calls(manager: Any) -> int:  # noqa: ANN401 - runs in the actor
+    """What it was counted to have called; counting begins with the first look."""
+    coordinators = manager._coordinators  # noqa: SLF001 - to look behind it
+    if not hasattr(coordinators, "calls"):
+        push, coordinators.calls = coordinators._push, 0  # noqa: SLF001 - the same
+
+        async def counted(*arguments: Any, **more: Any) -> Any:  # noqa: ANN401 - handed on
+            coordinators.calls += 1
+            return await push(*arguments, **more)
+
+        coordinators._push = counted  # noqa: SLF001 - the same
+    return int(coordinators.calls)
+
+
+if __name__ == "__main__":
+    _main()
