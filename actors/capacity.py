@@ -12,6 +12,7 @@ _MEMORY_PART = 0.1  # of the cluster's, for coordinators
 _COORDINATORS_PER_CORE = 4  # each takes about 1% of a core when it has nothing to do
 _MIN_COORDINATORS = 4
 _MAX_COORDINATORS = 256
+_MAX_STANDING = 8
 
 
 class Capacity(NamedTuple):
@@ -32,3 +33,8 @@ class Capacity(NamedTuple):
         by_memory = self.memory_bytes * _MEMORY_PART / _COORDINATOR_BYTES
         most = min(by_memory, _COORDINATORS_PER_CORE * self.slots, _MAX_COORDINATORS)
         return max(_MIN_COORDINATORS, int(most))
+
+    @property
+    def standing_coordinators(self) -> int:
+        """How many there always are: with small requests, one for each core and one whose batch is the next."""
+        return min(_MAX_STANDING, int(self.slots) + 1)

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from cluster.mongo.queue import OpenRequest
     from cluster.settings import Settings
 
-_MAX_READY = 2
-_MIN_ALL = 2  # so that one request after another starts no process
 _SOON_SECONDS = 1.0  # who has worked for less than this may be done before another process has started
 _ANSWER_SECONDS = 2.0
 logger = logging.getLogger("darkroom.queue_manager")
@@ -84,24 +82,25 @@ class Coordinators:
         self._at_work[request_id] = coordinator._replace(since=self._now())
         coordinator.actor.take.remote(request_id, window)
 
-    def end(self, open_ids: Collection[str]) -> None:
-        """Take back those whose requests are closed; more than may wait leave."""
+    def end(self, open_ids: Collection[str], *, standing: int) -> None:
+        """Take back those whose requests are closed; more than are to stand by leave."""
         for request_id in self._at_work.keys() - set(open_ids):
             coordinator = self._at_work.pop(request_id)
             self._doubtful.discard(request_id)
-            if len(self._ready) < _MAX_READY:
+            if len(self._ready) < standing:
                 self._ready.append(coordinator._replace(since=self._now()))
             else:
                 coordinator.actor.leave.remote()
 
-    async def keep_ready(self, *, at_most: int) -> None:
-        """Start what is to wait for the next request, unless somebody will be free as soon."""
-        while len(self._ready) + len(self._at_work) < at_most and self._is_short():
+    async def keep_ready(self, *, standing: int, at_most: int) -> None:
+        """Start as many as always stand by, and one that waits for the next request unless somebody is free as soon."""
+        while (there := len(self._ready) + len(self._at_work)) < at_most:
+            if there >= standing and (self._ready or self._is_one_free_soon()):
+                return
             self._ready.append(await self._started(registry.new_coordinator_name()))
 
-    def _is_short(self) -> bool:
-        soon = sum(self._now() - each.since < _SOON_SECONDS for each in self._at_work.values())
-        return not self._ready and (not soon or len(self._at_work) < _MIN_ALL)
+    def _is_one_free_soon(self) -> bool:
+        return any(self._now() - each.since < _SOON_SECONDS for each in self._at_work.values())
 
     async def dismiss_strangers(self) -> None:
         """Let those leave that nobody gives a request any more: they waited for a queue manager that is gone."""

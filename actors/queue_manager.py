@@ -129,7 +129,8 @@ class QueueManager:
         await self._queue.stop_overdue()
         await self._end_waiting()
         at_work = [each for each in await self._queue.processing() if each.request_id not in self._ending]
-        self._coordinators.end([each.request_id for each in at_work])
+        open_ids = [each.request_id for each in at_work]
+        self._coordinators.end(open_ids, standing=self._capacity.standing_coordinators)
         nobodys = [each for each in at_work if not self._coordinators.has(each.request_id)]
         for each in nobodys[: self._max_active]:  # the next look sees to the rest
             await self._go_on(each)
@@ -210,7 +211,7 @@ class QueueManager:
             if not self._knows_all:
                 await self._coordinators.dismiss_strangers()
                 self._knows_all = True
-            await self._coordinators.keep_ready(at_most=self._max_active)
+            await self._coordinators.keep_ready(standing=self._capacity.standing_coordinators, at_most=self._max_active)
         except Exception:  # the next look tries again
             logger.exception("no coordinator could be made ready")
         finally:
