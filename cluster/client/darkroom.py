@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from io import SEEK_END, BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -251,15 +252,16 @@ class Darkroom(RequestOrders):
         form: dict[str, str],
         headers: dict[str, str],
     ) -> httpx.Response:
-        if isinstance(catalogue, bytes):
-            files = {"file": (filename or "catalogue.csv", catalogue, "text/csv")}
-            return retried(lambda: self._transport.send("POST", "/api/upload", data=form, files=files, headers=headers))
-        path = Path(catalogue)
+        name = filename or ("catalogue.csv" if isinstance(catalogue, bytes) else Path(catalogue).name)
 
         def send() -> httpx.Response:
-            with path.open("rb") as file:
-                files = {"file": (filename or path.name, file, "text/csv")}
-                return self._transport.send("POST", "/api/upload", data=form, files=files, headers=headers)
+            with BytesIO(catalogue) if isinstance(catalogue, bytes) else Path(catalogue).open("rb") as file:
+                size_bytes = file.seek(0, SEEK_END)
+                file.seek(0)
+                files = {"file": (name, file, "text/csv")}
+                return self._transport.upload(
+                    "/api/upload", size_bytes=size_bytes, data=form, files=files, headers=headers
+                )
 
         return retried(send)
 

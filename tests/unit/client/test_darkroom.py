@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cluster.client import ApiError, Darkroom, RequestStatus
+from cluster.client.transport import UPLOAD_BYTES_PER_SECOND
 from tests.support.contract_server import REQUEST_ID, UPLOAD, ContractServer, accepted, status_of
+from tests.support.origin import Origin, reply, slow_headers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,6 +66,14 @@ def test_an_upload_sends_the_file_the_form_and_the_key(
     ):
         assert expected in call.body
     assert b"dryRun" not in call.body
+
+
+def test_the_answer_to_a_large_catalogue_is_waited_for_longer() -> None:
+    stored_late = slow_headers(1.0, reply(json.dumps(accepted()).encode(), status=202))
+    with Origin() as origin, Darkroom(origin.url, api_key="dk_test", timeout_seconds=0.3) as client:
+        origin.route(UPLOAD, stored_late)
+        assert client.submit(b"," * 2 * UPLOAD_BYTES_PER_SECOND).request_id == REQUEST_ID
+        assert len(origin.requests_to(UPLOAD)) == 1
 
 
 def test_a_dry_run_has_no_request(server: ContractServer, client: Darkroom) -> None:
