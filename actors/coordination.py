@@ -123,7 +123,7 @@ class Coordination:
             orders = await self._control.orders(request.request_id, request.epoch)
             if orders.stopping is not None:
                 return await self._closing.abandon(request, orders.stopping)
-            if orders.paused and await self._park(request):
+            if orders.wait and await self._park(request):
                 return None
         return None
 
@@ -166,7 +166,7 @@ class Coordination:
         while True:
             try:
                 orders = await self._control.orders(request.request_id, request.epoch)
-                if orders.stopping or orders.paused:
+                if orders.stopping or orders.wait:
                     break
             except StaleEpochError:
                 break

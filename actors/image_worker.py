@@ -80,7 +80,7 @@ class Worker:
             async with HostGate.open(self._hosts, token, urls, at_once=at_once) as gate:
                 if stop.done():  # it was to end before it had a core
                     return BatchReport(tuple(Outcome(item, Fate.RETURNED) for item in batch.items))
-                tried = [(item.row, item.index, item.attempt) for item in batch.items if gate.admits(item.url)]
+                tried = [item.tried for item in batch.items if gate.admits(item.url)]
                 if not await self._products.begin_attempts(batch.request_id, batch.epoch, tried):
                     return BatchReport((), refused=True)
                 run = BatchRun(batch, await self._steps(batch), gate, self._settings)
@@ -96,7 +96,7 @@ class Worker:
 
     async def _give_back(self, batch: Batch, report: BatchReport) -> None:
         """Images that were not tried to the end have not used an attempt."""
-        returned = [(each.item.row, each.item.index, each.item.attempt) for each in report.of(Fate.RETURNED)]
+        returned = [each.item.tried for each in report.of(Fate.RETURNED)]
         await self._products.give_back_attempts(batch.request_id, batch.epoch, returned)
 
     async def _steps(self, batch: Batch) -> ImageSteps:

@@ -14,7 +14,7 @@ from actors.capacity import Capacity
 from actors.closing import Closing
 from actors.coordinators import Coordinators
 from actors.drain_meter import DrainMeter
-from actors.fair_queue import next_in_line
+from actors.fair_queue import next_in_line, who_gives_way
 from actors.notices import tell_system_actors
 from actors.sweeping import Sweeping
 from actors.windows import CLOSED, Claim, Window, windows
@@ -136,6 +136,8 @@ class QueueManager:
             await self._go_on(each)
         if not self._draining:
             await self._admit(at_work)
+            if len(at_work) >= self._max_active:
+                await self._make_place(at_work)
         # In the background: a coordinator that is starting must not hold up the next request.
         if not self._getting_ready:
             self._getting_ready = True
@@ -158,6 +160,16 @@ class QueueManager:
                 logger.info("request admitted", extra={"requestId": admitted.request_id})
                 await self._coordinators.begin(admitted.request_id, name, _FIRST_WINDOW)
                 at_work.append(admitted)
+
+    async def _make_place(self, at_work: list[OpenRequest]) -> None:
+        """Let one of those at work give way when it is another one's turn; the next look sees who has."""
+        if any(each.yielding for each in at_work):
+            return
+        running, now = Counter(each.owner for each in at_work), utc_now()
+        chosen = next_in_line(await self._queue.candidates(), running, now)
+        if chosen is not None and (giving := who_gives_way(chosen, at_work, now)) is not None:
+            logger.info("request gives way", extra={"requestId": giving.request_id})
+            await self._queue.give_way(giving.request_id)
 
     async def _go_on(self, request: OpenRequest) -> None:
         if not await self._coordinators.go_on(request, CLOSED):

@@ -75,7 +75,7 @@ async def _repeats(request_id: str, page: list[Product], products: ProductStore)
     for product, index, place in waiting:
         original = originals[place.row]
         image = original.images[place.index]
-        if image.status in (Status.COMPLETED, Status.FAILED):
+        if image.status.terminal:
             key = original.output_image_urls[place.index]
             result = ImageResult(product.row, index, shared(image), key)
             found.append(_Repeat(product.first_image + index, result))

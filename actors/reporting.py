@@ -82,7 +82,7 @@ class Reporting:
                 CountedImage.of(product.first_image + index, image)
                 for product in page
                 for index, image in enumerate(product.images)
-                if image.status in (Status.COMPLETED, Status.FAILED)
+                if image.status.terminal
             ]
             await self._progress.count(self._request_id, terminal)
         in_flight = self._dispatcher.flights.images

@@ -24,6 +24,11 @@ class WorkItem:
     attempt: int  # this one's number, from 1
     is_slow: bool = False  # its source has kept a core waiting
 
+    @property
+    def tried(self) -> tuple[int, int, int]:
+        """Row, index and attempt: what is recorded before it is tried."""
+        return self.row, self.index, self.attempt
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:

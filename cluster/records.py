@@ -21,6 +21,11 @@ class Status(StrEnum):
     COMPLETED = "completed"
     FAILED = "failed"
 
+    @property
+    def terminal(self) -> bool:
+        """Whether nothing more will be done."""
+        return self in (Status.COMPLETED, Status.FAILED)
+
 
 class Reason(StrEnum):
     """Why a request failed."""
@@ -162,6 +167,8 @@ class ProcessingRequest(Record):
     deadline_seconds: float | None = None  # from the upload, or the retry, to the end
     deadline_at: datetime | None = None
     paused: bool = False  # waits until it is resumed
+    admitted_at: datetime | None = None  # the last time
+    yielding: bool = False  # is to wait again, because it is another one's turn
     stopping: Reason | None = None  # why it is to end although not all is done
     retrying: list[ImageErrorCode] | None = None  # before all else, failed images with these codes are to be pending
     deleted_at: datetime | None = None  # nobody sees it any more, and what is left of it goes
@@ -183,7 +190,7 @@ class ProcessingRequest(Record):
     @property
     def terminal(self) -> bool:
         """Whether it has ended."""
-        return self.status in (Status.COMPLETED, Status.FAILED)
+        return self.status.terminal
 
 
 class DeliveryState(StrEnum):

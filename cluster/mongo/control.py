@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from cluster.mongo.connection import Database, Document
     from cluster.records import ByteCounts, Counts
 
-ENDED = [Status.COMPLETED, Status.FAILED]
+ENDED = [status for status in Status if status.terminal]
 
 
 class Orders(NamedTuple):
     """What the coordinator of a request is asked to do."""
 
     stopping: Reason | None
-    paused: bool
+    wait: bool  # paused, or it is another request's turn
 
 
 class RequestControl:
@@ -101,22 +101,25 @@ class RequestControl:
         """
         query = {"requestId": request_id, "epoch": epoch, "status": Status.PROCESSING}
         with mongo_errors():
-            document = await self._requests.find_one(query, {"stopping": 1, "paused": 1})
+            document = await self._requests.find_one(query, {"stopping": 1, "paused": 1, "yielding": 1})
         if document is None:
             raise StaleEpochError(request_id)
         stopping = document.get("stopping")
-        return Orders(stopping and Reason(stopping), bool(document.get("paused")))
+        return Orders(stopping and Reason(stopping), bool(document.get("paused") or document.get("yielding")))
 
     async def park(self, request_id: str, epoch: int, counts: Counts, byte_counts: ByteCounts) -> bool:
-        """Let a paused request wait without a coordinator; False when it was resumed meanwhile."""
+        """Let a request wait without a coordinator, as was asked; False when it is to go on meanwhile."""
         change = {
             "status": Status.PENDING,
             "coordinator": None,
+            "yielding": False,
+            "queuedAt": utc_now(),
             "counts.completed": counts.completed,
             "counts.failed": counts.failed,
             "bytes": byte_counts.document(),
         }
-        query = {"requestId": request_id, "epoch": epoch, "status": Status.PROCESSING, "paused": True, "stopping": None}
+        query: Document = {"requestId": request_id, "epoch": epoch, "status": Status.PROCESSING, "stopping": None}
+        query["$or"] = [{"paused": True}, {"yielding": True}]
         with mongo_errors():
             return (await self._requests.update_one(query, {"$set": change})).matched_count == 1
 

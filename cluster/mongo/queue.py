@@ -14,9 +14,18 @@ if TYPE_CHECKING:
 
     from cluster.mongo.connection import Database, Document
 
-OPEN = [Status.PENDING, Status.PROCESSING]
+OPEN = [status for status in Status if not status.terminal]
 _WAITING = {"status": Status.PENDING, "paused": False, "stopping": None}
-_OPEN_FIELDS = {"requestId": 1, "owner": 1, "priority": 1, "counts.images": 1, "coordinator": 1}
+_OPEN_FIELDS = {
+    "requestId": 1,
+    "owner": 1,
+    "priority": 1,
+    "counts.images": 1,
+    "coordinator": 1,
+    "queuedAt": 1,
+    "admittedAt": 1,
+    "yielding": 1,
+}
 
 
 class OpenRequest(NamedTuple):
@@ -27,6 +36,9 @@ class OpenRequest(NamedTuple):
     priority: int
     images: int
     coordinator: str | None  # the actor's name
+    queued_at: datetime
+    admitted_at: datetime
+    yielding: bool  # it is asked to wait again
 
 
 class Candidate(NamedTuple):
@@ -78,10 +90,13 @@ class RequestQueue:
 
     async def admit(self, request_id: str, coordinator: str) -> OpenRequest | None:
         """Give a waiting request to a coordinator; None when it does not wait any more."""
+        now = utc_now()
         change = {
             "status": Status.PROCESSING,
-            "startedAt": {"$ifNull": ["$startedAt", utc_now()]},
+            "startedAt": {"$ifNull": ["$startedAt", now]},
+            "admittedAt": now,
             "coordinator": coordinator,
+            "yielding": False,
         }
         with mongo_errors():
             document = await self._requests.find_one_and_update(
@@ -91,6 +106,13 @@ class RequestQueue:
                 return_document=ReturnDocument.AFTER,
             )
         return None if document is None else _open_request(document)
+
+    async def give_way(self, request_id: str) -> None:
+        """Let a request that is at work wait again."""
+        with mongo_errors():
+            await self._requests.update_one(
+                {"requestId": request_id, "status": Status.PROCESSING}, {"$set": {"yielding": True}}
+            )
 
     async def assign(self, request_id: str, coordinator: str) -> None:
         """Give an open request to another coordinator."""
@@ -144,4 +166,7 @@ def _open_request(document: Document) -> OpenRequest:
         document["priority"],
         document["counts"]["images"],
         document.get("coordinator"),
+        document["queuedAt"],
+        document.get("admittedAt") or document["queuedAt"],
+        bool(document.get("yielding")),
     )

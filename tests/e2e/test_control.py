@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING
 
@@ -78,6 +79,23 @@ def test_a_request_that_waits_is_cancelled_without_having_run(darkroom: Darkroom
     darkroom.pause(waiting)
     darkroom.cancel(waiting)
     assert ended(darkroom, waiting).reason == "cancelled"
+
+
+def test_when_all_places_are_taken_one_gives_way(service: Service, darkroom: Darkroom, origin: Origin) -> None:
+    slow = origin.route("/slow.jpg", slow_headers(1.5, reply(jpeg())))
+    quick = origin.route("/quick.jpg", reply(jpeg()))
+    file = catalogue(*([f"{slow}?{number}"] for number in range(60)))
+    low = [darkroom.submit(file, priority=1).request_id for _ in range(4 * (os.cpu_count() or 1) + 8)]
+    wait_until(lambda: any(darkroom.status(each, limit=1).started_at for each in low), "some are at work")
+    urgent = darkroom.wait(darkroom.submit(catalogue([quick]), priority=9).request_id, timeout_seconds=60)
+    assert urgent.status == "completed"
+    left = [darkroom.status(each, limit=1) for each in low]
+    assert not all(status.terminal for status in left), "they had all ended, and nobody had to give way"
+    (gave_way, *_) = [status.request_id for status in left if status.status == "pending" and status.started_at]
+    for request_id in set(low) - {gave_way}:
+        darkroom.cancel(request_id)
+    assert ended(darkroom, gave_way).counts.completed == 60
+    assert len(service.object_keys(gave_way)) == 60
 
 
 def test_a_deadline_ends_a_request(darkroom: Darkroom, origin: Origin) -> None:

@@ -73,6 +73,29 @@ async def test_who_is_paused_or_to_end_is_not_admitted(database: Database) -> No
     assert [each.request_id for each in await queue.candidates()] == [paused]
 
 
+async def test_who_gives_way_waits_again_behind_the_others(database: Database) -> None:
+    queue, control, long_ago = RequestQueue(database), RequestControl(database), utc_now() - timedelta(hours=5)
+    request_id = await waiting(database, queued_at=long_ago)
+    await queue.give_way(request_id)  # it is not at work yet
+    assert await queue.admit(request_id, "coordinator") is not None
+    claimed = await RequestStore(database).claim(request_id)
+    assert claimed is not None
+    assert not (await control.orders(request_id, claimed.epoch)).wait
+    assert not await control.park(request_id, claimed.epoch, claimed.counts, claimed.bytes)
+    await queue.give_way(request_id)
+    assert [each.yielding for each in await queue.processing()] == [True]
+    assert (await control.orders(request_id, claimed.epoch)).wait
+    assert await control.park(
+        request_id, claimed.epoch, claimed.counts.model_copy(update={"completed": 2}), claimed.bytes
+    )
+    (candidate,) = await queue.candidates()
+    assert utc_now() - candidate.queued_at < timedelta(minutes=1)
+    again = await queue.admit(request_id, "another")
+    assert again is not None
+    assert not again.yielding
+    assert again.admitted_at > candidate.queued_at
+
+
 async def test_who_was_resumed_waits_since_then(database: Database) -> None:
     control, long_ago = RequestControl(database), utc_now() - timedelta(hours=5)
     request_id = await waiting(database, queued_at=long_ago)

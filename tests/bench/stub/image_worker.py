@@ -32,9 +32,7 @@ class Worker:
         started = asyncio.get_running_loop().time()
         stop = asyncio.ensure_future(stopped)
         try:
-            await self._products.begin_attempts(
-                batch.request_id, batch.epoch, [(item.row, item.index, item.attempt) for item in batch.items]
-            )
+            await self._products.begin_attempts(batch.request_id, batch.epoch, [item.tried for item in batch.items])
             await asyncio.wait([stop], timeout=IMAGE_SECONDS * len(batch.items))
             if stop.done():
                 return BatchReport(tuple(Outcome(item, Fate.RETURNED) for item in batch.items))
