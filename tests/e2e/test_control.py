@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
+from actors.capacity import Capacity
 from cluster.errors import ApiError
 from tests.support.catalogues import catalogue
 from tests.support.jobs import codes, delivered, finished
@@ -84,9 +86,14 @@ def test_a_request_that_waits_is_cancelled_without_having_run(darkroom: Darkroom
 def test_when_all_places_are_taken_one_gives_way(service: Service, darkroom: Darkroom, origin: Origin) -> None:
     slow = origin.route("/slow.jpg", slow_headers(1.5, reply(jpeg())))
     quick = origin.route("/quick.jpg", reply(jpeg()))
-    file = catalogue(*([f"{slow}?{number}"] for number in range(60)))
-    low = [darkroom.submit(file, priority=1).request_id for _ in range(4 * (os.cpu_count() or 1) + 8)]
-    wait_until(lambda: any(darkroom.status(each, limit=1).started_at for each in low), "some are at work")
+    file = catalogue(*([f"{slow}?{number}"] for number in range(200)))
+    places = Capacity(os.cpu_count() or 1, math.inf).coordinators
+    low = [darkroom.submit(file, priority=1).request_id for _ in range(places + 4)]
+
+    def at_work() -> int:
+        return sum(darkroom.status(each, limit=1).status == "processing" for each in low)
+
+    wait_until(lambda: at_work() == places, "all places are taken", timeout_seconds=60)
     urgent = darkroom.wait(darkroom.submit(catalogue([quick]), priority=9).request_id, timeout_seconds=60)
     assert urgent.status == "completed"
     left = [darkroom.status(each, limit=1) for each in low]
@@ -94,8 +101,8 @@ def test_when_all_places_are_taken_one_gives_way(service: Service, darkroom: Dar
     (gave_way, *_) = [status.request_id for status in left if status.status == "pending" and status.started_at]
     for request_id in set(low) - {gave_way}:
         darkroom.cancel(request_id)
-    assert ended(darkroom, gave_way).counts.completed == 60
-    assert len(service.object_keys(gave_way)) == 60
+    assert ended(darkroom, gave_way).counts.completed == 200
+    assert len(service.object_keys(gave_way)) == 200
 
 
 def test_a_deadline_ends_a_request(darkroom: Darkroom, origin: Origin) -> None:
