@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import psutil
+
 from cluster.embedded import processes
 from cluster.embedded.state import State
 from tests.bench.manager_calls import manager_calls
@@ -30,11 +32,13 @@ STUB = Path(__file__).with_name("stub")
 ACTORS = {
     "queue manager": ("QueueManager",),
     "coordinators": ("RequestCoordinator",),
+    "worker pool": ("WorkerPool",),
     "workers, without any image": ("images:", "IDLE"),
     "upload replica": ("ServeReplica:upload",),
     "webhook sender": ("WebhookSender",),
 }
 SERVERS = ("mongod", "redis")
+RAY = ("raylet", "gcs_server")
 _LOOK_SECONDS = 2.0
 _RUN_SECONDS = 3600
 
@@ -100,13 +104,13 @@ def _measure(service: Service, what: str, images: int, upload: Callable[[], None
     print()
     print("| CPU, ms an image | |")
     print("| --- | ---: |")
-    for name in (*ACTORS, *SERVERS):
+    for name in (*ACTORS, *RAY, *SERVERS):
         cpu = sum(used[each] - before.get(each, 0) for each in used if each.name == name)
         print(f"| {name} | {1000 * cpu / images:.3f} |")
     print()
     print("| images done | the largest coordinator |")
     print("| ---: | ---: |")
-    for sample in samples[:: max(1, len(samples) // 8)]:
+    for sample in (*samples[:-1][:: max(1, len(samples) // 8)], samples[-1]):
         print(f"| {sample.images_done:,} | {sample.largest_bytes / 1e6:.0f} MB |")
     print(flush=True)
 
@@ -127,6 +131,15 @@ def _cpu(service: Service) -> dict[Process, float]:
     found = {
         name: [each for title in titles for each in service.ray_processes(title)] for name, titles in ACTORS.items()
     }
+    family = processes.family(servers["ray"].process, service.stack.home.path)
+    found |= {name: [each for each in family if _program(each.pid) == name] for name in RAY}
     for name in SERVERS:
         found[name] = processes.family(servers[name].process, service.stack.home.path)
     return {Process(name, each.pid): cpu_seconds(each.pid) or 0 for name in found for each in found[name]}
+
+
+def _program(pid: int) -> str:
+    try:
+        return psutil.Process(pid).name()
+    except psutil.NoSuchProcess:  # it has ended meanwhile
+        return ""
