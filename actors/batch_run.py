@@ -26,6 +26,7 @@ SLOW_DOWNLOADS = 32
 """At once, in a batch that waits for its sources."""
 _STRAGGLER_FACTOR = 3  # of the median download
 _MIN_STRAGGLER_SECONDS = 0.25
+_INTERRUPTED_SECONDS = 0.5
 _FIRST_STRAGGLER_SECONDS = 3.0  # while no download has come to its end
 
 logger = logging.getLogger("darkroom.image_worker")
@@ -227,7 +228,10 @@ class BatchRun:
             seconds = self._settings.image_timeout_seconds
             message = f"The image could not be compressed within {seconds:g} seconds."
             return self._steps.failed(item, ImageError(ImageErrorCode.TIMEOUT, message))
-        is_slow = item.is_slow or (self._is_kept_waiting and item in self._downloads.running)
+        waited_seconds = self._loop.time() - self._downloads.running.get(item, self._loop.time())
+        # Those that small requests interrupt again and again would else never be fetched to the end.
+        is_straggler = waited_seconds > _INTERRUPTED_SECONDS or (self._is_kept_waiting and waited_seconds > 0)
+        is_slow = item.is_slow or is_straggler
         return Outcome(replace(item, is_slow=is_slow), Fate.RETURNED), None
 
     async def _record(self) -> bool:

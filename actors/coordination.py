@@ -18,7 +18,7 @@ from actors.reporting import Reporting
 from actors.windows import CLOSED
 from actors.work import BatchLostError, Loss
 from cluster.errors import StaleEpochError, StoreUnavailableError
-from cluster.mongo.control import RequestControl
+from cluster.mongo.control import Orders, RequestControl
 from cluster.mongo.products import ProductStore
 from cluster.mongo.requests import RequestStore
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from actors.windows import Window
     from actors.work import Batch, BatchReport
     from cluster.mongo.connection import Database
-    from cluster.mongo.control import Orders
     from cluster.progress import Progress
     from cluster.records import ProcessingRequest
     from cluster.settings import Settings
@@ -162,21 +161,19 @@ class Coordination:
 
     async def _follow_orders(self, request: ProcessingRequest, dispatcher: Dispatcher) -> None:
         """Stop the work when the request is to end, or to wait, or is not ours any more."""
-        orders: Orders | None = None
         while True:
             try:
                 orders = await self._control.orders(request.request_id, request.epoch)
-                if orders.stopping or orders.wait:
-                    break
             except StaleEpochError:
-                break
+                return dispatcher.stop()
             except StoreUnavailableError:
-                pass
+                orders = Orders(stopping=None, wait=False)
+            if orders.stopping or orders.wait:
+                dispatcher.stop()
+            if orders.stopping:  # it may come while batches end because the request is to wait
+                await asyncio.sleep(_STOP_SECONDS)
+                return dispatcher.flights.end_workers()
             await asyncio.sleep(_ORDERS_SECONDS)
-        dispatcher.stop()
-        if orders is not None and orders.stopping:
-            await asyncio.sleep(_STOP_SECONDS)
-            dispatcher.flights.end_workers()
 
     def _send(self, batch: Batch) -> Sent:
         coordinator = ray.get_runtime_context().current_actor

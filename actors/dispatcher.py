@@ -208,7 +208,8 @@ class Dispatcher:
         self._size.learn(batch, report)
         self.images_done += report.ended
         if self._window.duty < 1 and not batch.is_slow:
-            self._rests_until = self._now() + self._window.rest_seconds(min(report.seconds, self._size.seconds))
+            rest_seconds = self._window.rest_seconds(min(report.seconds, self._size.seconds))
+            self._rests_until = max(self._rests_until, self._now() + rest_seconds)
         for item, delay_seconds in ((each.item, each.delay_seconds) for each in report.of(Fate.RETRY)):
             self._feed.put_later(replace(item, attempt=item.attempt + 1), delay_seconds)
         deferred = [each.item for each in report.of(Fate.DEFERRED)]

@@ -64,13 +64,14 @@ class Worker:
 
     async def run(self, batch: Batch, stopped: Awaitable[bool]) -> BatchReport:
         """Do a batch, until `stopped` at the latest; raises nothing that an image or an absent store could cause."""
-        if self._is_leaving:  # its sender pauses, and finds another worker then
-            return BatchReport(tuple(Outcome(item, Fate.DEFERRED) for item in batch.items))
+        if self._is_leaving:  # another worker does it
+            return _returned(batch)
         stop = asyncio.ensure_future(stopped)
         try:
             return await self._run(batch, stop)
         finally:
             stop.cancel()
+            await asyncio.gather(stop, return_exceptions=True)
 
     async def _run(self, batch: Batch, stop: asyncio.Future[bool]) -> BatchReport:
         token = f"{batch.request_id}:{batch.epoch}:{batch.number}:"
@@ -78,8 +79,8 @@ class Worker:
         at_once = min(batch.host_downloads, downloads_at_once(batch, self._settings))
         try:
             async with HostGate.open(self._hosts, token, urls, at_once=at_once) as gate:
-                if stop.done():  # it was to end before it had a core
-                    return BatchReport(tuple(Outcome(item, Fate.RETURNED) for item in batch.items))
+                if stop.done():  # it was to end before it had a core, or its sender is dead
+                    return _returned(batch)
                 tried = [item.tried for item in batch.items if gate.admits(item.url)]
                 if not await self._products.begin_attempts(batch.request_id, batch.epoch, tried):
                     return BatchReport((), refused=True)
@@ -111,3 +112,8 @@ class Worker:
         timer = threading.Timer(_LEAVE_SECONDS, os._exit, (1,))
         timer.daemon = True
         timer.start()
+
+
+def _returned(batch: Batch) -> BatchReport:
+    """None of it was tried."""
+    return BatchReport(tuple(Outcome(item, Fate.RETURNED) for item in batch.items))

@@ -58,6 +58,7 @@ class QueueManager:
         self._sweeping = Sweeping(database, settings)
         self._coordinators = Coordinators(settings)
         self._standings: dict[str, Standing] = {}
+        self._working_since: dict[str, float] = {}  # of the loop's clock, by request
         self._shared_among: dict[str, int] = {}  # request to priority, at the last time
         self._capacity = Capacity(1, 0)  # until it has asked
         self._knows_all = False  # until it has asked who is there
@@ -130,6 +131,7 @@ class QueueManager:
         await self._end_waiting()
         at_work = [each for each in await self._queue.processing() if each.request_id not in self._ending]
         open_ids = [each.request_id for each in at_work]
+        self._working_since = {each: since for each, since in self._working_since.items() if each in open_ids}
         self._coordinators.end(open_ids, standing=self._capacity.standing_coordinators)
         nobodys = [each for each in at_work if not self._coordinators.has(each.request_id)]
         for each in nobodys[: self._max_active]:  # the next look sees to the rest
@@ -163,11 +165,15 @@ class QueueManager:
 
     async def _make_place(self, at_work: list[OpenRequest]) -> None:
         """Let one of those at work give way when it is another one's turn; the next look sees who has."""
-        if any(each.yielding for each in at_work):
+        if any(each.is_leaving for each in at_work):
             return
         running, now = Counter(each.owner for each in at_work), utc_now()
         chosen = next_in_line(await self._queue.candidates(), running, now)
-        if chosen is not None and (giving := who_gives_way(chosen, at_work, now)) is not None:
+        if chosen is None:
+            return
+        clock = asyncio.get_running_loop().time()
+        seconds = {each: clock - since for each, since in self._working_since.items()}
+        if (giving := who_gives_way(chosen, at_work, seconds, now)) is not None:
             logger.info("request gives way", extra={"requestId": giving.request_id})
             await self._queue.give_way(giving.request_id)
 
@@ -192,6 +198,10 @@ class QueueManager:
         standings = await self._coordinators.set_windows(shared, at_once=at_once)
         await self._drain.observe({each: standing.images_done for each, standing in standings.items()}, among)
         self._standings = standings
+        clock = asyncio.get_running_loop().time()
+        for each, standing in standings.items():
+            if standing.demand is not None:
+                self._working_since.setdefault(each, clock)
 
     def _demand(self, request: OpenRequest) -> float:
         standing = self._standings.get(request.request_id)

@@ -14,6 +14,7 @@ from cluster.errors import ApiError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+MAX_STORE_SECONDS = 1800.0  # after which the service gives up storing a catalogue
 CONNECT_TIMEOUT_SECONDS = 5.0
 RETRYABLE_STATUSES = frozenset({httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE})
 MAX_SUBMIT_ATTEMPTS = 5
@@ -57,7 +58,7 @@ class Transport:
         """What `send` gives; the answer to a large catalogue is waited for longer, since it is stored before it."""
         timeout = httpx.Timeout(self._http.timeout)
         if timeout.read is not None:
-            timeout.read += size_bytes / UPLOAD_BYTES_PER_SECOND
+            timeout.read += min(size_bytes / UPLOAD_BYTES_PER_SECOND, MAX_STORE_SECONDS)
         return self.send("POST", path, timeout=timeout, **arguments)
 
     def get(self, path: str, **params: str | int | None) -> httpx.Response:

@@ -25,6 +25,8 @@ _OPEN_FIELDS = {
     "queuedAt": 1,
     "admittedAt": 1,
     "yielding": 1,
+    "paused": 1,
+    "stopping": 1,
 }
 
 
@@ -38,7 +40,7 @@ class OpenRequest(NamedTuple):
     coordinator: str | None  # the actor's name
     queued_at: datetime
     admitted_at: datetime
-    yielding: bool  # it is asked to wait again
+    is_leaving: bool  # it is asked to wait again, or to end
 
 
 class Candidate(NamedTuple):
@@ -168,5 +170,5 @@ def _open_request(document: Document) -> OpenRequest:
         document.get("coordinator"),
         document["queuedAt"],
         document.get("admittedAt") or document["queuedAt"],
-        bool(document.get("yielding")),
+        bool(document.get("yielding") or document.get("paused") or document.get("stopping")),
     )

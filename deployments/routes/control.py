@@ -45,7 +45,7 @@ async def cancel(request_id: str, services: ServicesArgument, key: KeyArgument) 
     Nothing new is begun from now on, and what runs ends within two seconds. The same again changes nothing.
     """
     found = await owned_request(services, request_id, key)
-    if found.reason is Reason.CANCELLED:
+    if found.stopping is Reason.CANCELLED:  # asked before, and it may have ended since
         return await overview(services, found)
     return await _changed(services, await services.control.cancel(request_id))
 
@@ -78,9 +78,12 @@ async def retry(
     """Do the failed images of an ended request again, all or by code; the others stay, and a new webhook is sent."""
     found = await owned_request(services, request_id, key)
     codes = body.codes if body is not None and body.codes is not None else list(ImageErrorCode)
-    if found.terminal and not any(failure.code in codes for failure in found.failures):
+    failed = sum(failure.count for failure in found.failures if failure.code in codes)
+    if found.terminal and not failed:
         detail = "No image of this request has failed" + (" with one of these codes." if found.failures else ".")
         raise RefusedError(422, "nothing_to_retry", detail)
+    if found.terminal:
+        await services.room.check(key.owner, failed)
     again = await services.control.retry(found, codes) if found.terminal else None
     if again is None:
         raise RefusedError(409, "still_running", "The request has not ended; retry it when it has.")

@@ -64,9 +64,13 @@ def kill(service: Service, *names: str) -> None:
 
 def kill_actors(service: Service, name: str) -> None:
     """End the processes of one class of actors; Ray starts them again."""
-    found = service.ray_processes(name)
-    assert found
-    processes.send(found, signal.SIGKILL)
+    wait_until(lambda: bool(service.ray_processes(name)), "one is there, perhaps again")
+    processes.send(service.ray_processes(name), signal.SIGKILL)
+
+
+def delivered(darkroom: Darkroom, request_id: str) -> int:
+    """How many of a request's webhooks have arrived."""
+    return sum(each.state == "delivered" for each in darkroom.deliveries(request_id))
 
 
 def check_whole(service: Service, origin: Origin, status: RequestStatus) -> None:
@@ -128,6 +132,39 @@ def test_work_goes_on_when_an_actor_is_killed(own: Service, origin: Origin, acto
         for name in actors:
             kill_actors(own, name)
         status = darkroom.wait(request_id, timeout_seconds=90)
+    check_whole(own, origin, status)
+
+
+@pytest.mark.parametrize("actor", ["RequestCoordinator", "QueueManager"])
+def test_a_request_is_held_and_goes_on_although_an_actor_is_killed(own: Service, origin: Origin, actor: str) -> None:
+    with own.client() as darkroom:
+        request_id = submit(darkroom, origin)
+        kill_actors(own, actor)
+        darkroom.pause(request_id)
+        wait_until(lambda: darkroom.status(request_id, limit=1).status == "pending", "it waits", timeout_seconds=60)
+        kill_actors(own, actor)
+        darkroom.resume(request_id)
+        status = darkroom.wait(request_id, timeout_seconds=90)
+    check_whole(own, origin, status)
+
+
+@pytest.mark.parametrize("actor", ["RequestCoordinator", "QueueManager"])
+def test_a_request_is_cancelled_and_done_again_although_an_actor_is_killed(
+    own: Service, origin: Origin, actor: str
+) -> None:
+    with own.client() as darkroom:
+        request_id = submit(darkroom, origin)
+        kill_actors(own, actor)
+        darkroom.cancel(request_id)
+        cancelled = darkroom.wait(request_id, timeout_seconds=60)
+        assert (cancelled.status, cancelled.reason) == ("failed", "cancelled")
+        assert {each.code for each in cancelled.failures} == {"cancelled"}
+        wait_until(lambda: delivered(darkroom, request_id) == 1, "the first webhook is delivered", timeout_seconds=60)
+        origin.requests.clear()
+        darkroom.retry(request_id)
+        kill_actors(own, actor)
+        status = darkroom.wait(request_id, timeout_seconds=90)
+        wait_until(lambda: delivered(darkroom, request_id) == 2, "the second one is, too", timeout_seconds=60)
     check_whole(own, origin, status)
 
 

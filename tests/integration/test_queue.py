@@ -83,7 +83,7 @@ async def test_who_gives_way_waits_again_behind_the_others(database: Database) -
     assert not (await control.orders(request_id, claimed.epoch)).wait
     assert not await control.park(request_id, claimed.epoch, claimed.counts, claimed.bytes)
     await queue.give_way(request_id)
-    assert [each.yielding for each in await queue.processing()] == [True]
+    assert [each.is_leaving for each in await queue.processing()] == [True]
     assert (await control.orders(request_id, claimed.epoch)).wait
     assert await control.park(
         request_id, claimed.epoch, claimed.counts.model_copy(update={"completed": 2}), claimed.bytes
@@ -92,7 +92,7 @@ async def test_who_gives_way_waits_again_behind_the_others(database: Database) -
     assert utc_now() - candidate.queued_at < timedelta(minutes=1)
     again = await queue.admit(request_id, "another")
     assert again is not None
-    assert not again.yielding
+    assert not again.is_leaving
     assert again.admitted_at > candidate.queued_at
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from actors.fair_queue import (
     AGEING_SECONDS,
@@ -15,6 +16,9 @@ from actors.fair_queue import (
     who_gives_way,
 )
 from cluster.mongo.queue import Candidate, OpenRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
@@ -63,16 +67,30 @@ def test_priority_0_is_never_starved() -> None:
 
 
 def at_work(
-    name: str, *, owner: str = "a", priority: int = 5, seconds: float = 60, waited_seconds: float = 0
+    name: str, *, owner: str = "a", priority: int = 5, seconds: float = 60, waited_seconds: float = 0, images: int = 0
 ) -> OpenRequest:
     admitted_at = NOW - timedelta(seconds=seconds)
     queued_at = admitted_at - timedelta(seconds=waited_seconds)
-    return OpenRequest(name, owner, priority, 100, "coordinator", queued_at, admitted_at, yielding=False)
+    return OpenRequest(name, owner, priority, images, "coordinator", queued_at, admitted_at, is_leaving=False)
+
+
+def seconds_at_work(requests: Iterable[OpenRequest], now: datetime) -> dict[str, float]:
+    return {each.request_id: (now - each.admitted_at).total_seconds() for each in requests}
 
 
 def giving(candidate: Candidate, *others: OpenRequest) -> str | None:
-    found = who_gives_way(candidate, others, NOW)
+    found = who_gives_way(candidate, others, seconds_at_work(others, NOW), NOW)
     return found and found.request_id
+
+
+def test_whose_work_has_not_begun_gives_way_to_nobody() -> None:
+    assert who_gives_way(waiting("urgent", priority=9), [at_work("beginning", seconds=TURN_SECONDS)], {}, NOW) is None
+
+
+def test_a_large_one_is_let_work_for_longer() -> None:
+    urgent = waiting("urgent", priority=9)
+    assert giving(urgent, at_work("large", images=1_000_000, seconds=200)) is None
+    assert giving(urgent, at_work("large", images=1_000_000, seconds=210)) == "large"
 
 
 def test_the_lowest_priority_gives_way_to_a_higher_one() -> None:
@@ -123,8 +141,8 @@ def test_a_day_of_requests_without_end() -> None:
         while (best := next_in_line(queue.values(), Counter(each.owner for each in busy.values()), now)) is not None:
             if len(busy) < 4:
                 name, owner, priority, queued_at = queue.pop(best.request_id)
-                busy[name] = OpenRequest(name, owner, priority, 100, None, queued_at, now, yielding=False)
-            elif (gone := who_gives_way(best, busy.values(), now)) is not None:
+                busy[name] = OpenRequest(name, owner, priority, 0, None, queued_at, now, is_leaving=False)
+            elif (gone := who_gives_way(best, busy.values(), seconds_at_work(busy.values(), now), now)) is not None:
                 del busy[gone.request_id]
                 queue[gone.request_id] = Candidate(gone.request_id, gone.owner, gone.priority, now)
             else:
