@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
 
     from cluster.settings import Settings
 
-_LEAVE_SECONDS = 0.1  # for the report to go out
 logger = logging.getLogger("darkroom.image_worker")
 
 
@@ -39,7 +36,8 @@ class Worker:
         self._settings = settings
         # The task owns one core: one thread compresses, while the event loop waits for the network.
         compress_thread = ThreadPoolExecutor(1, "compress")
-        self._is_leaving = False
+        self.is_spent = False
+        """Whether this process is to end, because a thread compresses that nobody can stop."""
         at_once = max(SLOW_DOWNLOADS, settings.downloads_per_task)
         self._objects = ObjectWriter(settings, max_connections=at_once)
         self._database = Database(settings)
@@ -64,8 +62,6 @@ class Worker:
 
     async def run(self, batch: Batch, stopped: Awaitable[bool]) -> BatchReport:
         """Do a batch, until `stopped` at the latest; raises nothing that an image or an absent store could cause."""
-        if self._is_leaving:  # another worker does it
-            return _returned(batch)
         stop = asyncio.ensure_future(stopped)
         try:
             return await self._run(batch, stop)
@@ -92,7 +88,7 @@ class Worker:
             return BatchReport(tuple(Outcome(item, Fate.DEFERRED) for item in batch.items))
         if run.is_still_compressing:
             logger.warning("a compression goes on that nobody waits for", extra={"requestId": batch.request_id})
-            self._leave()
+            self.is_spent = True
         return report
 
     async def _give_back(self, batch: Batch, report: BatchReport) -> None:
@@ -105,13 +101,6 @@ class Worker:
         if reuse is not None:
             await reuse.look_up()
         return ImageSteps(self._stores, reuse, self._settings)
-
-    def _leave(self) -> None:
-        """End this process once the report is out: a thread that compresses cannot be stopped."""
-        self._is_leaving = True
-        timer = threading.Timer(_LEAVE_SECONDS, os._exit, (1,))
-        timer.daemon = True
-        timer.start()
 
 
 def _returned(batch: Batch) -> BatchReport:

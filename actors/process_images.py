@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
 from typing import TYPE_CHECKING, Any
 
 import ray
@@ -18,11 +19,21 @@ if TYPE_CHECKING:
     from actors.work import Batch, BatchReport
     from cluster.settings import Settings
 
+_LAST_WORDS_SECONDS = 10
+
 
 @ray.remote(num_cpus=1, max_retries=0, scheduling_strategy="SPREAD")
-def process_images(batch: Batch, settings: Settings, coordinator: ActorHandle[Any]) -> BatchReport:
+def process_images(
+    batch: Batch, settings: Settings, coordinator: ActorHandle[Any], pool: ActorHandle[Any]
+) -> BatchReport:
     """Do a batch, in a worker process that keeps its connections from one batch to the next."""
-    return _process(settings).run(batch, coordinator.stopped.remote(batch.request_id, batch.number))
+    process = _process(settings)
+    report = process.run(batch, coordinator.stopped.remote(batch.request_id, batch.number))
+    if process.is_spent:
+        # Within the task, since Ray would give this process another one at once.
+        ray.get(pool.keep_report.remote(batch.key, report), timeout=_LAST_WORDS_SECONDS)
+        os._exit(1)
+    return report
 
 
 class _Process:
@@ -41,6 +52,10 @@ class _Process:
 
         self._runner = asyncio.Runner()
         self._worker = self._runner.run(made())
+
+    @property
+    def is_spent(self) -> bool:
+        return self._worker.is_spent
 
     def run(self, batch: Batch, stopped: Awaitable[bool]) -> BatchReport:
         return self._runner.run(self._worker.run(batch, stopped))

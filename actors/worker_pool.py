@@ -33,21 +33,31 @@ class WorkerPool:
         log_as_json()
         self._settings = settings
         self._tasks: dict[tuple[str, int, int], ObjectRef[BatchReport]] = {}
+        self._last_reports: dict[tuple[str, int, int], BatchReport] = {}  # of workers that end with their batch
+        self._self = ray.get_runtime_context().current_actor
 
     async def run(self, batch: Batch, coordinator: ActorHandle[Any]) -> BatchReport | Loss:
         """Do a batch in a worker, and say what became of it, or how it was lost."""
         # Who waits for its sources takes no core from others.
         options = {"name": f"images:{batch.request_id}:{batch.items[0].row}", "num_cpus": 0 if batch.is_slow else 1}
-        task = process_images.options(**options).remote(batch, self._settings, coordinator)
+        task = process_images.options(**options).remote(batch, self._settings, coordinator, self._self)
         self._tasks[batch.key] = task
         try:
             report: BatchReport = await task
         except RayError as error:
+            if batch.key in self._last_reports:
+                return self._last_reports[batch.key]
             logger.warning("batch lost: %s", type(error).__name__, extra={"requestId": batch.request_id})
             return _loss(error)
         finally:
             del self._tasks[batch.key]
+            self._last_reports.pop(batch.key, None)
         return report
+
+    async def keep_report(self, batch_key: tuple[str, int, int], report: BatchReport) -> None:
+        """The report of a batch whose worker ends before its task does."""
+        if batch_key in self._tasks:
+            self._last_reports[batch_key] = report
 
     async def end_worker(self, batch_key: tuple[str, int, int]) -> None:
         """End the worker that has a batch, whatever it is doing."""

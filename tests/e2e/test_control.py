@@ -84,9 +84,9 @@ def test_a_request_that_waits_is_cancelled_without_having_run(darkroom: Darkroom
 
 
 def test_when_all_places_are_taken_one_gives_way(service: Service, darkroom: Darkroom, origin: Origin) -> None:
-    slow = origin.route("/slow.jpg", slow_headers(1.5, reply(jpeg())))
+    slow = origin.route("/slow.jpg", slow_headers(0.5, reply(jpeg())))
     quick = origin.route("/quick.jpg", reply(jpeg()))
-    file = catalogue(*([f"{slow}?{number}"] for number in range(200)))
+    file = catalogue(*([f"{slow}?{number}"] for number in range(400)))
     places = Capacity(os.cpu_count() or 1, math.inf).coordinators
     low = [darkroom.submit(file, priority=1).request_id for _ in range(places + 4)]
 
@@ -101,8 +101,8 @@ def test_when_all_places_are_taken_one_gives_way(service: Service, darkroom: Dar
     (gave_way, *_) = [status.request_id for status in left if status.status == "pending" and status.started_at]
     for request_id in set(low) - {gave_way}:
         darkroom.cancel(request_id)
-    assert ended(darkroom, gave_way).counts.completed == 200
-    assert len(service.object_keys(gave_way)) == 200
+    assert ended(darkroom, gave_way).counts.completed == 400
+    assert len(service.object_keys(gave_way)) == 400
 
 
 def test_a_deadline_ends_a_request(darkroom: Darkroom, origin: Origin) -> None:

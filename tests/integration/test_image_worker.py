@@ -85,10 +85,19 @@ async def test_a_batch_that_is_stopped_keeps_what_is_done_and_hands_back_the_res
     request = request_to_do
     report = await worker.run(batch(request, [quick] * 5 + [slow] * 7, is_slow=True), after(1.0))
     assert fates(report) == {Fate.COMPLETED: 5, Fate.RETURNED: 7}
-    assert not any(outcome.item.is_slow for outcome in report.outcomes)
+    assert all(outcome.item.is_slow is (outcome.fate is Fate.RETURNED) for outcome in report.outcomes)
     assert report.seconds < 3
     statuses = [image.status for image in await images_of(patient, request)]
     assert statuses == [Status.COMPLETED] * 5 + [Status.PROCESSING] * 7
+
+
+async def test_who_is_interrupted_at_once_is_not_slow(
+    worker: Worker, request_to_do: ProcessingRequest, origin: Origin
+) -> None:
+    usual = origin.route("/usual.jpg", slow_headers(2, reply(jpeg())))
+    report = await worker.run(batch(request_to_do, [usual] * 4), after(0.2))
+    assert fates(report) == {Fate.RETURNED: 4}
+    assert not any(outcome.item.is_slow for outcome in report.outcomes)
 
 
 async def test_a_source_that_keeps_the_core_waiting_loses_its_turn(
