@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+from array import array
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -20,12 +21,15 @@ if TYPE_CHECKING:
 _PAGE_PRODUCTS = 200
 _PAGES_AT_ONCE = 10
 _MAX_WAITING = 10_000  # images between two attempts; past that, no new ones are read
+_MAX_RESTING_PART = 0.5  # of them, for those whose hosts rest; past that, they are passed over
+_INDEX_BITS = 20
 
 
 class Feed:
     """Reads unfinished products page by page, and keeps the images that wait for another attempt.
 
-    Its memory is bounded by one page and `_MAX_WAITING` images, however long the request is.
+    Its memory is bounded by one page and `_MAX_WAITING` images, however long the request is, and by eight bytes for
+    each image that was passed over because its host rests.
 
     Args:
         products: The collection.
@@ -42,13 +46,14 @@ class Feed:
         self._waiting: list[tuple[float, int, WorkItem]] = []
         self._order = itertools.count()
         self._resting: dict[str, float] = {}  # hosts that are not to be asked before that time
+        self._passed_over = array("Q")  # row and index; they are read again at the end
         self._after_row = 0
         self._read_all = False
 
     @property
     def exhausted(self) -> bool:
         """Whether nothing is left, neither now nor later."""
-        return self._read_all and not (self._ready or self._slow or self._waiting)
+        return self._read_all and not (self._ready or self._slow or self._waiting or self._passed_over)
 
     @property
     def ready(self) -> int:
@@ -70,7 +75,13 @@ class Feed:
     @property
     def has_more(self) -> bool:
         """Whether there are images that were not read yet, and room for them."""
-        return not self._read_all and len(self._waiting) + len(self._slow) < _MAX_WAITING
+        if self._read_all:
+            return bool(self._passed_over) and self._may_rest
+        return len(self._waiting) + len(self._slow) < _MAX_WAITING
+
+    @property
+    def _may_rest(self) -> bool:
+        return len(self._waiting) < _MAX_RESTING_PART * _MAX_WAITING
 
     async def refill(self, wanted: int) -> None:
         """Read on until as many images are ready, or there are no more; a few pages at once when some are ready.
@@ -81,13 +92,20 @@ class Feed:
         pages = 0
         while self.ready < wanted and self.has_more and not (self.ready and pages >= _PAGES_AT_ONCE):
             pages += 1
-            products = await self._products.unfinished(
-                self._request_id, after_row=self._after_row, limit=_PAGE_PRODUCTS
-            )
-            self._ready.extend(unfinished_items(products))
-            self._read_all = len(products) < _PAGE_PRODUCTS
-            if products:
-                self._after_row = products[-1].row
+            await (self._read_passed_over() if self._read_all else self._read_page())
+
+    async def _read_page(self) -> None:
+        products = await self._products.unfinished(self._request_id, after_row=self._after_row, limit=_PAGE_PRODUCTS)
+        self._ready.extend(unfinished_items(products))
+        self._read_all = len(products) < _PAGE_PRODUCTS
+        if products:
+            self._after_row = products[-1].row
+
+    async def _read_passed_over(self) -> None:
+        wanted = set(self._passed_over[:_PAGE_PRODUCTS])
+        products = await self._products.rows(self._request_id, {each >> _INDEX_BITS for each in wanted})
+        del self._passed_over[:_PAGE_PRODUCTS]
+        self._ready.extend(item for item in unfinished_items(products) if _place(item) in wanted)
 
     def take(self, limit: int) -> tuple[WorkItem, ...]:
         """The next images to do on a core."""
@@ -106,6 +124,8 @@ class Feed:
             until = self._resting.get(host_of(item.url)) if self._resting else None
             if until is None:
                 taken.append(item)
+            elif not self._may_rest:
+                self._passed_over.append(_place(item))
             else:
                 heapq.heappush(self._waiting, (until, next(self._order), item))
         return tuple(taken)
@@ -128,6 +148,10 @@ class Feed:
         while self._waiting and self._waiting[0][0] <= now:
             item = heapq.heappop(self._waiting)[2]
             (self._slow if item.is_slow else self._ready).append(item)
+
+
+def _place(item: WorkItem) -> int:
+    return item.row << _INDEX_BITS | item.index
 
 
 def unfinished_items(products: Iterable[Product]) -> list[WorkItem]:
