@@ -11,11 +11,12 @@ import psutil
 import pytest
 
 from cluster.drain_rate import DrainRate
-from cluster.errors import RefusedError
+from cluster.errors import ImageErrorCode, RefusedError
 from cluster.identifiers import new_identifier
+from cluster.mongo.api_keys import key_id_of
 from cluster.mongo.queue import RequestQueue
 from cluster.mongo.requests import RequestStore
-from cluster.records import Counts, ProcessingRequest, utc_now
+from cluster.records import Counts, FailureCount, ProcessingRequest, Status, utc_now
 from deployments.room import Room
 from tests.support.app import running_app
 from tests.support.catalogues import catalogue
@@ -134,6 +135,32 @@ async def flooded(api: Api, count: int) -> Counter[int]:
 
     await asyncio.gather(*(upload() for _ in range(count)))
     return statuses
+
+
+async def test_a_retry_needs_room_as_an_upload_does(isolated: Settings) -> None:
+    settings = isolated.model_copy(update={**LIMITS, "mongo_database": new_identifier("retry")})
+    async with running_app(settings) as api:
+        owner, now = key_id_of(api.headers["authorization"].removeprefix("Bearer ")), utc_now()
+        failure = FailureCount(code=ImageErrorCode.TIMEOUT, count=10, sample_url="https://shop.example/a.jpg")
+        common = {"owner": owner, "created_at": now, "queued_at": now, "columns": [], "url_column": 0}
+        ended = ProcessingRequest(
+            request_id=new_identifier("req"),
+            status=Status.COMPLETED,
+            completed_at=now,
+            counts=Counts(images=30, completed=20, failed=10),
+            failures=[failure],
+            fingerprint="0",
+            **common,
+        )
+        full = ProcessingRequest(request_id=new_identifier("req"), counts=Counts(images=55), fingerprint="1", **common)
+        for request in (ended, full):
+            await api.services.requests.commit(request)
+        answer = await api.post(f"/api/requests/{ended.request_id}/retry")
+        assert (answer.status_code, answer.json()["code"]) == (429, "quota_exceeded")
+        assert int(answer.headers["retry-after"]) > 0
+        left = await api.services.requests.get(ended.request_id)
+        assert left is not None
+        assert left.status is Status.COMPLETED
 
 
 @pytest.mark.timeout(150)
