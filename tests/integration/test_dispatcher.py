@@ -1,115 +1,204 @@
-"""How a request's batches follow its window; the request is in a real MongoDB, the workers are played."""
+"""The dispatcher on a real MongoDB, with batches that the test ends by hand in place of Ray tasks."""
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from actors.dispatcher import Dispatcher
 from actors.flights import Sent
-from actors.windows import Window
-from actors.work import Batch, BatchReport, Fate, Outcome
-from cluster.mongo.products import ProductStore
+from actors.windows import CLOSED, Window
+from actors.work import BatchLostError, BatchReport, Fate, Loss, Outcome
+from cluster.mongo.products import ImageResult, ProductStore
 from cluster.mongo.requests import RequestStore
-from cluster.settings import Settings
+from cluster.records import Image, ProcessingRequest, Status
 from tests.support.requests import committed
-from tests.support.waiting import wait_until_async
+from tests.support.waiting import POLL_SECONDS, wait_until_async
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
+    from actors.work import Batch
     from cluster.mongo.connection import Database
+    from cluster.settings import Settings
 
-WHOLE = Window(2, 2, cluster_slots=2)
-LITTLE = Window(0.01, 0, duty=0.01, cluster_slots=2)
-
-
-class Workers:
-    """Batches that were sent; a test says when each begins and how it ends."""
-
-    def __init__(self) -> None:
-        self.sent: list[Batch] = []
-        self._reports: dict[int, asyncio.Future[BatchReport]] = {}
-
-    def send(self, batch: Batch) -> Sent:
-        self.sent.append(batch)
-        report: asyncio.Future[BatchReport] = asyncio.get_running_loop().create_future()
-        self._reports[batch.number] = report
-
-        async def reported() -> BatchReport:
-            return await report
-
-        return Sent(reported(), lambda: None)
-
-    def land(self, number: int, fate: Fate, *, seconds: float) -> None:
-        (batch,) = (each for each in self.sent if each.number == number)
-        self._reports[number].set_result(BatchReport(tuple(Outcome(item, fate) for item in batch.items), seconds))
+IMAGES = 12
+ONE_BATCH, TWO_BATCHES, FOUR_BATCHES = Window(0.5, 1), Window(1, 1), Window(2, 2)
+LITTLE = Window(0.01, 0, duty=0.01)
 
 
-@asynccontextmanager
-async def dispatching(database: Database, workers: Workers) -> AsyncIterator[Dispatcher]:
-    """A dispatcher at work on a request of 400 images, of which four batches are sent."""
-    request = await committed(database, products=400)
-    dispatcher = Dispatcher(
-        request,
-        requests=RequestStore(database),
-        products=ProductStore(database),
-        send=workers.send,
-        settings=Settings(),
-    )
-    dispatcher.set_window(WHOLE, at_once=False)
-    work = asyncio.create_task(dispatcher.run())
-    await wait_until_async(lambda: _is(len(workers.sent) == 4), "two batches for each core are sent")
-    try:
-        yield dispatcher
-    finally:
-        work.cancel()
-        await asyncio.gather(work, return_exceptions=True)
+class Hands:
+    """A dispatcher of a request of some images, and what it sends."""
+
+    def __init__(self, database: Database, request: ProcessingRequest, settings: Settings) -> None:
+        self.request = request
+        self.products = ProductStore(database)
+        self.sent: list[tuple[Batch, asyncio.Future[BatchReport]]] = []
+        self.ended: list[int] = []  # the batches whose workers were ended
+        self.dispatcher = Dispatcher(
+            request,
+            requests=RequestStore(database),
+            products=self.products,
+            send=self._send,
+            settings=settings,
+        )
+        self.dispatcher.set_window(ONE_BATCH, at_once=False)
+
+    @classmethod
+    async def ready(cls, database: Database, settings: Settings) -> Hands:
+        return cls(database, await committed(database, products=IMAGES), settings)
+
+    def _send(self, batch: Batch) -> Sent:
+        future: asyncio.Future[BatchReport] = asyncio.get_running_loop().create_future()
+        self.sent.append((batch, future))
+
+        async def report() -> BatchReport:
+            return await future
+
+        return Sent(report(), lambda: self.ended.append(batch.number))
+
+    async def wait_for(self, batches: int) -> None:
+        async def are_sent() -> bool:
+            return len(self.sent) >= batches
+
+        await wait_until_async(are_sent, f"{batches} batches are sent")
+
+    async def complete(self, number: int) -> None:
+        """A batch ends as a task would end it."""
+        batch, future = self.sent[number]
+        results = [ImageResult(item.row, item.index, Image(status=Status.COMPLETED), "key") for item in batch.items]
+        await self.products.record_results(batch.request_id, batch.epoch, results)
+        future.set_result(BatchReport(tuple(Outcome(item, Fate.COMPLETED) for item in batch.items), 0.1))
+
+    async def begun(self, *numbers: int) -> list[asyncio.Task[bool]]:
+        """The tasks of these batches ask when to end, as they do when they have a core."""
+        asking = [asyncio.create_task(self.dispatcher.flights.stopped(number)) for number in numbers]
+        await asyncio.wait(asking, timeout=0.01)
+        return asking
 
 
-async def _is(fact: bool) -> bool:  # noqa: FBT001 - to be awaited
-    return fact
+@pytest.fixture
+async def hands(database: Database, isolated: Settings) -> Hands:
+    return await Hands.ready(database, isolated.model_copy(update={"max_batch_images": 4}))
 
 
-async def test_whoever_is_to_make_room_ends_what_runs_and_what_waits(database: Database) -> None:
-    workers = Workers()
-    async with dispatching(database, workers) as dispatcher:
-        asked = [asyncio.create_task(dispatcher.flights.stopped(number)) for number in (1, 2)]
-        await asyncio.wait(asked, timeout=0.01)
-        dispatcher.set_window(LITTLE, at_once=True)
-        assert await asyncio.gather(*asked) == [False, False]  # they end, but not in a hurry
-        assert not await dispatcher.flights.stopped(3)  # this one begins only now
+async def test_it_ends_when_every_image_has(hands: Hands) -> None:
+    run = asyncio.create_task(hands.dispatcher.run())
+    for number in range(3):
+        await hands.wait_for(number + 1)
+        await hands.complete(number)
+    await asyncio.wait_for(run, 10)
+    assert sorted(item.ordinal for batch, _ in hands.sent for item in batch.items) == list(range(IMAGES))
 
 
-async def test_a_batch_that_did_nothing_does_not_shorten_the_rest(database: Database) -> None:
-    workers = Workers()
-    async with dispatching(database, workers) as dispatcher:
-        dispatcher.set_window(LITTLE, at_once=True)
-        workers.land(1, Fate.COMPLETED, seconds=1.0)
-        await wait_until_async(lambda: _is(dispatcher.images_done > 0), "the first one is taken in")
-        for number in (2, 3, 4):
-            workers.land(number, Fate.RETURNED, seconds=0)
-        await wait_until_async(lambda: _is(not dispatcher.flights), "nothing new is sent while it rests")
-        assert len(workers.sent) == 4
-        dispatcher.set_window(WHOLE, at_once=False)
-        await wait_until_async(lambda: _is(len(workers.sent) == 8), "its rest ends when it may have more")
-        assert {item.row for item in workers.sent[1].items} <= {
-            item.row for each in workers.sent[4:] for item in each.items
-        }
+async def test_a_closed_window_begins_nothing_and_loses_nothing(hands: Hands) -> None:
+    run = asyncio.create_task(hands.dispatcher.run())
+    await hands.wait_for(1)
+    hands.dispatcher.set_window(CLOSED, at_once=False)
+    await hands.complete(0)
+
+    async def is_drained() -> bool:
+        return not hands.dispatcher.flights
+
+    await wait_until_async(is_drained, "what ran has come back")
+    assert not run.done()
+    assert len(hands.sent) == 1
+    hands.dispatcher.set_window(TWO_BATCHES, at_once=False)
+    await hands.wait_for(2)
+    run.cancel()
+
+
+async def test_it_sleeps_while_an_image_is_due_and_the_window_is_full(hands: Hands) -> None:
+    hands.dispatcher.set_window(TWO_BATCHES, at_once=False)
+    run = asyncio.create_task(hands.dispatcher.run())
+    await hands.wait_for(2)
+    batch, future = hands.sent[0]
+    future.set_result(BatchReport(tuple(Outcome(item, Fate.RETRY, 0) for item in batch.items), 0.1))
+    await hands.wait_for(3)
+    used = time.process_time()
+    await asyncio.sleep(0.5)  # nothing happens, which is what is measured
+    assert time.process_time() - used < 0.25
+    run.cancel()
+
+
+async def test_a_batch_whose_worker_died_is_split_until_the_guilty_image_is_alone(hands: Hands) -> None:
+    guilty = 2
+    run = asyncio.create_task(hands.dispatcher.run())
+    number = 0
+    while not run.done():
+        if number == len(hands.sent):
+            await asyncio.sleep(POLL_SECONDS)
+            continue
+        batch, future = hands.sent[number]
+        if guilty in {item.ordinal for item in batch.items}:
+            future.set_exception(BatchLostError(Loss.CRASHED))
+        else:
+            await hands.complete(number)
+        number += 1
+    await run
+    products = await hands.products.page(hands.request.request_id, after_row=0, limit=IMAGES)
+    errors = {product.first_image: product.images[0].error for product in products if product.images[0].error}
+    assert {ordinal: error.code for ordinal, error in errors.items()} == {guilty: "decoder_crashed"}
+    assert {product.images[0].attempts for product in products if product.first_image != guilty} <= {0, 1}
+
+
+async def test_a_worker_that_cannot_start_costs_no_image_its_life(hands: Hands) -> None:
+    run = asyncio.create_task(hands.dispatcher.run())
+    await hands.wait_for(1)
+    first, future = hands.sent[0]
+    future.set_exception(BatchLostError(Loss.OTHER))
+    await hands.wait_for(2)
+    assert hands.sent[1][0].items[0].attempt == first.items[0].attempt == 1
+    run.cancel()
+
+
+async def test_who_is_to_make_room_ends_what_runs_and_what_waits(hands: Hands) -> None:
+    hands.dispatcher.set_window(FOUR_BATCHES, at_once=False)
+    run = asyncio.create_task(hands.dispatcher.run())
+    await hands.wait_for(4)
+    begun = await hands.begun(1, 2)
+    hands.dispatcher.set_window(LITTLE, at_once=True)
+    assert await asyncio.gather(*begun) == [False, False]  # they end, but not in a hurry
+    assert not await hands.dispatcher.flights.stopped(3)  # this one begins only now
+    run.cancel()
 
 
 @pytest.mark.parametrize("running", [1, 2])
-async def test_the_oldest_that_run_go_on(database: Database, running: int) -> None:
-    workers = Workers()
-    async with dispatching(database, workers) as dispatcher:
-        asked = [asyncio.create_task(dispatcher.flights.stopped(number)) for number in (1, 2)]
-        await asyncio.wait(asked, timeout=0.01)
-        dispatcher.set_window(Window(1, running, cluster_slots=2), at_once=True)
-        assert not await dispatcher.flights.stopped(3)
-        await asyncio.wait(asked, timeout=0.05)
-        assert [each.done() for each in asked] == [False] * running + [True] * (2 - running)
-        for each in asked:
-            each.cancel()
+async def test_the_oldest_that_run_go_on(hands: Hands, running: int) -> None:
+    hands.dispatcher.set_window(FOUR_BATCHES, at_once=False)
+    run = asyncio.create_task(hands.dispatcher.run())
+    await hands.wait_for(4)
+    begun = await hands.begun(1, 2)
+    hands.dispatcher.set_window(Window(1, running), at_once=True)
+    assert not await hands.dispatcher.flights.stopped(3)
+    await asyncio.wait(begun, timeout=0.05)
+    assert [each.done() for each in begun] == [False] * running + [True] * (2 - running)
+    for each in (run, *begun):
+        each.cancel()
+
+
+async def test_a_batch_that_did_nothing_does_not_shorten_the_rest(hands: Hands) -> None:
+    hands.dispatcher.set_window(FOUR_BATCHES, at_once=False)
+    run = asyncio.create_task(hands.dispatcher.run())
+    await hands.wait_for(4)
+    hands.dispatcher.set_window(LITTLE, at_once=True)
+    await hands.complete(0)
+
+    async def is_taken_in() -> bool:
+        return hands.dispatcher.images_done > 0
+
+    async def is_empty() -> bool:
+        return not hands.dispatcher.flights
+
+    await wait_until_async(is_taken_in, "the first one is taken in")
+    returned = hands.sent[1:4]
+    for batch, future in returned:
+        future.set_result(BatchReport(tuple(Outcome(item, Fate.RETURNED) for item in batch.items)))
+    await wait_until_async(is_empty, "nothing new is sent while it rests")
+    assert len(hands.sent) == 4
+    hands.dispatcher.set_window(FOUR_BATCHES, at_once=False)
+    await hands.wait_for(8)
+    again = {item.row for batch, _ in hands.sent[4:] for item in batch.items}
+    assert {item.row for batch, _ in returned for item in batch.items} <= again
+    run.cancel()
