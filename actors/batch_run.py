@@ -26,7 +26,7 @@ SLOW_DOWNLOADS = 32
 """At once, in a batch that waits for its sources."""
 _STRAGGLER_FACTOR = 3  # of the median download
 _MIN_STRAGGLER_SECONDS = 0.25
-_INTERRUPTED_SECONDS = 0.5
+_INTERRUPTED_SECONDS = 0.5  # a longer download would never end if small requests came again and again
 _FIRST_STRAGGLER_SECONDS = 3.0  # while no download has come to its end
 
 logger = logging.getLogger("darkroom.image_worker")
@@ -228,11 +228,10 @@ class BatchRun:
             seconds = self._settings.image_timeout_seconds
             message = f"The image could not be compressed within {seconds:g} seconds."
             return self._steps.failed(item, ImageError(ImageErrorCode.TIMEOUT, message))
-        waited_seconds = self._loop.time() - self._downloads.running.get(item, self._loop.time())
-        # Those that small requests interrupt again and again would else never be fetched to the end.
-        is_straggler = waited_seconds > _INTERRUPTED_SECONDS or (self._is_kept_waiting and waited_seconds > 0)
-        is_slow = item.is_slow or is_straggler
-        return Outcome(replace(item, is_slow=is_slow), Fate.RETURNED), None
+        since = self._downloads.running.get(item)
+        if since is not None and (self._is_kept_waiting or self._loop.time() - since > _INTERRUPTED_SECONDS):
+            item = replace(item, is_slow=True)
+        return Outcome(item, Fate.RETURNED), None
 
     async def _record(self) -> bool:
         """Write what was done since the last time; False when a newer coordinator owns it."""

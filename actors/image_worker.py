@@ -11,7 +11,7 @@ from actors.batch_run import SLOW_DOWNLOADS, BatchRun, downloads_at_once
 from actors.host_gate import HostGate
 from actors.image_steps import ImageSteps, Stores
 from actors.reuse import Reuse
-from actors.work import Batch, BatchReport, Fate, Outcome
+from actors.work import Batch, BatchReport, Fate
 from cluster.errors import StoreUnavailableError
 from cluster.http.session import guarded_session
 from cluster.mongo.connection import Database
@@ -76,7 +76,7 @@ class Worker:
         try:
             async with HostGate.open(self._hosts, token, urls, at_once=at_once) as gate:
                 if stop.done():  # it was to end before it had a core, or its sender is dead
-                    return _returned(batch)
+                    return BatchReport.all(batch, Fate.RETURNED)
                 tried = [item.tried for item in batch.items if gate.admits(item.url)]
                 if not await self._products.begin_attempts(batch.request_id, batch.epoch, tried):
                     return BatchReport((), refused=True)
@@ -85,7 +85,7 @@ class Worker:
             await self._give_back(batch, report)
         except StoreUnavailableError as error:
             logger.warning("batch deferred: %s", error, extra={"requestId": batch.request_id})
-            return BatchReport(tuple(Outcome(item, Fate.DEFERRED) for item in batch.items))
+            return BatchReport.all(batch, Fate.DEFERRED)
         if run.is_still_compressing:
             logger.warning("a compression goes on that nobody waits for", extra={"requestId": batch.request_id})
             self.is_spent = True
@@ -101,8 +101,3 @@ class Worker:
         if reuse is not None:
             await reuse.look_up()
         return ImageSteps(self._stores, reuse, self._settings)
-
-
-def _returned(batch: Batch) -> BatchReport:
-    """None of it was tried."""
-    return BatchReport(tuple(Outcome(item, Fate.RETURNED) for item in batch.items))

@@ -101,6 +101,11 @@ class BatchReport:
     progress_counted: bool = True  # whether Redis knows of the results
     refused: bool = False  # part of it was not the sender's to do: it is done already, or a newer coordinator's
 
+    @classmethod
+    def all(cls, batch: Batch, fate: Fate) -> BatchReport:
+        """The same became of every image."""
+        return cls(tuple(Outcome(item, fate) for item in batch.items))
+
     @property
     def ended(self) -> int:
         """How many images came to their ends."""

@@ -35,7 +35,7 @@ class Worker:
             await self._products.begin_attempts(batch.request_id, batch.epoch, [item.tried for item in batch.items])
             await asyncio.wait([stop], timeout=IMAGE_SECONDS * len(batch.items))
             if stop.done():
-                return BatchReport(tuple(Outcome(item, Fate.RETURNED) for item in batch.items))
+                return BatchReport.all(batch, Fate.RETURNED)
             results = [
                 ImageResult(item.row, item.index, IMAGE, object_key(batch.request_id, item.row, item.index, "jpg"))
                 for item in batch.items
@@ -45,7 +45,7 @@ class Worker:
             counted = [CountedImage.of(item.ordinal, IMAGE) for item in batch.items]
             await self._progress.count(batch.request_id, counted)
         except StoreUnavailableError:
-            return BatchReport(tuple(Outcome(item, Fate.DEFERRED) for item in batch.items))
+            return BatchReport.all(batch, Fate.DEFERRED)
         finally:
             stop.cancel()
         seconds = asyncio.get_running_loop().time() - started
