@@ -13,6 +13,7 @@ from cluster.embedded import stack as servers
 from cluster.embedded.service import bring_up
 from cluster.embedded.state import State
 from tests.support.catalogues import catalogue
+from tests.support.jobs import delivered
 from tests.support.origin import Origin, reply, slow_headers
 from tests.support.pictures import jpeg
 from tests.support.service import Service, running_service
@@ -66,11 +67,6 @@ def kill_actors(service: Service, name: str) -> None:
     """End the processes of one class of actors; Ray starts them again."""
     wait_until(lambda: bool(service.ray_processes(name)), "one is there, perhaps again")
     processes.send(service.ray_processes(name), signal.SIGKILL)
-
-
-def delivered(darkroom: Darkroom, request_id: str) -> int:
-    """How many of a request's webhooks have arrived."""
-    return sum(each.state == "delivered" for each in darkroom.deliveries(request_id))
 
 
 def check_whole(service: Service, origin: Origin, status: RequestStatus) -> None:
@@ -159,12 +155,12 @@ def test_a_request_is_cancelled_and_done_again_although_an_actor_is_killed(
         cancelled = darkroom.wait(request_id, timeout_seconds=60)
         assert (cancelled.status, cancelled.reason) == ("failed", "cancelled")
         assert {each.code for each in cancelled.failures} == {"cancelled"}
-        wait_until(lambda: delivered(darkroom, request_id) == 1, "the first webhook is delivered", timeout_seconds=60)
+        assert [each.state for each in delivered(darkroom, request_id)] == ["delivered"]
         origin.requests.clear()
         darkroom.retry(request_id)
         kill_actors(own, actor)
         status = darkroom.wait(request_id, timeout_seconds=90)
-        wait_until(lambda: delivered(darkroom, request_id) == 2, "the second one is, too", timeout_seconds=60)
+        assert [each.state for each in delivered(darkroom, request_id)] == ["delivered"] * 2
     check_whole(own, origin, status)
 
 
