@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 import logging
+import os
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +20,9 @@ from actors.notices import tell_system_actors
 from actors.sweeping import Sweeping
 from actors.windows import CLOSED, Claim, Window, windows
 from cluster.drain_rate import DrainRate
-from cluster.errors import StoreUnavailableError
+from cluster.errors import StaleEpochError, StoreUnavailableError
 from cluster.mongo.connection import Database
+from cluster.mongo.leader import QueueLeader
 from cluster.mongo.products import ProductStore
 from cluster.mongo.queue import RequestQueue
 from cluster.mongo.requests import RequestStore
@@ -46,13 +48,17 @@ logger = logging.getLogger("darkroom.queue_manager")
 
 
 class QueueManager:
-    """One for the deployment. All that it knows is in MongoDB; a notification only saves the wait for the next look."""
+    """One for the deployment. All that it knows is in MongoDB; a notification only saves the wait for the next look.
+
+    Ray may start it again elsewhere while it lives on behind a partition: then it leaves as soon as it sees that.
+    """
 
     def __init__(self, settings: Settings) -> None:
         log_as_json()
         self._settings = settings
         database = Database(settings)
         self._queue = RequestQueue(database)
+        self._leader = QueueLeader(database)
         self._closing = Closing(RequestStore(database), ProductStore(database), Progress(settings), settings=settings)
         self._drain = DrainMeter(DrainRate(settings))
         self._sweeping = Sweeping(database, settings)
@@ -115,6 +121,9 @@ class QueueManager:
                 await act()
             except StoreUnavailableError as error:
                 logger.warning("waiting: %s", error)
+            except StaleEpochError:
+                logger.warning("a newer queue manager has taken over; this one leaves")
+                os._exit(1)  # to Ray a crash: `exit_actor` would tell the head that the newer one has left
             except Exception:  # the queue must not stop at what we did not foresee
                 logger.exception("the queue stumbled; trying again")
             await pause()
@@ -126,8 +135,10 @@ class QueueManager:
 
     async def _look(self) -> None:
         """Take back who is done, find again who is open, admit what there is room for, and share the cores."""
+        await self._leader.claim()
+        await self._leader.check()
         self._capacity = await Capacity.of_cluster()
-        await self._queue.stop_overdue()
+        await self._leader.stop_overdue()
         await self._end_waiting()
         at_work = [each for each in await self._queue.processing() if each.request_id not in self._ending]
         open_ids = [each.request_id for each in at_work]
@@ -157,7 +168,7 @@ class QueueManager:
             chosen = next_in_line(await self._queue.candidates(), running, utc_now())
             if chosen is None:
                 return
-            admitted = await self._queue.admit(chosen.request_id, name)
+            admitted = await self._leader.admit(chosen.request_id, name)
             if admitted is not None:
                 logger.info("request admitted", extra={"requestId": admitted.request_id})
                 await self._coordinators.begin(admitted.request_id, name, _FIRST_WINDOW)
@@ -175,12 +186,12 @@ class QueueManager:
         seconds = {each: clock - since for each, since in self._working_since.items()}
         if (giving := who_gives_way(chosen, at_work, seconds, now)) is not None:
             logger.info("request gives way", extra={"requestId": giving.request_id})
-            await self._queue.give_way(giving.request_id)
+            await self._leader.give_way(giving.request_id)
 
     async def _go_on(self, request: OpenRequest) -> None:
         if not await self._coordinators.go_on(request, CLOSED):
             name = self._coordinators.ready_name or registry.new_coordinator_name()
-            await self._queue.assign(request.request_id, name)
+            await self._leader.assign(request.request_id, name)
             await self._coordinators.begin(request.request_id, name, CLOSED)
 
     async def _share(self, at_work: list[OpenRequest]) -> None:
@@ -211,7 +222,7 @@ class QueueManager:
 
     async def _end_waiting(self) -> None:
         """End the requests that were cancelled, or came to their deadlines, before they were admitted."""
-        while len(self._ending) < _ENDING_AT_ONCE and (request := await self._queue.claim_stopping()) is not None:
+        while len(self._ending) < _ENDING_AT_ONCE and (request := await self._leader.claim_stopping()) is not None:
             self._ending.add(request.request_id)
             self._in_background(self._end(request))
 

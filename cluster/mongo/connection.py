@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import pymongo
 from pymongo import ASCENDING, DESCENDING, AsyncMongoClient, IndexModel, WriteConcern
 from pymongo.errors import (
     ConfigurationError,
@@ -27,10 +28,11 @@ if TYPE_CHECKING:
     from cluster.settings import Settings
 
 Document = dict[str, Any]
+T = TypeVar("T")
 
 DURABLE = WriteConcern(w="majority", j=True)
 
-_INDEXES = {
+_INDEXES: dict[str, list[IndexModel]] = {
     "processing_requests": [
         IndexModel([("requestId", ASCENDING)], unique=True),
         IndexModel([("status", ASCENDING), ("queuedAt", ASCENDING)]),
@@ -56,6 +58,7 @@ _INDEXES = {
         IndexModel([("state", ASCENDING), ("nextAttemptAt", ASCENDING)]),
     ],
     "api_keys": [IndexModel([("keyId", ASCENDING)], unique=True)],
+    "leases": [],
 }
 
 
@@ -67,6 +70,7 @@ class Database:
     """
 
     def __init__(self, settings: Settings) -> None:
+        self._timeout_seconds = settings.store_timeout_seconds
         timeout_ms = int(settings.store_timeout_seconds * 1000)
         try:
             self._client: AsyncMongoClient[Document] = AsyncMongoClient(
@@ -88,6 +92,7 @@ class Database:
         self.products = self.collection("products")
         self.deliveries = self.collection("webhook_deliveries")
         self.api_keys = self.collection("api_keys")
+        self.leases = self.collection("leases")
 
     @classmethod
     @asynccontextmanager
@@ -111,7 +116,8 @@ class Database:
         """
         with mongo_errors():
             for name, indexes in _INDEXES.items():
-                await self.collection(name).create_indexes(indexes)
+                if indexes:
+                    await self.collection(name).create_indexes(indexes)
 
     async def ping(self) -> None:
         """Return when a primary answers.
@@ -132,10 +138,15 @@ class Database:
             hello = await self._database.command("hello")
         return "setName" in hello or hello.get("msg") == "isdbgrid"
 
-    async def in_transaction(self, write: Callable[[AsyncClientSession], Awaitable[None]]) -> None:
-        """Commit all that `write` does with its session, or none of it; it may run more than once."""
+    async def in_transaction(self, write: Callable[[AsyncClientSession], Awaitable[T]]) -> T:
+        """Commit all that `write` does with its session, or none of it; it may run more than once.
+
+        Returns:
+            What `write` has returned at the last time.
+        """
         async with self._client.start_session() as session:
-            await session.with_transaction(write, write_concern=DURABLE)
+            with pymongo.timeout(self._timeout_seconds):  # by itself it would go on trying for two minutes
+                return await session.with_transaction(write, write_concern=DURABLE)
 
     async def close(self) -> None:
         """Close all connections."""

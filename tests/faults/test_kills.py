@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ from cluster.embedded import processes
 from cluster.embedded import stack as servers
 from cluster.embedded.service import bring_up
 from cluster.embedded.state import State
+from cluster.mongo.connection import Database
+from cluster.mongo.leader import QueueLeader
 from tests.support.catalogues import catalogue
 from tests.support.jobs import delivered
 from tests.support.origin import Origin, reply, slow_headers
@@ -161,6 +164,20 @@ def test_a_request_is_cancelled_and_done_again_although_an_actor_is_killed(
         kill_actors(own, actor)
         status = darkroom.wait(request_id, timeout_seconds=90)
         assert [each.state for each in delivered(darkroom, request_id)] == ["delivered"] * 2
+    check_whole(own, origin, status)
+
+
+def test_a_queue_manager_that_another_has_succeeded_leaves(own: Service, origin: Origin) -> None:
+    async def succeed() -> None:
+        async with Database.open(own.settings) as database:
+            await QueueLeader(database).claim()
+
+    with own.client() as darkroom:
+        request_id = submit(darkroom, origin)
+        (deposed,) = own.ray_processes("QueueManager")
+        asyncio.run(succeed())
+        wait_until(lambda: not processes.is_alive(deposed), "it has left")
+        status = darkroom.wait(request_id, timeout_seconds=90)
     check_whole(own, origin, status)
 
 

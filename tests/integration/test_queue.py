@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
 from actors.fair_queue import next_in_line
-from cluster.errors import ImageErrorCode
+from cluster.errors import ImageErrorCode, StaleEpochError
 from cluster.identifiers import new_identifier
 from cluster.mongo.control import RequestControl
+from cluster.mongo.leader import QueueLeader
 from cluster.mongo.products import ImageResult, ProductStore
 from cluster.mongo.queue import Load, RequestQueue
 from cluster.mongo.requests import RequestStore
@@ -21,6 +23,14 @@ if TYPE_CHECKING:
     from cluster.mongo.connection import Database
 
 CANCELLED = ImageFailure(code=ImageErrorCode.CANCELLED, message="Cancelled.")
+
+
+@pytest.fixture
+async def leader(database: Database) -> QueueLeader:
+    """The one queue manager."""
+    made = QueueLeader(database)
+    await made.claim()
+    return made
 
 
 async def waiting(database: Database, **fields: object) -> str:
@@ -43,7 +53,7 @@ async def waiting(database: Database, **fields: object) -> str:
     return request.request_id
 
 
-async def test_all_that_wait_are_admitted_in_their_order(database: Database) -> None:
+async def test_all_that_wait_are_admitted_in_their_order(database: Database, leader: QueueLeader) -> None:
     queue, now = RequestQueue(database), utc_now()
     made = {
         await waiting(database, priority=priority, queued_at=now + timedelta(seconds=place)): name
@@ -51,38 +61,38 @@ async def test_all_that_wait_are_admitted_in_their_order(database: Database) -> 
     }
     admitted = []
     while (chosen := next_in_line(await queue.candidates(), {}, now)) is not None:
-        assert await queue.admit(chosen.request_id, "coordinator") is not None
-        assert await queue.admit(chosen.request_id, "another") is None
+        assert await leader.admit(chosen.request_id, "coordinator") is not None
+        assert await leader.admit(chosen.request_id, "another") is None
         admitted.append(made[chosen.request_id])
     assert admitted == ["urgent", "old", "young", "idle"]
     assert {each.coordinator for each in await queue.processing()} == {"coordinator"}
 
 
-async def test_who_is_paused_or_to_end_is_not_admitted(database: Database) -> None:
+async def test_who_is_paused_or_to_end_is_not_admitted(database: Database, leader: QueueLeader) -> None:
     queue, control = RequestQueue(database), RequestControl(database)
     paused, ending = await waiting(database), await waiting(database)
     await control.set_paused(paused, paused=True)
     await control.cancel(ending)
     assert await queue.candidates() == []
-    assert await queue.admit(paused, "coordinator") is None
-    claimed = await queue.claim_stopping()
+    assert await leader.admit(paused, "coordinator") is None
+    claimed = await leader.claim_stopping()
     assert claimed is not None
     assert (claimed.request_id, claimed.stopping, claimed.epoch) == (ending, Reason.CANCELLED, 1)
-    assert await queue.claim_stopping() is None
+    assert await leader.claim_stopping() is None
     await control.set_paused(paused, paused=False)
     assert [each.request_id for each in await queue.candidates()] == [paused]
 
 
-async def test_who_gives_way_waits_again_behind_the_others(database: Database) -> None:
+async def test_who_gives_way_waits_again_behind_the_others(database: Database, leader: QueueLeader) -> None:
     queue, control, long_ago = RequestQueue(database), RequestControl(database), utc_now() - timedelta(hours=5)
     request_id = await waiting(database, queued_at=long_ago)
-    await queue.give_way(request_id)  # it is not at work yet
-    assert await queue.admit(request_id, "coordinator") is not None
+    await leader.give_way(request_id)  # it is not at work yet
+    assert await leader.admit(request_id, "coordinator") is not None
     claimed = await RequestStore(database).claim(request_id)
     assert claimed is not None
     assert not (await control.orders(request_id, claimed.epoch)).wait
     assert not await control.park(request_id, claimed.epoch, claimed.counts, claimed.bytes)
-    await queue.give_way(request_id)
+    await leader.give_way(request_id)
     assert [each.is_leaving for each in await queue.processing()] == [True]
     assert (await control.orders(request_id, claimed.epoch)).wait
     assert await control.park(
@@ -90,7 +100,7 @@ async def test_who_gives_way_waits_again_behind_the_others(database: Database) -
     )
     (candidate,) = await queue.candidates()
     assert utc_now() - candidate.queued_at < timedelta(minutes=1)
-    again = await queue.admit(request_id, "another")
+    again = await leader.admit(request_id, "another")
     assert again is not None
     assert not again.is_leaving
     assert again.admitted_at > candidate.queued_at
@@ -108,16 +118,16 @@ async def test_who_was_resumed_waits_since_then(database: Database) -> None:
     assert utc_now() - resumed.queued_at < timedelta(minutes=1)
 
 
-async def test_deadlines_that_have_come_are_followed(database: Database) -> None:
-    queue, now = RequestQueue(database), utc_now()
+async def test_deadlines_that_have_come_are_followed(database: Database, leader: QueueLeader) -> None:
+    now = utc_now()
     late = await waiting(database, deadline_at=now - timedelta(seconds=1))
     await waiting(database, deadline_at=now + timedelta(hours=1))
     await waiting(database)
-    await queue.stop_overdue()
-    claimed = await queue.claim_stopping()
+    await leader.stop_overdue()
+    claimed = await leader.claim_stopping()
     assert claimed is not None
     assert (claimed.request_id, claimed.stopping) == (late, Reason.TIMEOUT)
-    assert await queue.claim_stopping() is None
+    assert await leader.claim_stopping() is None
 
 
 async def test_the_load_of_each_owner(database: Database) -> None:
@@ -201,3 +211,51 @@ async def test_what_is_open_is_not_deleted_and_what_has_ended_not_changed(databa
     await control.forget(opened)
     await control.forget(ended)
     assert await control.deleted() == []
+
+
+async def test_an_older_queue_manager_changes_nothing_any_more(database: Database, leader: QueueLeader) -> None:
+    waits, late = await waiting(database), await waiting(database, deadline_at=utc_now() - timedelta(seconds=1))
+    ends = await waiting(database)
+    at_work = await waiting(database)
+    assert await leader.admit(at_work, "old") is not None
+    await RequestControl(database).cancel(ends)
+    newer = QueueLeader(database)
+    await newer.claim()
+    before = [document async for document in database.requests.find()]
+    writes = [
+        leader.check(),
+        leader.admit(waits, "old"),
+        leader.assign(at_work, "older"),
+        leader.give_way(at_work),
+        leader.stop_overdue(),
+        leader.claim_stopping(),
+    ]
+    for write in writes:
+        with pytest.raises(StaleEpochError):
+            await write
+    await leader.claim()  # what it has claimed before stays lost
+    with pytest.raises(StaleEpochError):
+        await leader.check()
+    assert [document async for document in database.requests.find()] == before
+    await newer.stop_overdue()
+    stopping = {each.request_id for each in (await newer.claim_stopping(), await newer.claim_stopping()) if each}
+    assert stopping == {late, ends}
+    assert await newer.admit(waits, "new") is not None
+
+
+async def test_a_claim_that_comes_while_an_older_one_writes_wins_or_waits(database: Database) -> None:
+    requests = [await waiting(database) for _ in range(30)]
+    leaders = [QueueLeader(database) for _ in range(3)]
+
+    async def admit_all(leader: QueueLeader, name: str) -> None:
+        await leader.claim()
+        for request_id in requests:
+            try:
+                await leader.admit(request_id, name)
+            except StaleEpochError:
+                return
+
+    await asyncio.gather(*(admit_all(leader, f"coordinator-{place}") for place, leader in enumerate(leaders)))
+    assert len(await RequestQueue(database).processing()) == len(requests)
+    results = await asyncio.gather(*(leader.check() for leader in leaders), return_exceptions=True)
+    assert sorted(result is None for result in results) == [False, False, True]

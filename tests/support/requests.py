@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from cluster.errors import ImageErrorCode
 from cluster.identifiers import new_identifier
+from cluster.mongo.leader import QueueLeader
 from cluster.mongo.products import ProductStore
-from cluster.mongo.queue import RequestQueue
 from cluster.mongo.requests import RequestStore
 from cluster.records import (
     Counts,
@@ -61,7 +61,9 @@ async def committed(database: Database, *, products: int = 1, images: int = 1, *
     store = RequestStore(database)
     await ProductStore(database).insert(product(request.request_id, row, images) for row in range(2, 2 + products))
     await store.commit(request)
-    assert await RequestQueue(database).admit(request.request_id, "coordinator") is not None
+    leader = QueueLeader(database)
+    await leader.claim()
+    assert await leader.admit(request.request_id, "coordinator") is not None
     claimed = await store.claim(request.request_id)
     assert claimed is not None
     await ProductStore(database).take_over(request.request_id, claimed.epoch)
