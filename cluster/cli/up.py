@@ -21,6 +21,7 @@ from cluster.embedded.environment import changed_settings
 from cluster.embedded.home import Home
 from cluster.embedded.service import bring_up, take_down
 from cluster.embedded.state import State
+from cluster.embedded.supervisor import SUPERVISOR, start_supervisor, stop_supervisor
 from cluster.errors import DarkroomError
 from cluster.settings import unknown_settings
 
@@ -62,9 +63,11 @@ def up(
     if changed and servers.known(folder) is not None and not as_json:
         text = f"Not as at the last `up`: {', '.join(changed)}. Ray is started again with the settings of now."
         Console(stderr=True).print(Text(text, style="yellow"))
+    stop_supervisor(folder)  # so that only one starts something
     with Steps(Console(stderr=True), quiet=as_json) as steps:
         stack = bring_up(settings, folder, steps.tell)
     try:
+        start_supervisor(folder)
         if as_json:
             print_json(_document(stack))
         else:
@@ -94,17 +97,18 @@ def _stop(folder: Home, *, as_json: bool) -> None:
 
 
 def _until_stopped(stack: RunningStack) -> None:
-    """Wait for Ctrl-C or SIGTERM; a server that dies meanwhile ends the wait, and all is stopped in order."""
-    stopped = threading.Event()
+    """Wait for Ctrl-C, SIGTERM, or a `darkroom down` from elsewhere, and show what the supervisor is busy with."""
+    stopped, console, seen = threading.Event(), Console(stderr=True), list[str]()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
-    while not stopped.wait(WATCH_SECONDS):
+    while not stopped.wait(WATCH_SECONDS) and servers.known(stack.home) is not None:
         dead = stack.dead()
-        if dead:
-            log = stack.home.log_file(dead[0])
-            text = f"{', '.join(dead)} died; {log} may say why. Stopping; `darkroom up` goes on with all data."
-            Console(stderr=True).print(Text.assemble(("✗ ", "bold red"), text))
-            return
+        if dead and not seen:
+            text = f"{', '.join(dead)} died and is started again; see {stack.home.log_file(SUPERVISOR)}"
+            console.print(Text.assemble(("✗ ", "bold red"), text))
+        elif seen and not dead:
+            console.print(Text.assemble(("✓ ", "bold green"), "All runs again."))
+        seen = dead
 
 
 def _document(stack: RunningStack) -> dict[str, object]:

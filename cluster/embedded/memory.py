@@ -37,7 +37,7 @@ def memory(home: Home) -> list[tuple[str, int]]:
     total: Counter[str] = Counter()
     for name, started in StateFile(home).read().servers.items():
         for process in processes.family(started.process, home.path):
-            part = f"{name}: {ray_part(_command_line(process.pid))}" if name == RayHead.name else name
+            part = f"{name}: {ray_part(processes.command_line(process.pid))}" if name == RayHead.name else name
             total[part] += _pss_bytes(process.pid)
     return sorted(total.items())
 
@@ -50,13 +50,6 @@ def ray_part(command_line: str) -> str:
     if command_line.startswith(_TITLE):
         return command_line.removeprefix(_TITLE).split(".")[0].split("(")[0].strip()
     return "other"
-
-
-def _command_line(pid: int) -> str:
-    try:
-        return (_PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
-    except OSError:
-        return ""
 
 
 def _pss_bytes(pid: int) -> int:

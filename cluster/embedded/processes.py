@@ -118,6 +118,14 @@ def family(leader: ProcessId, folder: Path) -> list[ProcessId]:
     return [_named(entries[pid]) for pid in sorted(members)]
 
 
+def command_line(pid: int) -> str:
+    """The command line of a process, or the title that has replaced it; empty when it has ended."""
+    try:
+        return (_PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+    except OSError:
+        return ""
+
+
 def listens(members: Iterable[ProcessId], port: int) -> bool:
     """Whether it is one of them that answers on a TCP port, and not another process."""
     inodes = {f"socket:[{inode}]" for inode in _listening_inodes(port)}

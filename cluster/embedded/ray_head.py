@@ -62,6 +62,8 @@ class RayHead(Server):
 
     name = "ray"
     port = ports.RAY_GCS
+    # A raylet whose agent dies ends with exit code 0, and `ray start --block` goes on without it.
+    vital = ("/gcs/gcs_server", "/raylet/raylet")
     failures: ClassVar[tuple[type[Exception], ...]] = (httpx.HTTPError, NotReadyError, ValueError)
 
     def __init__(

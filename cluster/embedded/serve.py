@@ -32,12 +32,21 @@ class Serve:
         dashboard_url: Where the dashboard answers.
         token: The cluster's token; None leaves it to Ray to find the one of this process's environment.
         log_path: What an error names as the log.
+        check: Called again and again while something is awaited; raises when that is of no use.
     """
 
-    def __init__(self, dashboard_url: str, token: str | None, *, log_path: str = _LOGS) -> None:
+    def __init__(
+        self,
+        dashboard_url: str,
+        token: str | None,
+        *,
+        log_path: str = _LOGS,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
         self._url = dashboard_url.rstrip("/")
         self._token = token
         self._log_path = log_path
+        self._check = check
 
     def deploy(
         self,
@@ -74,6 +83,7 @@ class Serve:
             )
         deadline = time.monotonic() + timeout_seconds
         while (problem := self._put(config)) is not None:
+            self._check()
             if time.monotonic() > deadline:
                 raise self._error(problem, f"Is Ray's dashboard at {self._url}? See its log.")
             threading.Event().wait(_POLL_SECONDS)
@@ -151,6 +161,7 @@ class Serve:
         deadline = time.monotonic() + timeout_seconds
         last = ""
         while (problem := self._deploying() or readiness_problem(url)) is not None:
+            self._check()
             if problem != last and on_problem is not None:
                 on_problem(problem)
             last = problem

@@ -57,6 +57,8 @@ class Server(ABC):
     """How long it may take to end by itself before it is killed."""
     port: ClassVar[Port]
     """The one by which it is used."""
+    vital: ClassVar[tuple[str, ...]] = ()
+    """Programs that it starts and cannot do without: parts of their command lines."""
     failures: ClassVar[tuple[type[Exception], ...]]
     """What `check` raises while it is not ready."""
 
@@ -124,7 +126,9 @@ class Launcher:
             processes.stop_family(started.process, server.home.path, grace_seconds=server.stop_seconds)
         self._tell("starting")
         try:
-            self._await_ready(self._start())
+            process = self._start()
+            self._await_ready(process)
+            self._record(process)
         except ServerStartError:
             self._tell("failed")
             raise
@@ -132,10 +136,10 @@ class Launcher:
 
     def _adopt(self, started: StartedServer) -> bool:
         server = self._server
-        if not processes.is_alive(started.process) or started.environment_digest != server.environment_digest():
+        if not started.is_alive or started.environment_digest != server.environment_digest():
             return False
         deadline = time.monotonic() + ADOPT_SECONDS
-        while time.monotonic() < deadline and processes.is_alive(started.process):
+        while time.monotonic() < deadline and started.is_alive:
             if self._problem(started.process) is None:
                 return True
             self._cancelled.wait(POLL_SECONDS)
@@ -153,13 +157,19 @@ class Launcher:
         except OSError as error:
             raise ServerStartError(server.name, str(self._log), str(error), remedies.remedy(1, str(error))) from error
         try:
-            digest = server.environment_digest()
-            self._state.record_server(server.name, StartedServer(process=process, environment_digest=digest))
+            self._record(process)
         except BaseException:  # nobody would know of it
             processes.send([process], signal.SIGKILL)
             raise
         self.started = True
         return process
+
+    def _record(self, process: ProcessId) -> None:
+        server = self._server
+        family = processes.family(process, server.home.path) if server.vital else []
+        vital = [each for each in family if any(part in processes.command_line(each.pid) for part in server.vital)]
+        started = StartedServer(process=process, vital=vital, environment_digest=server.environment_digest())
+        self._state.record_server(server.name, started)
 
     def _await_ready(self, process: ProcessId) -> None:
         deadline = time.monotonic() + self._server.ready_seconds

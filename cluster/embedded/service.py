@@ -20,10 +20,11 @@ from cluster.embedded.environment import changed_settings, without_settings
 from cluster.embedded.files import write_private
 from cluster.embedded.named_stores import check_named_stores
 from cluster.embedded.serve import Serve
-from cluster.embedded.server import Event
+from cluster.embedded.server import Event, log_tail
 from cluster.embedded.state import State
 from cluster.embedded.stopping import stop
-from cluster.errors import HomeBusyError
+from cluster.embedded.supervisor import stop_supervisor
+from cluster.errors import HomeBusyError, ServerStartError
 from cluster.mongo.api_keys import ApiKeyStore, new_key
 from cluster.mongo.connection import Database
 from cluster.records import Scope
@@ -71,7 +72,7 @@ def bring_up(settings: Settings, home: Home, on_event: Callable[[Event], None]) 
             on_event(Event(APPLICATIONS, "starting", 0))
             _deploy(stack)
         asyncio.run(_ensure_first_key(stack.settings, stack.home))
-        Serve(stack.dashboard_url, stack.ray_token).await_ready(stack.url, timeout_seconds=READY_SECONDS)
+        _serve(stack).await_ready(stack.url, timeout_seconds=READY_SECONDS)
         on_event(Event(APPLICATIONS, "ready", time.monotonic() - begun))
     except HomeBusyError:
         raise
@@ -84,7 +85,7 @@ def bring_up(settings: Settings, home: Home, on_event: Callable[[Event], None]) 
 
 def _deploy(stack: RunningStack) -> None:
     """Send the applications, and return when the service has its port, or cannot get it for too long."""
-    serve = Serve(stack.dashboard_url, stack.ray_token)
+    serve = _serve(stack)
     if serve.failure() is not None:  # of an earlier start; Serve does not try the same applications again
         serve.shutdown(timeout_seconds=_SERVE_SHUTDOWN_SECONDS)
     serve.deploy(
@@ -98,12 +99,22 @@ def _deploy(stack: RunningStack) -> None:
         time.sleep(_POLL_SECONDS)
 
 
+def _serve(stack: RunningStack) -> Serve:
+    def check() -> None:
+        if dead := stack.dead():
+            log = str(stack.home.log_file(dead[0]))
+            raise ServerStartError(dead[0], log, log_tail(stack.home.log_file(dead[0])), "It died again; see its log.")
+
+    return Serve(stack.dashboard_url, stack.ray_token, check=check)
+
+
 def take_down(home: Home, on_event: Callable[[Event], None]) -> None:
     """Let what runs finish, begin nothing more, and stop exactly what `bring_up` started.
 
     Raises:
         HomeBusyError: Another process starts or stops the servers of this folder.
     """
+    stop_supervisor(home)
     stack = servers.known(home)
     if stack is not None:
         _drain(stack, on_event)

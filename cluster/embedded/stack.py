@@ -94,11 +94,7 @@ class RunningStack:
     def dead(self) -> list[str]:
         """The names of our own servers that do not run any more; `start` brings them back."""
         servers = StateFile(self.home).read().servers
-        return [
-            name
-            for name in sorted(self.embedded)
-            if name not in servers or not processes.is_alive(servers[name].process)
-        ]
+        return [name for name in sorted(self.embedded) if name not in servers or not servers[name].is_alive]
 
 
 def embedded_servers(settings: Settings) -> frozenset[str]:
@@ -201,7 +197,7 @@ def _choose_ports(settings: Settings, home: Home, embedded: frozenset[str]) -> d
     numbers = dict(state.ports)
     for name in sorted(embedded):
         started = state.servers.get(name)
-        if started is None or not processes.is_alive(started.process):
+        if started is None or not started.is_alive:
             if started is not None:
                 processes.stop_family(started.process, home.path, grace_seconds=1)
             numbers |= ports.choose(_PORTS[name], numbers)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from cluster.embedded import processes
 from cluster.embedded.files import write_private
 from cluster.embedded.processes import ProcessId
 
@@ -22,8 +23,15 @@ class StartedServer(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     process: ProcessId
+    vital: list[ProcessId] = Field(default_factory=list)
+    """Those of its family without which it is of no use, though it lives on."""
     environment_digest: str = ""
     """Of the environment that it hands on to its children; empty when it has none."""
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it runs, with all that it needs."""
+        return all(map(processes.is_alive, [self.process, *self.vital]))
 
 
 class State(BaseModel):

@@ -13,6 +13,7 @@ from cluster.embedded.redis_server import RedisServer
 from cluster.embedded.seaweedfs import SeaweedFS, remove_sockets
 from cluster.embedded.server import Event
 from cluster.embedded.state import StateFile
+from cluster.embedded.supervisor import stop_supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -32,6 +33,7 @@ def stop(home: Home, on_event: Callable[[Event], None]) -> None:
     """
     if not home.state_file.exists():
         return
+    stop_supervisor(home)
     with home.locked():
         stop_servers(home, [RayHead.name, *(store.name for store in _STORES)], on_event)
         home.remove_link()

@@ -170,7 +170,7 @@ def test_up_and_down_need_not_know_each_others_environment(service: Service, tmp
     assert [key["name"] for key in printed(listed)] == ["first key"]
     stopped = run(tmp_path, "down", "--json")
     assert stopped.returncode == 0, stopped.stderr
-    assert printed(stopped)["stopped"] == ["ray", "redis", "seaweedfs"]
+    assert printed(stopped)["stopped"] == ["ray", "redis", "seaweedfs", "supervisor"]
     assert run(tmp_path, "down").stdout.strip() == "Nothing was running."
 
 

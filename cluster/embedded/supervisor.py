@@ -1,0 +1,137 @@
+"""`python -m cluster.embedded.supervisor HOME`: starts again, with backoff, what dies of what `darkroom up` started.
+
+It does so in a process of its own each time, and knows little itself: what never sleeps should take little memory.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cluster.embedded import processes
+from cluster.embedded.home import Home
+from cluster.embedded.state import StartedServer, State, StateFile
+from cluster.telemetry import log_as_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SUPERVISOR = "supervisor"
+"""Its name in `state.json`."""
+
+_LOOK_SECONDS = 1.0
+_POLL_SECONDS = 0.2
+_PAUSE_BASE_SECONDS = 1.0
+_PAUSE_CAP_SECONDS = 60.0
+_CALM_SECONDS = 120.0  # after so long without a death the next one is the first again
+_INTERRUPT_SECONDS = 30.0  # for a start that is given up, to stop what it has begun
+_STOP_SECONDS = _INTERRUPT_SECONDS + 10
+_MAX_DOUBLINGS = 10
+logger = logging.getLogger("darkroom.supervisor")
+
+
+def start_supervisor(home: Home) -> None:
+    """Watch over the servers of a folder from now on; `stop_supervisor` ends it.
+
+    Raises:
+        OSError: The process cannot be started.
+    """
+    command = [sys.executable, "-m", "cluster.embedded.supervisor", str(home.path)]
+    process = processes.spawn(command, environment=os.environ, log_file=home.log_file(SUPERVISOR))
+    StateFile(home).record_server(SUPERVISOR, StartedServer(process=process))
+
+
+def stop_supervisor(home: Home) -> None:
+    """Return when nobody starts again what dies; the servers stay as they are."""
+    state = StateFile(home)
+    started = state.read().servers.get(SUPERVISOR)
+    if started is None:
+        return
+    processes.send([started.process], signal.SIGTERM)
+    if processes.wait_gone([started.process], timeout_seconds=_STOP_SECONDS):
+        processes.send([started.process], signal.SIGKILL)
+        processes.wait_gone([started.process], timeout_seconds=processes.KILL_SECONDS)
+    state.forget_server(SUPERVISOR)
+
+
+class Supervisor:
+    """Watches until it is told to stop, or the servers were stopped.
+
+    Args:
+        home: The folder.
+        revive: Brings up what is not there; returns whether all is there now.
+    """
+
+    def __init__(self, home: Home, revive: Callable[[], bool]) -> None:
+        self._home = home
+        self._revive = revive
+        self._attempts = 0  # since the last calm
+        self._latest = 0.0  # of the monotonic clock
+        self._is_whole = True
+
+    def watch(self, stopped: threading.Event) -> None:
+        """Return when `stopped` is set, or nothing is to run any more."""
+        while not stopped.wait(_LOOK_SECONDS):
+            state = State.read(self._home.state_file)
+            if state.url is None:
+                return
+            dead = _dead(state)
+            if self._is_whole and not dead:
+                continue
+            if time.monotonic() - self._latest > _CALM_SECONDS:
+                self._attempts = 0
+            pause_seconds = pause_before(self._attempts)
+            logger.warning("%s died; starting in %g s", ", ".join(dead) or "something", pause_seconds)
+            if stopped.wait(pause_seconds):
+                return
+            self._attempts += 1
+            self._is_whole = self._revive()
+            self._latest = time.monotonic()
+            logger.warning("all runs again" if self._is_whole else "not everything could be started")
+
+
+def pause_before(attempts: int) -> float:
+    """The seconds before the next start, after so many: none before the first, then doubled each time, to a minute."""
+    if attempts == 0:
+        return 0
+    doublings = min(attempts - 1, _MAX_DOUBLINGS)
+    return min(_PAUSE_CAP_SECONDS, math.ldexp(_PAUSE_BASE_SECONDS, doublings))
+
+
+def _dead(state: State) -> list[str]:
+    return sorted(name for name, each in state.servers.items() if name != SUPERVISOR and not each.is_alive)
+
+
+def _revived(home: Home, stopped: threading.Event) -> bool:
+    """Run the start in a process that ends, so that the servers are nobody's children."""
+    child = subprocess.Popen([sys.executable, "-m", "cluster.embedded.revival", str(home.path)])  # noqa: S603 - our own
+    while child.poll() is None:
+        if stopped.wait(_POLL_SECONDS):
+            child.terminate()
+            try:
+                child.wait(_INTERRUPT_SECONDS)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+    return child.returncode == 0
+
+
+def main() -> None:
+    """Watch over the folder that the one argument names, until SIGTERM."""
+    log_as_json()
+    home, stopped = Home(Path(sys.argv[1])), threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    Supervisor(home, lambda: _revived(home, stopped)).watch(stopped)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""`darkroom up` starts again what dies, tells so, and stops all in order at the end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from cluster.embedded import processes
+from cluster.embedded.home import Home
+from cluster.embedded.state import State
+from tests.support.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cluster.embedded.processes import ProcessId
+
+DARKROOM = Path(sys.executable).with_name("darkroom")
+pytestmark = pytest.mark.timeout(240)
+
+
+def servers(home: Home) -> dict[str, ProcessId]:
+    return {name: started.process for name, started in State.read(home.state_file).servers.items()}
+
+
+def parts_of_ray(home: Home, command: str) -> list[ProcessId]:
+    family = processes.family(servers(home)["ray"], home.path)
+    return [each for each in family if command in processes.command_line(each.pid)]
+
+
+def is_ready(home: Home) -> bool:
+    try:
+        return httpx.get(f"{home.url}/readyz", timeout=5, trust_env=False).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+@contextmanager
+def up_in_the_foreground(folder: Path, told: Path) -> Iterator[None]:
+    """`darkroom up`, what it tells in a file, until SIGTERM."""
+    environment = {**os.environ, "COLUMNS": "200"}
+    with (
+        told.open("w") as file,
+        subprocess.Popen([DARKROOM, "up"], cwd=folder, env=environment, stderr=file) as running,
+    ):
+        try:
+            yield
+        finally:
+            running.terminate()
+            assert running.wait(timeout=90) == 0
+
+
+def test_what_dies_is_started_again_until_the_end(tmp_path: Path) -> None:
+    home = Home(tmp_path / ".darkroom")
+    told = tmp_path / "told"
+    with up_in_the_foreground(tmp_path, told):
+        wait_until(lambda: "supervisor" in servers(home) and is_ready(home), "it is up", timeout_seconds=90)
+        store = servers(home)["mongod"]
+        processes.send([store], signal.SIGKILL)
+        wait_until(lambda: servers(home)["mongod"] != store, "MongoDB is started again")
+        wait_until(lambda: is_ready(home), "all is ready", timeout_seconds=60)
+        # Its raylet ends without it, and with exit code 0: the head lives on, and is of no use.
+        head = servers(home)["ray"]
+        processes.send(parts_of_ray(home, "ray::DashboardAgent"), signal.SIGKILL)
+        wait_until(lambda: servers(home)["ray"] != head, "Ray is started again", timeout_seconds=60)
+        wait_until(lambda: is_ready(home), "all is ready", timeout_seconds=90)
+        everything = [each for leader in servers(home).values() for each in processes.family(leader, home.path)]
+    assert "mongod died and is started again" in told.read_text()
+    assert "ray died and is started again" in told.read_text()
+    assert told.read_text().count("All runs again.") == 2
+    assert not any(map(processes.is_alive, everything))
+    assert servers(home) == {}
+    log = home.log_file("supervisor").read_text()
+    assert "mongod died" in log
