@@ -5,7 +5,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test lint bench clean
+.PHONY: help demo up down test faults lint bench clean
 
 help: ## List the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -21,6 +21,9 @@ down: $(INSTALLED) ## Stop what `make up` started
 
 test: $(INSTALLED) ## Run all tests, on real servers
 	$(BIN)/pytest
+
+faults: $(INSTALLED) ## Kill and cut everything that there is, at random moments; FAULTS_SEED=7 repeats a run
+	$(BIN)/pytest tests/faults -m "long or not long" -s
 
 lint: $(INSTALLED) ## Check style and types
 	$(BIN)/ruff check .

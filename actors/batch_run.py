@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from actors.core import Core, CoreClosedError
 from actors.host_gate import NotNowError
+from actors.resident import resident_bytes
 from actors.work import Batch, BatchReport, Fate, Outcome, WorkItem
 from cluster.errors import ImageError, ImageErrorCode, StoreUnavailableError
 
@@ -80,6 +81,20 @@ def downloads_at_once(batch: Batch, settings: Settings) -> int:
     return SLOW_DOWNLOADS if batch.is_slow else settings.downloads_per_task
 
 
+def overrun(core: Core, settings: Settings) -> tuple[WorkItem, ImageError] | None:
+    """The image whose compression takes more time or memory than it may, and the error that says so."""
+    current = core.current
+    if current is None:
+        return None
+    item, seconds = current
+    if seconds >= settings.image_timeout_seconds:
+        message = f"The image could not be compressed within {settings.image_timeout_seconds:g} seconds."
+        return item, ImageError(ImageErrorCode.TIMEOUT, message)
+    if resident_bytes() > settings.max_worker_memory_bytes:
+        return item, ImageError(ImageErrorCode.OUT_OF_MEMORY, "The image takes more memory than a worker may.")
+    return None
+
+
 class BatchRun:
     """The images of one batch.
 
@@ -104,7 +119,7 @@ class BatchRun:
         self._recorded_at = self._loop.time()
         self._counted = True
         self._is_kept_waiting = False
-        self.hung: WorkItem | None = None  # its compression goes on in a thread that nobody can stop
+        self._overrun: tuple[WorkItem, ImageError] | None = None  # a compression that goes on, and nobody can stop
 
     async def run(self, stop: asyncio.Future[bool]) -> BatchReport:
         """Do the batch, until all is done, or its sources keep the core waiting, or `stop` says that it is to end.
@@ -143,8 +158,8 @@ class BatchRun:
         return self._core.is_compressing
 
     def _is_to_end(self) -> bool:
-        self.hung = self._core.hung(self._settings.image_timeout_seconds)
-        if self.hung is not None:
+        self._overrun = overrun(self._core, self._settings)
+        if self._overrun is not None:
             return True
         self._is_kept_waiting = (
             not self._batch.is_slow and self._core.is_idle and self._downloads.are_stragglers(self._loop.time())
@@ -158,12 +173,12 @@ class BatchRun:
             if not self._core.keeps(item):
                 task.cancel()
         left = [task for task in tasks if not task.done()]
-        while left and self.hung is None:
+        while left and self._overrun is None:
             if in_hurry:
                 await asyncio.wait(left, timeout=_STOP_SECONDS)
                 return
             await asyncio.wait(left, timeout=_TICK_SECONDS)
-            self.hung = self._core.hung(self._settings.image_timeout_seconds)
+            self._overrun = overrun(self._core, self._settings)
             left = [task for task in left if not task.done()]
 
     async def _do(self, item: WorkItem) -> None:
@@ -224,10 +239,8 @@ class BatchRun:
         return source
 
     def _given_back(self, item: WorkItem) -> Done:
-        if item is self.hung:
-            seconds = self._settings.image_timeout_seconds
-            message = f"The image could not be compressed within {seconds:g} seconds."
-            return self._steps.failed(item, ImageError(ImageErrorCode.TIMEOUT, message))
+        if self._overrun is not None and item is self._overrun[0]:
+            return self._steps.failed(*self._overrun)
         since = self._downloads.running.get(item)
         if since is not None and (self._is_kept_waiting or self._loop.time() - since > _INTERRUPTED_SECONDS):
             item = replace(item, is_slow=True)

@@ -81,7 +81,8 @@ class Core:
         """How long nobody has used it until now."""
         return self._idle_seconds + (0 if self._idle_since is None else self._now() - self._idle_since)
 
-    def hung(self, limit_seconds: float) -> WorkItem | None:
-        """The image whose compression takes longer than it may."""
+    @property
+    def current(self) -> tuple[WorkItem, float] | None:
+        """The image that is compressed, and for how many seconds it has been."""
         compressing = self._compressing  # once, since the thread may end it meanwhile
-        return compressing[0] if compressing and self._now() - compressing[1] >= limit_seconds else None
+        return compressing and (compressing[0], self._now() - compressing[1])

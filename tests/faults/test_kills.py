@@ -1,9 +1,9 @@
-"""What was accepted is finished: a store, or everything, is killed in the middle of the work."""
+"""What was accepted is finished: a store, an actor, or everything is killed in the middle of the work."""
 
 from __future__ import annotations
 
 import asyncio
-import signal
+import time
 from typing import TYPE_CHECKING
 
 import httpx
@@ -12,20 +12,20 @@ import pytest
 from cluster.embedded import processes
 from cluster.embedded import stack as servers
 from cluster.embedded.service import bring_up
-from cluster.embedded.state import State
 from cluster.mongo.connection import Database
 from cluster.mongo.leader import QueueLeader
 from tests.support.catalogues import catalogue
 from tests.support.jobs import delivered
-from tests.support.origin import Origin, reply, slow_headers
-from tests.support.pictures import jpeg
+from tests.support.kills import kill_servers, kill_titled
+from tests.support.origin import Origin
 from tests.support.service import Service, running_service
 from tests.support.waiting import wait_until
+from tests.support.watched_job import WatchedJob
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cluster.client import Darkroom, RequestStatus
+    from tests.faults.conftest import Note
 
 IMAGES = 80
 SLOW_SECONDS = 0.5
@@ -43,151 +43,100 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 @pytest.fixture
 def origin() -> Iterator[Origin]:
     with Origin() as running:
-        running.route("/hook", reply(status=204))
-        for number in range(IMAGES):
-            running.route(f"/{number}.jpg", slow_headers(SLOW_SECONDS, reply(jpeg(seed=number))))
         yield running
 
 
-def submit(darkroom: Darkroom, origin: Origin) -> str:
-    """A job of a few seconds, of which some images are done on return."""
-    urls = [f"{origin.url}/{number}.jpg" for number in range(IMAGES)]
-    request_id = darkroom.submit(catalogue(*[[url] for url in urls]), webhook_url=f"{origin.url}/hook").request_id
-    wait_until(lambda: darkroom.status(request_id, limit=1).counts.completed >= STARTED, "some images are done")
-    return request_id
-
-
-def kill(service: Service, *names: str) -> None:
-    """End servers and all their processes as a power cut would, but never another's."""
-    started = State.read(service.stack.home.state_file).servers
-    for name in names:
-        leader = started[name].process
-        processes.send(processes.family(leader, service.stack.home.path), signal.SIGKILL)
-    wait_until(lambda: set(names) <= set(service.stack.dead()), "they are dead")
-
-
-def kill_actors(service: Service, name: str) -> None:
-    """End the processes of one class of actors; Ray starts them again."""
-    wait_until(lambda: bool(service.ray_processes(name)), "one is there, perhaps again")
-    processes.send(service.ray_processes(name), signal.SIGKILL)
-
-
-def check_whole(service: Service, origin: Origin, status: RequestStatus) -> None:
-    """Nothing was lost, nothing is there twice, and the webhook came."""
-    assert (status.status, status.counts.completed, status.counts.failed) == ("completed", IMAGES, 0)
-    assert service.object_keys(status.request_id) == {
-        f"{status.request_id}/{row}/0.jpg" for row in range(2, IMAGES + 2)
-    }
-    with service.client() as darkroom:
-        products = list(darkroom.products(status.request_id))
-        assert [product.processing_status for product in products] == ["completed"] * IMAGES
-        assert status.bytes.out == sum(product.images[0].bytes_out for product in products)
-        wait_until(lambda: darkroom.deliveries(status.request_id)[0].state == "delivered", "the webhook is delivered")
-    assert len({call.headers["webhook-id"] for call in origin.requests_to("/hook")}) == 1
+@pytest.fixture
+def job(own: Service, origin: Origin) -> Iterator[WatchedJob]:
+    """A job of a few seconds, of which some images are done."""
+    with WatchedJob(own, origin, images=IMAGES, slow_seconds=SLOW_SECONDS) as submitted:
+        submitted.await_done(STARTED)
+        yield submitted
 
 
 @pytest.mark.parametrize("store", ["mongod", "redis", "seaweedfs"])
-def test_work_waits_for_a_store_that_was_killed_and_goes_on(own: Service, origin: Origin, store: str) -> None:
-    with own.client() as darkroom:
-        request_id = submit(darkroom, origin)
-        kill(own, store)
+def test_work_waits_for_a_store_that_was_killed_and_goes_on(
+    own: Service, job: WatchedJob, store: str, note: Note
+) -> None:
+    at = kill_servers(own, store)
 
-        def is_told() -> bool:
-            return httpx.get(f"{own.url}/readyz", timeout=10, trust_env=False).status_code == 503
+    def is_told() -> bool:
+        return httpx.get(f"{own.url}/readyz", timeout=10, trust_env=False).status_code == 503
 
-        wait_until(is_told, "readyz tells that a store is away")
-        if store == "mongod":
-            answer = httpx.post(
-                f"{own.url}/api/upload",
-                files={"file": catalogue(["https://shop.example/a.jpg"])},
-                headers=own.authorization,
-                timeout=30,
-                trust_env=False,
-            )
-            assert answer.status_code == 503
-            assert int(answer.headers["retry-after"]) > 0
-        seen: list[float] = []
-        servers.start(own.given, own.stack.home, lambda _event: None)
-        status = darkroom.wait(
-            request_id,
-            timeout_seconds=90,
-            poll_seconds=0.05,
-            on_progress=lambda each: seen.append(each.progress),
+    wait_until(is_told, "readyz tells that a store is away")
+    if store == "mongod":
+        answer = httpx.post(
+            f"{own.url}/api/upload",
+            files={"file": catalogue(["https://shop.example/a.jpg"])},
+            headers=own.authorization,
+            timeout=30,
+            trust_env=False,
         )
-    assert seen == sorted(seen)
-    check_whole(own, origin, status)
+        assert answer.status_code == 503
+        assert int(answer.headers["retry-after"]) > 0
+    servers.start(own.given, own.stack.home, lambda _event: None)
+    job.check()
     # A store that was away costs no image a second download, as long as the task could wait for it.
-    pictures = [each.path for each in origin.requests if each.path != "/hook"]
-    assert len(pictures) == len(set(pictures)) == IMAGES
+    assert job.fetched == IMAGES
+    note(f"{store} killed and started again at once", job.seconds_until_work_went_on(at))
 
 
 @pytest.mark.parametrize(
     "actors",
     [["RequestCoordinator"], ["QueueManager"], ["WorkerPool"], ["RequestCoordinator", "QueueManager", "WorkerPool"]],
 )
-def test_work_goes_on_when_an_actor_is_killed(own: Service, origin: Origin, actors: list[str]) -> None:
-    with own.client() as darkroom:
-        request_id = submit(darkroom, origin)
-        for name in actors:
-            kill_actors(own, name)
-        status = darkroom.wait(request_id, timeout_seconds=90)
-    check_whole(own, origin, status)
+def test_work_goes_on_when_an_actor_is_killed(own: Service, job: WatchedJob, actors: list[str], note: Note) -> None:
+    at = min([kill_titled(own, name) for name in actors])
+    job.check()
+    note(f"{', '.join(actors)} killed", job.seconds_until_work_went_on(at))
 
 
 @pytest.mark.parametrize("actor", ["RequestCoordinator", "QueueManager"])
-def test_a_request_is_held_and_goes_on_although_an_actor_is_killed(own: Service, origin: Origin, actor: str) -> None:
+def test_a_request_is_held_and_goes_on_although_an_actor_is_killed(own: Service, job: WatchedJob, actor: str) -> None:
     with own.client() as darkroom:
-        request_id = submit(darkroom, origin)
-        kill_actors(own, actor)
-        darkroom.pause(request_id)
-        wait_until(lambda: darkroom.status(request_id, limit=1).status == "pending", "it waits", timeout_seconds=60)
-        kill_actors(own, actor)
-        darkroom.resume(request_id)
-        status = darkroom.wait(request_id, timeout_seconds=90)
-    check_whole(own, origin, status)
+        kill_titled(own, actor)
+        darkroom.pause(job.request_id)
+        wait_until(lambda: job.seen[-1][1].status == "pending", "it waits", timeout_seconds=60)
+        kill_titled(own, actor)
+        darkroom.resume(job.request_id)
+    job.check()
 
 
 @pytest.mark.parametrize("actor", ["RequestCoordinator", "QueueManager"])
 def test_a_request_is_cancelled_and_done_again_although_an_actor_is_killed(
-    own: Service, origin: Origin, actor: str
+    own: Service, origin: Origin, job: WatchedJob, actor: str
 ) -> None:
     with own.client() as darkroom:
-        request_id = submit(darkroom, origin)
-        kill_actors(own, actor)
-        darkroom.cancel(request_id)
-        cancelled = darkroom.wait(request_id, timeout_seconds=60)
+        kill_titled(own, actor)
+        darkroom.cancel(job.request_id)
+        cancelled = darkroom.wait(job.request_id, timeout_seconds=60)
         assert (cancelled.status, cancelled.reason) == ("failed", "cancelled")
         assert {each.code for each in cancelled.failures} == {"cancelled"}
-        assert [each.state for each in delivered(darkroom, request_id)] == ["delivered"]
+        assert [each.state for each in delivered(darkroom, job.request_id)] == ["delivered"]
         origin.requests.clear()
-        darkroom.retry(request_id)
-        kill_actors(own, actor)
-        status = darkroom.wait(request_id, timeout_seconds=90)
-        assert [each.state for each in delivered(darkroom, request_id)] == ["delivered"] * 2
-    check_whole(own, origin, status)
+        job.seen.clear()
+        darkroom.retry(job.request_id)
+        kill_titled(own, actor)
+        darkroom.wait(job.request_id, timeout_seconds=90)
+    job.check(deliveries=2)
 
 
-def test_a_queue_manager_that_another_has_succeeded_leaves(own: Service, origin: Origin) -> None:
+def test_a_queue_manager_that_another_has_succeeded_leaves(own: Service, job: WatchedJob) -> None:
     async def succeed() -> None:
         async with Database.open(own.settings) as database:
             await QueueLeader(database).claim()
 
-    with own.client() as darkroom:
-        request_id = submit(darkroom, origin)
-        (deposed,) = own.ray_processes("QueueManager")
-        asyncio.run(succeed())
-        wait_until(lambda: not processes.is_alive(deposed), "it has left")
-        status = darkroom.wait(request_id, timeout_seconds=90)
-    check_whole(own, origin, status)
+    (deposed,) = own.ray_processes("QueueManager")
+    asyncio.run(succeed())
+    wait_until(lambda: not processes.is_alive(deposed), "it has left")
+    job.check()
 
 
-def test_everything_is_killed_and_the_next_start_goes_on(own: Service, origin: Origin) -> None:
-    with own.client() as darkroom:
-        request_id = submit(darkroom, origin)
-        before = len(origin.requests)
-        kill(own, *own.stack.embedded)
-        bring_up(own.given, own.stack.home, lambda _event: None)
-        status = darkroom.wait(request_id, timeout_seconds=90)
-    check_whole(own, origin, status)
-    redone = len([each for each in origin.requests if each.path != "/hook"]) - IMAGES
-    assert redone <= before
+def test_everything_is_killed_and_the_next_start_goes_on(own: Service, job: WatchedJob, note: Note) -> None:
+    before = job.fetched
+    kill_servers(own, *own.stack.embedded)
+    begun = time.monotonic()
+    bring_up(own.given, own.stack.home, lambda _event: None)
+    job.check()
+    assert job.fetched - IMAGES <= before
+    note("everything killed, from the next `darkroom up`", job.seconds_until_work_went_on(begun))

@@ -10,12 +10,21 @@ if TYPE_CHECKING:
     from cluster.client import Darkroom, Delivery, Product, RequestStatus
 
 
-def finished(darkroom: Darkroom, file: bytes, **form: Any) -> tuple[RequestStatus, list[Product]]:  # noqa: ANN401 - as `submit` takes them
+def finished(
+    darkroom: Darkroom,
+    file: bytes,
+    *,
+    timeout_seconds: float = 60,
+    **form: Any,  # noqa: ANN401 - as `submit` takes them
+) -> tuple[RequestStatus, list[Product]]:
     """Submit, wait for the end, and check what holds for every request that has ended."""
     submission = darkroom.submit(file, **form)
     seen: list[float] = []
     status = darkroom.wait(
-        submission.request_id, timeout_seconds=60, poll_seconds=0.1, on_progress=lambda each: seen.append(each.progress)
+        submission.request_id,
+        timeout_seconds=timeout_seconds,
+        poll_seconds=0.1,
+        on_progress=lambda each: seen.append(each.progress),
     )
     counts = status.counts
     assert seen == sorted(seen)

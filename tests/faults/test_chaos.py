@@ -1,0 +1,89 @@
+"""At random moments of one job, everything that there is gets killed; nothing is lost, nothing is there twice."""
+
+from __future__ import annotations
+
+import os
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cluster.embedded.service import bring_up
+from cluster.embedded.supervisor import SUPERVISOR, start_supervisor
+from tests.support.kills import GCS, RAYLET, kill_part_of_ray, kill_servers, kill_titled
+from tests.support.origin import Origin
+from tests.support.service import Service, running_service
+from tests.support.watched_job import WatchedJob
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.faults.conftest import Note
+
+IMAGES = 500
+SLOW_SECONDS = 0.3
+DOWNLOADS_AT_ONCE = 3  # so that the job takes a minute when nothing happens
+ROUNDS = 2
+
+
+def power_off(service: Service) -> float:
+    """Everything at once, and `darkroom up` after it."""
+    at = kill_servers(service, SUPERVISOR, *service.stack.embedded)
+    bring_up(service.given, service.stack.home, lambda _event: None)
+    start_supervisor(service.stack.home)
+    return at
+
+
+FAULTS: dict[str, Callable[[Service], float]] = {
+    "upload replica killed": lambda service: kill_titled(service, "ServeReplica:upload"),
+    "status replica killed": lambda service: kill_titled(service, "ServeReplica:status"),
+    "Serve proxy killed": lambda service: kill_titled(service, "ProxyActor"),
+    "Serve controller killed": lambda service: kill_titled(service, "ServeController"),
+    "queue manager killed": lambda service: kill_titled(service, "QueueManager"),
+    "coordinators killed": lambda service: kill_titled(service, "RequestCoordinator"),
+    "webhook sender killed": lambda service: kill_titled(service, "WebhookSender"),
+    "worker pool killed": lambda service: kill_titled(service, "WorkerPool"),
+    "image worker killed": lambda service: kill_titled(service, "images:", one=True),
+    "raylet killed": lambda service: kill_part_of_ray(service, RAYLET),
+    "GCS killed": lambda service: kill_part_of_ray(service, GCS),
+    "power cut, then `darkroom up`": power_off,
+}
+
+
+@pytest.fixture
+def seed() -> int:
+    """Of this run; FAULTS_SEED=... repeats one."""
+    return int(os.environ.get("FAULTS_SEED") or random.SystemRandom().randrange(10_000))
+
+
+@pytest.fixture
+def supervised(tmp_path: Path) -> Iterator[Service]:
+    impatient_host = {"max_downloads_per_host": DOWNLOADS_AT_ONCE, "webhook_retry_seconds": (0.5,) * 30}
+    with running_service(tmp_path, **impatient_host) as running:
+        start_supervisor(running.stack.home)
+        yield running
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+def test_everything_is_killed_at_random_moments(supervised: Service, seed: int, note: Note) -> None:
+    print(f"seed {seed}")
+    chance = random.Random(seed)  # noqa: S311 - to be repeated
+    kills = [*FAULTS] * ROUNDS
+    chance.shuffle(kills)
+    moments = sorted(chance.sample(range(5, IMAGES - 20), len(kills)))
+    seconds: list[tuple[str, float]] = []
+    with (
+        Origin() as origin,
+        WatchedJob(supervised, origin, images=IMAGES, slow_seconds=SLOW_SECONDS, hook_failures=0.5, seed=seed) as job,
+    ):
+        for moment, fault in zip(moments, kills, strict=True):
+            job.await_done(moment, timeout_seconds=180)
+            at = FAULTS[fault](supervised)
+            seconds.append((fault, job.seconds_until_work_went_on(at, timeout_seconds=180)))
+            print(f"{fault} after {moment} images; work went on after {seconds[-1][1]:.1f} s")
+        job.check()
+        print(f"{job.fetched - IMAGES} of {IMAGES} pictures were fetched again")
+    for each in seconds:
+        note(*each)

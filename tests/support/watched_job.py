@@ -1,0 +1,171 @@
+"""A job under fault, watched from its upload to its webhook as its client would, and checked against every promise."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Self
+
+import pymongo
+from pymongo.errors import PyMongoError
+
+from cluster.client.waiting import passes
+from cluster.errors import ApiError
+from tests.support.catalogues import catalogue
+from tests.support.jobs import delivered
+from tests.support.origin import reply, slow_headers
+from tests.support.pictures import jpeg
+from tests.support.waiting import wait_until
+
+if TYPE_CHECKING:
+    from cluster.client import RequestStatus
+    from tests.support.origin import Exchange, Origin
+    from tests.support.service import Service
+
+POLL_SECONDS = 0.1
+ON_THEIR_WAY_SECONDS = 1.0  # images that were done before a fault may be seen so long after it
+HOOK = "/hook"
+
+
+class WatchedJob:
+    """`images` pictures of one product each; started and polled within the block.
+
+    Args:
+        service: Who does it.
+        origin: Where the pictures come from, and where the webhook goes.
+        images: How many.
+        slow_seconds: How long the origin takes for each.
+        hook_failures: The share of its calls that the webhook's endpoint answers with 500.
+        seed: Of the failures.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        origin: Origin,
+        *,
+        images: int,
+        slow_seconds: float,
+        hook_failures: float = 0,
+        seed: int = 0,
+    ) -> None:
+        self._service = service
+        self._origin = origin
+        self._images = images
+        self._chance = random.Random(seed)  # noqa: S311 - to be repeated
+        self._hook_failures = hook_failures
+        self._stopping = threading.Event()
+        self._poller = threading.Thread(target=self._poll, name="poller")
+        self._darkroom = service.client()
+        self.request_id = ""
+        self.seen: list[tuple[float, RequestStatus]] = []  # when, of time.monotonic(), and what
+        self.accepted_too_early: list[str] = []
+        for number in range(images):
+            origin.route(f"/{number}.jpg", slow_headers(slow_seconds, reply(jpeg(seed=number))))
+        origin.route(HOOK, self._answer_hook)
+
+    def __enter__(self) -> Self:
+        urls = [f"{self._origin.url}/{number}.jpg" for number in range(self._images)]
+        submission = self._darkroom.submit(
+            catalogue(*[[url] for url in urls]), webhook_url=f"{self._origin.url}{HOOK}", options={"quality": 60}
+        )
+        self.request_id = submission.request_id
+        self._poller.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        self._poller.join()
+        self._darkroom.close()
+
+    @property
+    def done(self) -> int:
+        """How many images a client has seen done."""
+        return self.seen[-1][1].counts.completed if self.seen else 0
+
+    @property
+    def fetched(self) -> int:
+        """How often a picture was fetched."""
+        return sum(request.path.endswith(".jpg") for request in self._origin.requests)
+
+    def await_done(self, images: int, *, timeout_seconds: float = 90) -> None:
+        wait_until(lambda: self.done >= images, f"{images} images are done", timeout_seconds=timeout_seconds)
+
+    def seconds_until_work_went_on(self, fault_at: float, *, timeout_seconds: float = 120) -> float:
+        """From a fault, of `time.monotonic()`, to the first poll that shows another image done; 0 when all were."""
+        settled_at = fault_at + ON_THEIR_WAY_SECONDS
+
+        def first() -> float | None:
+            seen = list(self.seen)
+            before = max((status.counts.completed for at, status in seen if at <= settled_at), default=0)
+            later = (at for at, status in seen if at > settled_at and status.counts.completed > before)
+            return fault_at if before == self._images else next(later, None)
+
+        wait_until(lambda: first() is not None, "work goes on", timeout_seconds=timeout_seconds)
+        return (first() or fault_at) - fault_at
+
+    def await_end(self, *, timeout_seconds: float = 120) -> None:
+        def is_over() -> bool:
+            return bool(self.seen) and self.seen[-1][1].status in {"completed", "failed"}
+
+        wait_until(is_over, "the request has ended", timeout_seconds=timeout_seconds)
+
+    def check(self, *, deliveries: int = 1) -> None:
+        """Nothing was lost, nothing is there twice, progress never fell, and the webhook came, in time.
+
+        Args:
+            deliveries: How many there were; of a request that was tried again, one for each end.
+        """
+        self.await_end()
+        last = self.seen[-1][1]
+        assert (last.status, last.progress) == ("completed", 100)
+        assert (last.counts.completed, last.counts.failed, last.counts.images) == (self._images, 0, self._images)
+        shown = [status.progress for _, status in self.seen]
+        assert shown == sorted(shown)
+        assert self._service.object_keys(self.request_id) == {
+            f"{self.request_id}/{row}/0.jpg" for row in range(2, self._images + 2)
+        }
+        products = list(self._darkroom.products(self.request_id))
+        assert [product.row for product in products] == list(range(2, self._images + 2))
+        assert {product.processing_status for product in products} == {"completed"}
+        assert {image.status for product in products for image in product.images} == {"completed"}
+        assert last.bytes.out == sum(product.images[0].bytes_out for product in products)
+        self._check_hook(deliveries)
+
+    def _check_hook(self, deliveries: int) -> None:
+        made = delivered(self._darkroom, self.request_id)
+        assert [each.state for each in made] == ["delivered"] * deliveries
+        calls = self._origin.requests_to(HOOK)
+        assert {call.headers["webhook-id"] for call in calls} <= {each.delivery_id for each in made}
+        assert calls[-1].headers["webhook-id"] == made[-1].delivery_id
+        assert self.accepted_too_early == []
+
+    def _poll(self) -> None:
+        while not self._stopping.wait(POLL_SECONDS):
+            try:
+                self.seen.append((time.monotonic(), self._darkroom.status(self.request_id, limit=1)))
+            except ApiError as error:
+                if not passes(error):
+                    raise
+
+    def _answer_hook(self, exchange: Exchange) -> None:
+        with contextlib.suppress(PyMongoError):  # then nobody can say; it comes again
+            if (unreadable := self._unreadable()) is not None:
+                self.accepted_too_early.append(unreadable)
+            if self._chance.random() >= self._hook_failures:
+                return reply(status=204)(exchange)
+        return reply(status=500)(exchange)
+
+    def _unreadable(self) -> str | None:
+        """What of the results is not in MongoDB now."""
+        settings = self._service.settings
+        with pymongo.MongoClient[dict[str, Any]](settings.mongo_url, timeoutMS=2000) as client:
+            database = client[settings.mongo_database]
+            request = database["processing_requests"].find_one({"requestId": self.request_id})
+            unfinished = {"requestId": self.request_id, "processingStatus": {"$nin": ["completed", "failed"]}}
+            left = database["products"].count_documents(unfinished)
+        if request is None or request["status"] not in {"completed", "failed"} or left:
+            return f"{request and request['status']}, {left} products not finished"
+        return None
