@@ -31,17 +31,6 @@ Document = dict[str, Any]
 DURABLE = WriteConcern(w="majority", j=True)
 
 _INDEXES = {
-    "processing_requests": [
-        IndexModel([("requestId", ASCENDING)], unique=True),
-        IndexModel([("status", ASCENDING), ("queuedAt", ASCENDING)]),
-        IndexModel([("owner", ASCENDING), ("requestId", DESCENDING)]),
-        IndexModel(
-            [("owner", ASCENDING), ("idempotencyKey", ASCENDING)],
-            unique=True,
-            partialFilterExpression={"idempotencyKey": {"$type": "string"}},
-        ),
-        IndexModel([("deletedAt", ASCENDING)], partialFilterExpression={"deletedAt": {"$type": "date"}}),
-    ],
     "products": [
         IndexModel([("requestId", ASCENDING), ("row", ASCENDING)], unique=True),
         IndexModel([("requestId", ASCENDING), ("processingStatus", ASCENDING), ("row", ASCENDING)]),
@@ -56,7 +45,20 @@ _INDEXES = {
         IndexModel([("state", ASCENDING), ("nextAttemptAt", ASCENDING)]),
     ],
     "api_keys": [IndexModel([("keyId", ASCENDING)], unique=True)],
+    "processing_requests": [
+        IndexModel([("requestId", ASCENDING)], unique=True),
+        IndexModel([("status", ASCENDING), ("queuedAt", ASCENDING)]),
+        IndexModel([("owner", ASCENDING), ("requestId", DESCENDING)]),
+        IndexModel(
+            [("owner", ASCENDING), ("idempotencyKey", ASCENDING)],
+            unique=True,
+            partialFilterExpression={"idempotencyKey": {"$type": "string"}},
+        ),
+        IndexModel([("deletedAt", ASCENDING)], partialFilterExpression={"deletedAt": {"$type": "date"}}),
+    ],
 }
+COLLECTIONS = tuple(_INDEXES)
+"""All that a deployment has. Requests are the last ones: one that is there has all that belongs to it."""
 
 
 class Database:
@@ -102,6 +104,18 @@ class Database:
     def collection(self, name: str) -> AsyncCollection[Document]:
         """One collection, by its name in MongoDB."""
         return self._database[name]
+
+    @property
+    def name(self) -> str:
+        """The database's name in MongoDB."""
+        return self._database.name
+
+    def snapshot(self) -> AsyncClientSession:
+        """A session whose reads all see one moment, that of the first one; MongoDB keeps it for 300 s if not told else.
+
+        https://www.mongodb.com/docs/manual/reference/read-concern-snapshot/
+        """
+        return self._client.start_session(snapshot=True)
 
     async def ensure_indexes(self) -> None:
         """Create what is missing; safe to call from many processes at once.
