@@ -47,7 +47,9 @@ def stores_alone(settings: Settings, home: Home, on_event: Callable[[Event], Non
     home.create()
     with home.locked():
         if State.read(home.state_file).servers:
-            raise BackupError("service_not_stopped", f"What runs or has died in {home.path}: `darkroom down` first.")
+            raise BackupError(
+                "service_not_stopped", f"Darkroom runs in {home.path}, or died there: `darkroom down` first."
+            )
         started: list[Launcher] = []
         try:
             with home.one_start_at_a_time():
