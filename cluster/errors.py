@@ -11,6 +11,7 @@
     ├── ServerStartError           an embedded server did not start; says the log and the remedy
     ├── NamedStoreError            a store that the operator named cannot be used
     ├── HomeBusyError              another process starts or stops the same embedded servers
+    ├── BackupError                a backup cannot be made or restored; `code` says why
     └── ApiError                   the HTTP API answered a client with a problem
 
 Constructors take positional arguments and pass all of them on to `Exception`, because Ray pickles errors by `args`.
@@ -248,7 +249,25 @@ class HomeBusyError(DarkroomError):
         self.path = path
 
     def __str__(self) -> str:
-        return f"Another `darkroom up` or `darkroom down` works on {self.path} right now; wait until it is done."
+        return f"Another `darkroom up`, `down` or `restore` works on {self.path} right now; wait until it is done."
+
+
+class BackupError(DarkroomError):
+    """A backup cannot be made or restored.
+
+    Args:
+        code: `target_exists`, `nothing_there` or `snapshot_too_old` of a backup; `damaged_backup`, `unknown_format`,
+            `other_secret_key`, `service_not_stopped`, `database_not_empty` or `restore_incomplete` of a restore.
+        detail: What is wrong and what to do about it.
+    """
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(code, detail)
+        self.code = code
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return self.detail
 
 
 class ApiError(DarkroomError):

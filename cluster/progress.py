@@ -29,6 +29,7 @@ WHOLE_SECONDS = 3.0
 OPTIONAL_SECONDS = 1.0
 """How long a call may take whose answer only saves time."""
 _REBUILD_SECONDS = 600
+_SCANNED_KEYS = 1000
 _IN_FLIGHT = "inFlight"
 
 
@@ -148,6 +149,23 @@ def connect_redis(settings: Settings, *, timeout_seconds: float | None = None) -
         socket_connect_timeout=timeout,
         health_check_interval=30,
     )
+
+
+async def forget_all(settings: Settings) -> None:
+    """Remove all that Darkroom has in Redis, known results too: whatever is there can be made again.
+
+    Raises:
+        StoreUnavailableError: Redis does not answer.
+    """
+    redis, position = connect_redis(settings), None
+    try:
+        with redis_errors():
+            while position != 0:
+                position, keys = await redis.scan(position or 0, match="darkroom:*", count=_SCANNED_KEYS)
+                if keys:
+                    await redis.unlink(*keys)
+    finally:
+        await redis.aclose()
 
 
 @contextmanager

@@ -32,6 +32,11 @@ class Secrets:
         self._key = key.encode()
         self._fernet = Fernet(base64.urlsafe_b64encode(self._derive(b"encryption at rest")))
 
+    @property
+    def fingerprint(self) -> str:
+        """Tells this key from others, and nothing about it: 16 hex digits."""
+        return self._derive(b"fingerprint").hex()[:16]
+
     def encrypt(self, text: str) -> str:
         """The text as it may be stored (Fernet: AES-128-CBC and HMAC-SHA-256)."""
         return self._fernet.encrypt(text.encode()).decode()

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from cluster.cli.display import more_errors, row_errors
 from cluster.client.waiting import UNCODED_NOT_FOUND
-from cluster.errors import ApiError, DarkroomError
+from cluster.errors import ApiError, BackupError, DarkroomError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,6 +56,9 @@ def explained(command: Callable[P, None]) -> Callable[P, None]:
             raise typer.Exit(_code_of(error)) from None
         except ValidationError as error:
             _report("invalid_settings", _settings_message(error), as_json=bool(kwargs.get("as_json")))
+            raise typer.Exit(ExitCode.ERROR) from None
+        except BackupError as error:
+            _report(error.code, error.detail, as_json=bool(kwargs.get("as_json")))
             raise typer.Exit(ExitCode.ERROR) from None
         except (DarkroomError, OSError, TimeoutError, ValueError) as error:
             _report("error", str(error) or type(error).__name__, as_json=bool(kwargs.get("as_json")))

@@ -12,8 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cluster.cli.exits import explained, print_json
-from cluster.cli.options import HomeOption, JsonOption, api_key, settings_for
-from cluster.embedded import stack as servers
+from cluster.cli.options import HomeOption, JsonOption, api_key, deployment_settings, settings_for
 from cluster.embedded.home import Home
 from cluster.errors import DarkroomError
 from cluster.mongo.api_keys import ApiKeyStore, key_id_of
@@ -23,7 +22,6 @@ from cluster.secrets import Secrets
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from pathlib import Path
 
     from cluster.settings import Settings
 
@@ -59,7 +57,7 @@ def create(
     as_json: JsonOption = False,
 ) -> None:
     """Make a key, show it this once, and the secret that signs its webhooks."""
-    settings = _known_settings(home)
+    settings = deployment_settings(home)
     scopes = [Scope.READ] if read_only else list(Scope)
     secrets = Secrets(settings)  # first, because it may be missing
     key, token = asyncio.run(_with_keys(settings, lambda store: store.create(name=name, scopes=scopes, beside=beside)))
@@ -77,7 +75,7 @@ def create(
 @explained
 def list_keys(*, home: HomeOption = None, as_json: JsonOption = False) -> None:
     """List all keys, revoked ones too; never the keys themselves."""
-    found = asyncio.run(_with_keys(_known_settings(home), lambda store: store.list_all()))
+    found = asyncio.run(_with_keys(deployment_settings(home), lambda store: store.list_all()))
     if as_json:
         print_json([_document(key) for key in found])
         return
@@ -102,7 +100,7 @@ def secret(
     as_json: JsonOption = False,
 ) -> None:
     """Show the secret that signs a key's webhooks when an upload brings none of its own."""
-    settings, here = _known_settings(home), settings_for(home)
+    settings, here = deployment_settings(home), settings_for(home)
     wanted = key_id or key_id_of(api_key(here, Home(here.home)) or "")
     if not wanted:
         raise DarkroomError("Which key? `darkroom keys list` shows all.")
@@ -123,22 +121,12 @@ def revoke(
     as_json: JsonOption = False,
 ) -> None:
     """Revoke a key: from now on it opens nothing."""
-    if not asyncio.run(_with_keys(_known_settings(home), lambda store: store.revoke(key_id))):
+    if not asyncio.run(_with_keys(deployment_settings(home), lambda store: store.revoke(key_id))):
         raise DarkroomError(f"There is no key {key_id} in force; `darkroom keys list` shows all.")
     if as_json:
         print_json({"keyId": key_id, "revoked": True})
     else:
         Console().print(Text.assemble(("✓ ", "bold green"), f"{key_id} is revoked."))
-
-
-def _known_settings(home: Path | None) -> Settings:
-    settings = settings_for(home)
-    stack = servers.known(Home(settings.home))
-    if stack is not None:
-        return stack.settings
-    if "mongo_url" not in settings.model_fields_set:
-        raise DarkroomError("No Darkroom runs from this folder: `darkroom up`, or set DARKROOM_MONGO_URL.")
-    return settings
 
 
 async def _with_keys(settings: Settings, act: Callable[[ApiKeyStore], Awaitable[T]]) -> T:

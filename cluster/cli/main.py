@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cluster import __version__
-from cluster.cli import control, demo, doctor, submit, up, watch
+from cluster.cli import backup, control, demo, doctor, submit, up, watch
 from cluster.cli.keys import keys
 
 HELP = "Bulk image compression: a CSV of image URLs in, smaller copies in your own bucket out."
@@ -56,4 +56,6 @@ app.command(
 )(control.retry)
 app.command(epilog=control.epilog("delete req_01kaxvh5e2f3c4d5e6f7g8h9ja --yes"))(control.delete)
 app.add_typer(keys, name="keys")
+app.command(epilog=backup.BACKUP_EPILOG)(backup.backup)
+app.command(epilog=backup.RESTORE_EPILOG)(backup.restore)
 app.command(epilog=doctor.EPILOG)(doctor.doctor)

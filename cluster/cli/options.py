@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 from cluster.client import Darkroom
+from cluster.embedded import stack as servers
 from cluster.embedded.home import Home
+from cluster.errors import DarkroomError
 from cluster.settings import Settings
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
@@ -27,6 +29,21 @@ def settings_for(home: Path | None = None) -> Settings:
     """The settings, with the folder that the command line names."""
     settings = Settings()
     return settings if home is None else settings.model_copy(update={"home": home})
+
+
+def deployment_settings(home: Path | None) -> Settings:
+    """The settings of the deployment whose stores a command reaches.
+
+    Raises:
+        DarkroomError: None is known here.
+    """
+    settings = settings_for(home)
+    stack = servers.known(Home(settings.home))
+    if stack is not None:
+        return stack.settings
+    if "mongo_url" not in settings.model_fields_set:
+        raise DarkroomError("No Darkroom runs from this folder: `darkroom up`, or set DARKROOM_MONGO_URL.")
+    return settings
 
 
 def connect(url: str | None, home: Path | None) -> Darkroom:

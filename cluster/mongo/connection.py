@@ -33,17 +33,6 @@ T = TypeVar("T")
 DURABLE = WriteConcern(w="majority", j=True)
 
 _INDEXES: dict[str, list[IndexModel]] = {
-    "processing_requests": [
-        IndexModel([("requestId", ASCENDING)], unique=True),
-        IndexModel([("status", ASCENDING), ("queuedAt", ASCENDING)]),
-        IndexModel([("owner", ASCENDING), ("requestId", DESCENDING)]),
-        IndexModel(
-            [("owner", ASCENDING), ("idempotencyKey", ASCENDING)],
-            unique=True,
-            partialFilterExpression={"idempotencyKey": {"$type": "string"}},
-        ),
-        IndexModel([("deletedAt", ASCENDING)], partialFilterExpression={"deletedAt": {"$type": "date"}}),
-    ],
     "products": [
         IndexModel([("requestId", ASCENDING), ("row", ASCENDING)], unique=True),
         IndexModel([("requestId", ASCENDING), ("processingStatus", ASCENDING), ("row", ASCENDING)]),
@@ -59,7 +48,20 @@ _INDEXES: dict[str, list[IndexModel]] = {
     ],
     "api_keys": [IndexModel([("keyId", ASCENDING)], unique=True)],
     "leases": [],
+    "processing_requests": [
+        IndexModel([("requestId", ASCENDING)], unique=True),
+        IndexModel([("status", ASCENDING), ("queuedAt", ASCENDING)]),
+        IndexModel([("owner", ASCENDING), ("requestId", DESCENDING)]),
+        IndexModel(
+            [("owner", ASCENDING), ("idempotencyKey", ASCENDING)],
+            unique=True,
+            partialFilterExpression={"idempotencyKey": {"$type": "string"}},
+        ),
+        IndexModel([("deletedAt", ASCENDING)], partialFilterExpression={"deletedAt": {"$type": "date"}}),
+    ],
 }
+COLLECTIONS = tuple(_INDEXES)
+"""All that a deployment has. Requests are the last ones: one that is there has all that belongs to it."""
 
 
 class Database:
@@ -107,6 +109,18 @@ class Database:
     def collection(self, name: str) -> AsyncCollection[Document]:
         """One collection, by its name in MongoDB."""
         return self._database[name]
+
+    @property
+    def name(self) -> str:
+        """The database's name in MongoDB."""
+        return self._database.name
+
+    def snapshot(self) -> AsyncClientSession:
+        """A session whose reads all see one moment, that of the first one; MongoDB keeps it for 300 s if not told else.
+
+        https://www.mongodb.com/docs/manual/reference/read-concern-snapshot/
+        """
+        return self._client.start_session(snapshot=True)
 
     async def ensure_indexes(self) -> None:
         """Create what is missing; safe to call from many processes at once.

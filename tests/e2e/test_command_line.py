@@ -129,6 +129,34 @@ def test_a_key_beside_another_sees_its_requests(service: Service, origin: Origin
     assert "missing_scope" in refused.stderr
 
 
+def test_named_stores_are_backed_up_and_restored_once(service: Service, tmp_path: Path) -> None:
+    stores = {name: value for name, value in service.stack.environment.items() if name.startswith("DARKROOM_")}
+    made = run(tmp_path, "backup", "backup", **stores)
+    assert made.returncode == 0, made.stderr
+    assert "processing_requests" in made.stdout
+    again = printed(run(tmp_path, "backup", "backup", "--json", **stores))
+    assert again["error"]["code"] == "target_exists"
+
+    new = stores | {"DARKROOM_MONGO_DATABASE": "restored"}
+    restored = printed(run(tmp_path, "restore", "backup", "--json", **new))
+    assert restored == json.loads((tmp_path / "backup" / "backup.json").read_text())
+    keys = [printed(run(tmp_path, "keys", "list", "--json", **each)) for each in (stores, new)]
+    assert keys[0] == keys[1] != []
+    twice = run(tmp_path, "restore", "backup", "--json", **new)
+    assert twice.returncode == 1
+    assert printed(twice)["error"]["code"] == "database_not_empty"
+
+
+def test_a_restore_wants_a_service_that_was_stopped_and_the_secret_key(service: Service, tmp_path: Path) -> None:
+    (tmp_path / "backup").mkdir()
+    beside = run(tmp_path, "restore", "backup", "--json", "--home", str(service.stack.home.path))
+    assert printed(beside)["error"]["code"] == "service_not_stopped"
+    without = run(tmp_path, "restore", "backup", "--json")
+    assert printed(without)["error"]["code"] == "other_secret_key"
+    assert not (tmp_path / ".darkroom").exists()
+    assert run(tmp_path, "restore", "nothing").returncode == 2
+
+
 def test_doctor_finds_all_in_order(service: Service, tmp_path: Path) -> None:
     done = run(tmp_path, "doctor", "--json", **at(service))
     checks = {check["name"]: check for check in printed(done)["checks"]}
@@ -197,7 +225,19 @@ def test_up_refuses_a_misspelt_setting(tmp_path: Path) -> None:
 def test_wrong_usage_is_explained(tmp_path: Path) -> None:
     assert run(tmp_path, "submit", "nothing.csv").returncode == 2
     assert run(tmp_path, "watch").returncode == 2
-    for command in ("up", "down", "demo", "submit", "status", "watch", "results", "keys", "doctor"):
+    for command in (
+        "up",
+        "down",
+        "demo",
+        "submit",
+        "status",
+        "watch",
+        "results",
+        "keys",
+        "backup",
+        "restore",
+        "doctor",
+    ):
         shown = run(tmp_path, command, "--help")
         assert shown.returncode == 0
         assert "Example" in shown.stdout, command

@@ -6,6 +6,7 @@ import pytest
 
 from cluster.errors import (
     ApiError,
+    BackupError,
     BlockedAddressError,
     CatalogueError,
     DarkroomError,
@@ -30,6 +31,7 @@ ERRORS = [
     OptionsError([("quality", "is too large")]),
     BlockedAddressError("shop.example", "loopback, RFC 1122"),
     HomeBusyError(".darkroom"),
+    BackupError("target_exists", "It exists."),
     NamedStoreError("DARKROOM_MONGO_URL", "does not answer."),
     ServerStartError("redis", "redis.log", "oops", "Do this."),
     ApiError(409, "idempotency_conflict", "Used before.", {"code": "idempotency_conflict"}),

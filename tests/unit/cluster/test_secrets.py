@@ -28,6 +28,12 @@ def test_each_api_key_has_a_webhook_secret_of_its_own() -> None:
     assert check_webhook_secret(secrets.webhook_secret("one"))
 
 
+def test_a_key_is_told_from_others_without_being_told() -> None:
+    assert secrets_with("a" * 32).fingerprint == secrets_with("a" * 32).fingerprint
+    assert secrets_with("a" * 32).fingerprint != secrets_with("b" * 32).fingerprint
+    assert len(secrets_with("a" * 32).fingerprint) == 16
+
+
 @pytest.mark.parametrize(("key", "said"), [("", "must be set"), ("a" * 31, "at least 32 characters")])
 def test_a_key_that_is_missing_or_short_is_refused(key: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):

@@ -1,0 +1,201 @@
+"""The README's procedure, by its own commands: a machine is lost in the middle of the work, and another goes on."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from cluster.embedded import processes
+from cluster.embedded import stack as servers
+from cluster.embedded.home import Home
+from cluster.embedded.state import State
+from cluster.errors import ApiError
+from tests.support.catalogues import catalogue
+from tests.support.jobs import delivered
+from tests.support.origin import Origin, reply
+from tests.support.pictures import jpeg
+from tests.support.service import Service
+from tests.support.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cluster.client import Darkroom
+    from tests.support.origin import Answer, Exchange
+
+README = Path(__file__).parents[2] / "README.md"
+DARKROOM = Path(sys.executable).with_name("darkroom")
+THIRD = 12  # images: before the backup, after it, and after the restore
+IMAGES = 3 * THIRD
+SETTINGS = {
+    "DARKROOM_ALLOWED_NETWORKS": "127.0.0.0/8",
+    "DARKROOM_ALLOW_HTTP_WEBHOOKS": "true",
+    "DARKROOM_WEBHOOK_RETRY_SECONDS": ",".join(["0.5"] * 200),
+    "DARKROOM_DOWNLOAD_TIMEOUT_SECONDS": "100",
+}
+pytestmark = pytest.mark.timeout(240)
+
+
+def procedures() -> list[list[str]]:
+    """The commands of the README: those of a backup, and those of a restore."""
+    (section,) = re.findall(r"^## Backup and restore$(.*?)^## ", README.read_text(), re.DOTALL | re.MULTILINE)
+    blocks = re.findall(r"^```console$(.*?)^```$", section, re.DOTALL | re.MULTILINE)
+    return [re.findall(r"^\$ (.*)$", block, re.MULTILINE) for block in blocks]
+
+
+class Machine:
+    """A folder in which a person types commands; `/safe` and `/backups` are kept elsewhere.
+
+    Args:
+        folder: What is lost with the machine.
+        elsewhere: What is not.
+    """
+
+    def __init__(self, folder: Path, elsewhere: Path) -> None:
+        self.folder = folder
+        self.home = Home(folder / ".darkroom")
+        self._elsewhere = elsewhere
+        folder.mkdir()
+
+    def type(self, command: str) -> None:
+        typed = re.sub(r"/(safe|backups)\b", rf"{self._elsewhere}/\1", command)
+        environment = {**os.environ, **SETTINGS, "PATH": f"{DARKROOM.parent}:{os.environ['PATH']}"}
+        done = subprocess.run(
+            ["/bin/sh", "-c", typed],
+            cwd=self.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+        assert done.returncode == 0, (command, done.stdout, done.stderr)
+
+    def service(self) -> Service:
+        stack = servers.known(self.home)
+        assert stack is not None
+        return Service(stack.settings, stack, self.home.api_key_file.read_text().strip())
+
+    def lose(self) -> None:
+        """End everything as a power cut would."""
+        leaders = [server.process for server in State.read(self.home.state_file).servers.values()]
+        everything = [each for leader in leaders for each in processes.family(leader, self.home.path)]
+        processes.send(everything, signal.SIGKILL)
+        wait_until(lambda: not any(map(processes.is_alive, everything)), "everything is dead")
+
+
+@pytest.fixture
+def origin() -> Iterator[Origin]:
+    with Origin() as running:
+        yield running
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Path:
+    for name in ("safe", "backups"):
+        (tmp_path / "elsewhere" / name).mkdir(parents=True)
+    return tmp_path / "elsewhere"
+
+
+@pytest.fixture
+def machines(tmp_path: Path, elsewhere: Path) -> Iterator[list[Machine]]:
+    """The one that is lost, and the one that goes on."""
+    both = [Machine(tmp_path / name, elsewhere) for name in ("one", "other")]
+    yield both
+    for machine in both:
+        machine.type("darkroom down")
+
+
+def after(event: threading.Event, then: Answer) -> Answer:
+    """An answer that does not come before something has happened."""
+
+    def answer(exchange: Exchange) -> None:
+        while not event.is_set():
+            exchange.pause(0.05)
+        then(exchange)
+
+    return answer
+
+
+def unless(event: threading.Event) -> Answer:
+    """An endpoint that is broken until something has happened."""
+
+    def answer(exchange: Exchange) -> None:
+        reply(status=204 if event.is_set() else 500)(exchange)
+
+    return answer
+
+
+def done(darkroom: Darkroom, request_id: str) -> int:
+    return darkroom.status(request_id, limit=1).counts.completed
+
+
+def webhook_ids(origin: Origin, path: str) -> set[str]:
+    return {call.headers["webhook-id"] for call in origin.requests_to(path)}
+
+
+def test_a_lost_machine_is_replaced_and_what_was_accepted_is_finished(
+    machines: list[Machine], elsewhere: Path, origin: Origin
+) -> None:
+    to_back_up, to_restore = procedures()
+    one, other = machines
+    backed_up, restored = threading.Event(), threading.Event()
+    for number in range(IMAGES):
+        picture = reply(jpeg(seed=number))
+        third = number // THIRD
+        origin.route(f"/{number}.jpg", [picture, after(backed_up, picture), after(restored, picture)][third])
+    for path in ("/earlier", "/hook"):
+        origin.route(path, unless(restored))
+
+    one.type("darkroom up --detach")
+    with one.service().client() as darkroom:
+        rows = catalogue([f"{origin.url}/0.jpg", f"{origin.url}/missing.jpg"])
+        earlier = darkroom.submit(rows, webhook_url=f"{origin.url}/earlier").request_id
+        darkroom.wait(earlier, timeout_seconds=60)
+        (product_before,) = darkroom.products(earlier)
+        wait_until(lambda: bool(origin.requests_to("/earlier")), "its webhook was refused once")
+        urls = [[f"{origin.url}/{number}.jpg"] for number in range(IMAGES)]
+        unfinished = darkroom.submit(catalogue(*urls), webhook_url=f"{origin.url}/hook").request_id
+        wait_until(lambda: done(darkroom, unfinished) == THIRD, "some images are done")
+        for command in to_back_up:
+            one.type(command)
+        backed_up.set()
+        wait_until(lambda: done(darkroom, unfinished) == 2 * THIRD, "some more are done after the backup")
+        lost = darkroom.submit(catalogue([f"{origin.url}/0.jpg"])).request_id
+    one.lose()
+    one.home.seaweedfs.rename(elsewhere / "safe" / "seaweedfs")
+
+    for command in to_restore:
+        other.type(command)
+    service = other.service()
+    assert service.token == one.home.api_key_file.read_text().strip()
+    with service.client() as darkroom:
+        assert darkroom.status(unfinished, limit=1).counts.completed >= THIRD
+        (pending,) = darkroom.deliveries(earlier)
+        restored.set()
+        status = darkroom.wait(unfinished, timeout_seconds=60)
+        assert (status.status, status.counts.completed, status.counts.failed) == ("completed", IMAGES, 0)
+        assert [each.processing_status for each in darkroom.products(unfinished)] == ["completed"] * IMAGES
+        (product,) = darkroom.products(earlier)
+        assert (product.processing_status, product.images) == ("failed", product_before.images)
+        assert f"{earlier}/2/0.jpg" in b"".join(darkroom.results(earlier)).decode()
+        assert httpx.get(str(product.output_image_urls[0]), trust_env=False).status_code == 200
+        with pytest.raises(ApiError) as caught:
+            darkroom.status(lost)
+        assert caught.value.status == 404
+        sent = [delivered(darkroom, each) for each in (earlier, unfinished)]
+        assert [each.state for (each,) in sent] == ["delivered"] * 2
+    ids = [webhook_ids(origin, path) for path in ("/earlier", "/hook")]
+    assert ids == [{each.delivery_id} for (each,) in sent]
+    assert ids[0] == {pending.delivery_id}
+    assert service.object_keys(unfinished) == {f"{unfinished}/{row}/0.jpg" for row in range(2, IMAGES + 2)}
+    assert service.object_keys(earlier) == {f"{earlier}/2/0.jpg"}
