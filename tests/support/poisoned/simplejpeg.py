@@ -15,17 +15,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from types import ModuleType
 
-SEGFAULT, MEMORY, HANG = b"poison: segfault", b"poison: memory", b"poison: hang"
 STEP_BYTES = 64 * 1024 * 1024
 STEPS_PER_SECOND = 32
 HANG_SECONDS = 600
 
 
 def _real() -> ModuleType:
+    """The next one on the path."""
     here = Path(__file__).parent
     sys.path = [folder for folder in sys.path if Path(folder).resolve() != here]
-    del sys.modules[__name__]
-    return importlib.import_module(__name__)
+    this = sys.modules.pop(__name__)
+    real = importlib.import_module(__name__)
+    sys.modules[__name__] = this
+    return real
 
 
 _decoder = _real()
@@ -33,14 +35,14 @@ _decoder = _real()
 
 def decode_jpeg(data: bytes, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - as the real one
     """Decode, unless it is poison."""
-    if SEGFAULT in data:
+    if b"poison: segfault" in data:
         ctypes.string_at(0)
-    if MEMORY in data:
+    if b"poison: memory" in data:
         eaten = []
         while True:  # until this process is ended
             eaten.append(b"\1" * STEP_BYTES)
             threading.Event().wait(1 / STEPS_PER_SECOND)
-    if HANG in data:
+    if b"poison: hang" in data:
         threading.Event().wait(HANG_SECONDS)
     return _decoder.decode_jpeg(data, *arguments, **options)
 

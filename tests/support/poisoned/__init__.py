@@ -1,1 +1,0 @@
-"""A folder for PYTHONPATH, with a decoder that has faults."""
