@@ -30,6 +30,7 @@ _PAUSE_BASE_SECONDS = 1
 _PAUSE_CAP_SECONDS = 10
 _MAX_SLOW_IMAGES = 64  # of a batch that waits for its sources
 _MAKE_ROOM_SECONDS = 0.3
+_LONE_LIVES = 5  # of an image, beyond its attempts, when whoever sent it may have died by it
 _MANY = 100_000  # slots that whoever has not read all its images could use
 logger = logging.getLogger("darkroom.dispatcher")
 
@@ -132,9 +133,10 @@ class Dispatcher:
     async def _fill_window(self) -> None:
         while self.flights.on_cores < self._window.on_cores and self._now() >= self._rests_until:
             items = self._suspects.pop() if self._suspects else await self._next_items()
-            if not items:
+            if items:
+                self._send(items)
+            elif not self._suspects:
                 break
-            self._send(items)
         may_send = self._window.on_cores and not self.stopped.is_set()
         if may_send and self._feed.slow and not self.flights.has_slow:
             self._send(self._feed.take_slow(_MAX_SLOW_IMAGES), is_slow=True)
@@ -146,9 +148,20 @@ class Dispatcher:
                 return ()
             # The last images are shared out, so that no core idles while another has a long batch.
             cores = max(1, round(self._window.slots))
-            items = self._feed.take(min(self._size.images, math.ceil(self._feed.ready / cores)))
-            if items or not self._feed.has_more:  # their hosts may be resting, and those of others not
+            taken = self._feed.take(min(self._size.images, math.ceil(self._feed.ready / cores)))
+            items = await self._without_suspects(taken)
+            if items or self._suspects or not self._feed.has_more:  # their hosts may rest, and those of others not
                 return items
+
+    async def _without_suspects(self, items: tuple[WorkItem, ...]) -> tuple[WorkItem, ...]:
+        """Set apart those that were at work whenever earlier coordinators died: one may take its whole node with it."""
+        most = self._settings.max_attempts
+        for item in (each for each in items if each.attempt > most):
+            if item.attempt > most + _LONE_LIVES:
+                await self._fail(item, ImageError(ImageErrorCode.DECODER_CRASHED, "The image crashed its node."))
+            else:
+                self._suspects.append((item,))
+        return tuple(each for each in items if each.attempt <= most)
 
     def _send(self, items: tuple[WorkItem, ...], *, is_slow: bool = False) -> None:
         self._sent += 1
@@ -236,12 +249,15 @@ class Dispatcher:
         (item,) = items
         if item.attempt < self._settings.max_attempts:
             self._suspects.append((replace(item, attempt=item.attempt + 1),))
-            return 0
-        image = failed_image(item, _loss_error(flight, loss))
-        result = ImageResult(item.row, item.index, image, None)
+            # Ray ends the newest task of a node that is short of memory, guilty or not: give it time to have some.
+            return 1 if loss is Loss.OUT_OF_MEMORY else 0
+        await self._fail(item, _loss_error(flight, loss))
+        return 0
+
+    async def _fail(self, item: WorkItem, error: ImageError) -> None:
+        result = ImageResult(item.row, item.index, failed_image(item, error), None)
         if not await self._products.record_results(self._request.request_id, self._request.epoch, [result]):
             raise StaleEpochError(self._request.request_id)
-        return 0
 
     async def _look_again(self, batch: Batch) -> None:
         """Part of a batch was not ours to do: either we are not the newest coordinator, or some of it is done."""

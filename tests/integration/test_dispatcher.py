@@ -12,6 +12,7 @@ from actors.dispatcher import Dispatcher
 from actors.flights import Sent
 from actors.windows import CLOSED, Window
 from actors.work import BatchLostError, BatchReport, Fate, Loss, Outcome
+from cluster.errors import ImageErrorCode
 from cluster.mongo.products import ImageResult, ProductStore
 from cluster.mongo.requests import RequestStore
 from cluster.records import Image, ProcessingRequest, Status
@@ -202,3 +203,36 @@ async def test_a_batch_that_did_nothing_does_not_shorten_the_rest(hands: Hands) 
     again = {item.row for batch, _ in hands.sent[4:] for item in batch.items}
     assert {item.row for batch, _ in returned for item in batch.items} <= again
     run.cancel()
+
+
+async def test_an_image_that_takes_its_coordinator_with_it_comes_to_an_end_and_its_neighbours_do_not(
+    database: Database, isolated: Settings
+) -> None:
+    """Each coordinator dies with the batch that has the guilty one; the next one claims the request again."""
+    hands, guilty, deaths = await Hands.ready(database, isolated), 2, 0
+    settings = isolated.model_copy(update={"max_batch_images": 4})
+    while True:
+        run, number, died = asyncio.create_task(hands.dispatcher.run()), 0, False
+        while not (run.done() or died):
+            if number == len(hands.sent):
+                await asyncio.sleep(POLL_SECONDS)
+                continue
+            batch, _ = hands.sent[number]
+            await hands.products.begin_attempts(batch.request_id, batch.epoch, [item.tried for item in batch.items])
+            died = guilty in {item.ordinal for item in batch.items}
+            if not died:
+                await hands.complete(number)
+            number += 1
+        if not died:
+            break
+        run.cancel()
+        await asyncio.gather(run, return_exceptions=True)
+        deaths += 1
+        request = await RequestStore(database).claim(hands.request.request_id)
+        assert request is not None
+        await hands.products.take_over(request.request_id, request.epoch)
+        hands = Hands(database, request, settings)
+    products = await hands.products.page(hands.request.request_id, after_row=0, limit=IMAGES)
+    codes = [product.images[0].error and product.images[0].error.code for product in products]
+    assert codes == [ImageErrorCode.DECODER_CRASHED if place == guilty else None for place in range(IMAGES)]
+    assert deaths == settings.max_attempts + 5
