@@ -96,8 +96,8 @@ def s3_client(stack: RunningStack) -> S3Client:
         "s3",
         endpoint_url=stack.settings.s3_endpoint_url,
         region_name=stack.settings.s3_region,
-        aws_access_key_id=stack.environment["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=stack.environment["AWS_SECRET_ACCESS_KEY"],
+        aws_access_key_id=stack.environment.get("AWS_ACCESS_KEY_ID"),  # of an S3 that was named, the environment's
+        aws_secret_access_key=stack.environment.get("AWS_SECRET_ACCESS_KEY"),
     )
 
 

@@ -1,0 +1,169 @@
+"""A store is away for long, silent, slow, breaks connections, or garbles what it says: work waits, and goes on."""
+
+from __future__ import annotations
+
+import signal
+import time
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+import httpx
+import psutil
+import pytest
+
+from cluster.embedded import processes
+from cluster.embedded import stack as servers
+from cluster.embedded.home import Home
+from cluster.embedded.state import State
+from cluster.embedded.stopping import stop
+from tests.support.catalogues import catalogue
+from tests.support.origin import Origin
+from tests.support.proxy import Fault, Proxy
+from tests.support.service import Service, impatient_settings, running_service
+from tests.support.waiting import wait_until
+from tests.support.watched_job import WatchedJob
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from cluster.embedded.processes import ProcessId
+    from cluster.settings import Settings
+    from tests.faults.conftest import Note
+
+KILLED_SECONDS, STOPPED_SECONDS, DISTURBED_SECONDS = 30, 45, 10
+IMAGES = {"mongod": 150, "redis": 400, "seaweedfs": 150}  # without Redis work goes on, and needs more to do
+SLOW_SECONDS = 1.5
+DOWNLOADS_PER_TASK = 2
+GROWTH_BYTES = 60_000_000
+NO_RAY = "127.0.0.1:1"
+CHECKS = {"mongod": "mongodb", "redis": "redis", "seaweedfs": "s3"}
+PORTS = {"mongod": "mongod", "redis": "redis", "seaweedfs": "s3"}
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
+
+
+class Stores(NamedTuple):
+    """Stores of their own, each behind a proxy, and a service that knows only the proxies."""
+
+    home: Home
+    settings: Settings
+    proxies: dict[str, Proxy]
+    service: Service
+
+    def process(self, name: str) -> ProcessId:
+        return State.read(self.home.state_file).servers[name].process
+
+    @contextmanager
+    def killed(self, name: str) -> Iterator[None]:
+        processes.send([self.process(name)], signal.SIGKILL)
+        yield
+        servers.start(self.settings, self.home, lambda _: None)
+
+    @contextmanager
+    def stopped(self, name: str) -> Iterator[None]:
+        processes.send([self.process(name)], signal.SIGSTOP)
+        yield
+        processes.send([self.process(name)], signal.SIGCONT)
+
+    @contextmanager
+    def disturbed(self, name: str, fault: Fault) -> Iterator[None]:
+        self.proxies[name].fault = fault
+        yield
+        self.proxies[name].fault = None
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stores]:
+    folder = tmp_path_factory.mktemp("stores")
+    home = Home(folder / "stores")
+    given = impatient_settings(home.path).model_copy(update={"ray_address": NO_RAY})
+    with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
+        stack.callback(stop, home, lambda _: None)
+        running = servers.start(given, home, lambda _: None)
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patch.setenv(name, running.environment[name])
+        ports = State.read(home.state_file).ports
+        proxies = {name: stack.enter_context(Proxy(ports[port])) for name, port in PORTS.items()}
+        named = {
+            "mongo_url": f"mongodb://127.0.0.1:{proxies['mongod'].port}/?directConnection=true",
+            "redis_url": f"redis://127.0.0.1:{proxies['redis'].port}/0",
+            "s3_endpoint_url": f"http://127.0.0.1:{proxies['seaweedfs'].port}",
+            "batch_timeout_seconds": 180,
+            "downloads_per_task": DOWNLOADS_PER_TASK,
+            "download_timeout_seconds": 10,
+        }
+        service = stack.enter_context(running_service(folder / "service", **named))
+        yield Stores(home, given, proxies, service)
+
+
+def hold(until: float) -> None:
+    """Leave things as they are until then, of `time.monotonic()`."""
+    wait_until(lambda: time.monotonic() > until, "the time is over", timeout_seconds=60)
+
+
+def resident(service: Service) -> dict[ProcessId, int]:
+    """The memory of each process of the service."""
+    sizes = {}
+    for each in service.ray_processes(""):
+        try:
+            sizes[each] = psutil.Process(each.pid).memory_info().rss
+        except psutil.NoSuchProcess:
+            continue
+    return sizes
+
+
+def check_answers_while_away(stores: Stores, store: str, origin: Origin, accepted: list[str]) -> None:
+    """The service tells which store is away, and takes what it can keep."""
+    service = stores.service
+
+    def is_told() -> bool:
+        answer = httpx.get(f"{service.url}/readyz", timeout=20, trust_env=False)
+        return answer.status_code == 503 and not answer.json()["checks"][CHECKS[store]]["ok"]
+
+    wait_until(is_told, f"readyz tells that {store} is away", timeout_seconds=30)
+    answer = httpx.post(
+        f"{service.url}/api/upload",
+        files={"file": catalogue([f"{origin.url}/0.jpg"])},
+        headers=service.authorization,
+        timeout=40,
+        trust_env=False,
+    )
+    if store == "mongod":
+        assert answer.status_code == 503, answer.text
+        assert int(answer.headers["retry-after"]) > 0
+    else:
+        assert answer.status_code == 202, answer.text
+        accepted.append(answer.json()["requestId"])
+
+
+@pytest.mark.parametrize("store", ["mongod", "redis", "seaweedfs"])
+def test_work_goes_on_after_whatever_befalls_a_store(stores: Stores, store: str, note: Note) -> None:
+    away: dict[str, tuple[Callable[[str], AbstractContextManager[None]], float]] = {
+        f"killed, back after {KILLED_SECONDS} s": (stores.killed, KILLED_SECONDS),
+        f"stopped for {STOPPED_SECONDS} s": (stores.stopped, STOPPED_SECONDS),
+    }
+    accepted: list[str] = []
+    with (
+        Origin() as origin,
+        WatchedJob(stores.service, origin, images=IMAGES[store], slow_seconds=SLOW_SECONDS) as job,
+    ):
+        job.await_done(10)
+        sizes = resident(stores.service)
+        for what, (fault, seconds) in away.items():
+            with fault(store):
+                until = time.monotonic() + seconds
+                check_answers_while_away(stores, store, origin, accepted)
+                hold(until)
+            note(f"{store} {what}", job.seconds_until_work_went_on(time.monotonic()))
+        for disturbance in Fault:
+            with stores.disturbed(store, disturbance):
+                until = time.monotonic() + DISTURBED_SECONDS
+                hold(until)
+            seconds = job.seconds_until_work_went_on(time.monotonic())
+            note(f"{store} behind a proxy: {disturbance} for {DISTURBED_SECONDS} s", seconds)
+        grown = {each: size - sizes[each] for each, size in resident(stores.service).items() if each in sizes}
+        job.check()
+        with stores.service.client() as darkroom:
+            ends = [darkroom.wait(each, timeout_seconds=60) for each in accepted]
+    assert [each.counts.completed for each in ends] == [1] * len(ends)
+    assert max(grown.values()) < GROWTH_BYTES

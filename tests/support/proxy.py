@@ -1,0 +1,141 @@
+"""A TCP proxy on loopback between the service and a store, that can be slow, break connections, or garble what passes.
+
+with Proxy(port) as proxy:
+    proxy.fault = Fault.RESET   # from now on, and for the connections that there are
+    proxy.fault = None
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import socket
+import struct
+import threading
+from enum import StrEnum, auto
+from typing import Self
+
+CHUNK_BYTES = 64 * 1024
+DELAY_SECONDS = 0.3
+BREAK_EVERY_SECONDS = 0.5
+GARBLED_SHARE = 0.2
+
+
+class Fault(StrEnum):
+    """What the proxy does to its connections."""
+
+    DELAY = auto()
+    """Each piece comes later."""
+    CUT = auto()
+    """Connections are closed, and new ones, too, after a moment."""
+    RESET = auto()
+    """The same, by a TCP reset."""
+    CORRUPT = auto()
+    """Some pieces are replaced by noise of the same length."""
+    SILENCE = auto()
+    """Connections stay open, and nothing passes."""
+
+
+class Proxy:
+    """One proxy, on a port of its own.
+
+    Args:
+        target_port: Of the store, on loopback.
+        seed: Of the noise.
+    """
+
+    def __init__(self, target_port: int, *, seed: int = 0) -> None:
+        self._target_port = target_port
+        self._chance = random.Random(seed)  # noqa: S311 - to be repeated
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="proxy")
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._server: asyncio.Server | None = None
+        self.port = 0
+        self._fault: Fault | None = None
+        self._loud = asyncio.Event()
+        self._loud.set()
+
+    @property
+    def fault(self) -> Fault | None:
+        """What it does now."""
+        return self._fault
+
+    @fault.setter
+    def fault(self, fault: Fault | None) -> None:
+        self._fault = fault
+        self._loop.call_soon_threadsafe(self._loud.clear if fault is Fault.SILENCE else self._loud.set)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        asyncio.run_coroutine_threadsafe(self._start(), self._loop).result()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _start(self) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=CHUNK_BYTES)
+        self.port = self._server.sockets[0].getsockname()[1]
+        self._breaking = asyncio.create_task(self._break())
+
+    async def _stop(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        everyone = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in everyone:
+            task.cancel()
+        await asyncio.gather(*everyone, return_exceptions=True)
+
+    async def _break(self) -> None:
+        while True:
+            await asyncio.sleep(BREAK_EVERY_SECONDS)
+            if self.fault in {Fault.CUT, Fault.RESET}:
+                for writer in self._writers:
+                    self._end(writer)
+
+    def _end(self, writer: asyncio.StreamWriter) -> None:
+        if self.fault is Fault.RESET:
+            connection: socket.socket = writer.get_extra_info("socket")
+            with contextlib.suppress(OSError):  # it has ended meanwhile
+                # Linger for no time: the kernel sends a reset instead of an orderly end.
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            there = await asyncio.open_connection("127.0.0.1", self._target_port, limit=CHUNK_BYTES)
+        except OSError:  # the store itself is away
+            writer.close()
+            return
+        ends = {writer, there[1]}
+        self._writers |= ends
+        ways = [
+            asyncio.create_task(self._pass_on(reader, there[1])),
+            asyncio.create_task(self._pass_on(*there[:1], writer)),
+        ]
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
+            self._writers -= ends
+            for end in ends:
+                self._end(end)
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(CHUNK_BYTES):
+                if self.fault is Fault.DELAY:
+                    await asyncio.sleep(DELAY_SECONDS)
+                await self._loud.wait()
+                writer.write(self._garbled(data) if self.fault is Fault.CORRUPT else data)
+                await writer.drain()
+
+    def _garbled(self, data: bytes) -> bytes:
+        return self._chance.randbytes(len(data)) if self._chance.random() < GARBLED_SHARE else data
