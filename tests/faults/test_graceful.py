@@ -1,0 +1,84 @@
+"""A stop and a new deployment in the middle of a job: nothing is lost, and nothing is done again that was done."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from cluster.embedded.serve import Serve
+from cluster.embedded.service import DRAIN_SECONDS, SERVE_CONFIG, bring_up, take_down
+from tests.support.origin import Origin
+from tests.support.service import Service, running_service
+from tests.support.waiting import wait_until
+from tests.support.watched_job import WatchedJob
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.faults.conftest import Note
+
+IMAGES = 120
+SLOW_SECONDS = 0.5
+STARTED = 10
+STOP_SECONDS = DRAIN_SECONDS + 30  # with a start of the process that drains, and the servers' own ends
+pytestmark = pytest.mark.timeout(180)
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service of this module's own, because it is stopped."""
+    with running_service(tmp_path_factory.mktemp("graceful"), downloads_per_task=4) as running:
+        yield running
+
+
+@pytest.fixture
+def job(own: Service) -> Iterator[WatchedJob]:
+    """A job of some seconds, of which some images are done."""
+    with Origin() as origin, WatchedJob(own, origin, images=IMAGES, slow_seconds=SLOW_SECONDS) as submitted:
+        submitted.await_done(STARTED)
+        yield submitted
+
+
+def test_down_finishes_what_runs_and_the_next_up_goes_on(own: Service, job: WatchedJob, note: Note) -> None:
+    begun = time.monotonic()
+    take_down(own.stack.home, lambda _event: None)
+    assert time.monotonic() - begun < STOP_SECONDS
+    assert job.fetched < IMAGES, "it was stopped in the middle"
+    bring_up(own.given, own.stack.home, lambda _event: None)
+    job.check()
+    assert job.fetched == IMAGES
+    note("`darkroom down`, then `darkroom up`", job.seconds_until_work_went_on(begun))
+
+
+def test_a_changed_config_replaces_the_replicas_and_the_work_goes_on(
+    own: Service, job: WatchedJob, note: Note, tmp_path: Path
+) -> None:
+    before = {*own.ray_processes("ServeReplica:upload"), *own.ray_processes("ServeReplica:status")}
+    config = yaml.safe_load(SERVE_CONFIG.read_text())
+    for application in config["applications"]:
+        application["runtime_env"] = {"env_vars": {"TZ": "UTC"}}  # enough for Serve to start all of them anew
+        application["deployments"][0]["num_replicas"] = 2
+    changed = tmp_path / "serve.yaml"
+    changed.write_text(yaml.safe_dump(config))
+    begun = time.monotonic()
+    serve = Serve(own.stack.dashboard_url, own.stack.ray_token)
+    serve.deploy(
+        changed,
+        http_host=own.settings.host,
+        http_port=own.stack.http_port,
+        replica_environment=own.stack.replica_environment,
+    )
+
+    def are_replaced() -> bool:
+        now = {*own.ray_processes("ServeReplica:upload"), *own.ray_processes("ServeReplica:status")}
+        return len(now) == 4 and not now & before
+
+    wait_until(are_replaced, "two new replicas of each", timeout_seconds=90)
+    serve.await_ready(own.url, timeout_seconds=60)
+    job.check()
+    assert job.fetched == IMAGES
+    note("`serve deploy` of a changed config", job.seconds_until_work_went_on(begun))
