@@ -86,9 +86,14 @@ class WatchedJob:
         return self.seen[-1][1].counts.completed if self.seen else 0
 
     @property
+    def fetches(self) -> list[str]:
+        """The pictures in the order in which they were fetched; one that was fetched again is there again."""
+        return [request.path for request in self._origin.requests if request.path != HOOK]
+
+    @property
     def fetched(self) -> int:
         """How often a picture was fetched."""
-        return sum(request.path.endswith(".jpg") for request in self._origin.requests)
+        return len(self.fetches)
 
     def await_done(self, images: int, *, timeout_seconds: float = 90) -> None:
         wait_until(lambda: self.done >= images, f"{images} images are done", timeout_seconds=timeout_seconds)
