@@ -85,6 +85,10 @@ class Database:
             )
         except ConfigurationError as error:  # most often a password that is not percent-encoded
             raise NamedStoreError("DARKROOM_MONGO_URL", f"is no address that can be used: {error}") from error
+        if self._client.options.direct_connection:  # a server that has just started would say that nothing is there
+            raise NamedStoreError(
+                "DARKROOM_MONGO_URL", "has directConnection, which reads from any server: leave it out"
+            )
         self._database = self._client.get_database(
             settings.mongo_database,
             write_concern=DURABLE,

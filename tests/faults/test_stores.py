@@ -5,11 +5,12 @@ from __future__ import annotations
 import signal
 import time
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx
 import psutil
 import pytest
+from pymongo import MongoClient
 
 from cluster.embedded import processes
 from cluster.embedded import stack as servers
@@ -43,12 +44,11 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
 
 class Stores(NamedTuple):
-    """Stores of their own, each behind a proxy, and a service that knows only the proxies."""
+    """Stores, each behind a proxy."""
 
     home: Home
     settings: Settings
     proxies: dict[str, Proxy]
-    service: Service
 
     def process(self, name: str) -> ProcessId:
         return State.read(self.home.state_file).servers[name].process
@@ -57,7 +57,18 @@ class Stores(NamedTuple):
     def killed(self, name: str) -> Iterator[None]:
         processes.send([self.process(name)], signal.SIGKILL)
         yield
+        self.start()
+
+    def start(self) -> None:
+        """Start what does not run; MongoDB tells its clients where it is, and that is to be its proxy."""
         servers.start(self.settings, self.home, lambda _: None)
+        with MongoClient[dict[str, Any]](
+            port=State.read(self.home.state_file).ports["mongod"], directConnection=True
+        ) as client:
+            config = client.admin.command("replSetGetConfig")["config"]
+            members = [{**config["members"][0], "host": f"127.0.0.1:{self.proxies['mongod'].port}"}]
+            changed = {**config, "version": config["version"] + 1, "members": members}
+            client.admin.command("replSetReconfig", changed, force=True)
 
     @contextmanager
     def stopped(self, name: str) -> Iterator[None]:
@@ -73,7 +84,7 @@ class Stores(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stores]:
+def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stores, Service]]:
     folder = tmp_path_factory.mktemp("stores")
     home = Home(folder / "stores")
     given = impatient_settings(home.path).model_copy(update={"ray_address": NO_RAY})
@@ -85,15 +96,16 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stores]:
         ports = State.read(home.state_file).ports
         proxies = {name: stack.enter_context(Proxy(ports[port])) for name, port in PORTS.items()}
         named = {
-            "mongo_url": f"mongodb://127.0.0.1:{proxies['mongod'].port}/?directConnection=true",
+            "mongo_url": f"mongodb://127.0.0.1:{proxies['mongod'].port}/?replicaSet=darkroom",
             "redis_url": f"redis://127.0.0.1:{proxies['redis'].port}/0",
             "s3_endpoint_url": f"http://127.0.0.1:{proxies['seaweedfs'].port}",
             "batch_timeout_seconds": 180,
             "downloads_per_task": DOWNLOADS_PER_TASK,
             "download_timeout_seconds": 10,
         }
-        service = stack.enter_context(running_service(folder / "service", **named))
-        yield Stores(home, given, proxies, service)
+        own = Stores(home, given, proxies)
+        own.start()
+        yield own, stack.enter_context(running_service(folder / "service", **named))
 
 
 def hold(until: float) -> None:
@@ -112,9 +124,8 @@ def resident(service: Service) -> dict[ProcessId, int]:
     return sizes
 
 
-def check_answers_while_away(stores: Stores, store: str, origin: Origin, accepted: list[str]) -> None:
+def check_answers_while_away(service: Service, store: str, origin: Origin, accepted: list[str]) -> None:
     """The service tells which store is away, and takes what it can keep."""
-    service = stores.service
 
     def is_told() -> bool:
         answer = httpx.get(f"{service.url}/readyz", timeout=20, trust_env=False)
@@ -137,7 +148,8 @@ def check_answers_while_away(stores: Stores, store: str, origin: Origin, accepte
 
 
 @pytest.mark.parametrize("store", ["mongod", "redis", "seaweedfs"])
-def test_work_goes_on_after_whatever_befalls_a_store(stores: Stores, store: str, note: Note) -> None:
+def test_work_goes_on_after_whatever_befalls_a_store(both: tuple[Stores, Service], store: str, note: Note) -> None:
+    stores, service = both
     away: dict[str, tuple[Callable[[str], AbstractContextManager[None]], float]] = {
         f"killed, back after {KILLED_SECONDS} s": (stores.killed, KILLED_SECONDS),
         f"stopped for {STOPPED_SECONDS} s": (stores.stopped, STOPPED_SECONDS),
@@ -145,14 +157,14 @@ def test_work_goes_on_after_whatever_befalls_a_store(stores: Stores, store: str,
     accepted: list[str] = []
     with (
         Origin() as origin,
-        WatchedJob(stores.service, origin, images=IMAGES[store], slow_seconds=SLOW_SECONDS) as job,
+        WatchedJob(service, origin, images=IMAGES[store], slow_seconds=SLOW_SECONDS) as job,
     ):
         job.await_done(10)
-        sizes = resident(stores.service)
+        sizes = resident(service)
         for what, (fault, seconds) in away.items():
             with fault(store):
                 until = time.monotonic() + seconds
-                check_answers_while_away(stores, store, origin, accepted)
+                check_answers_while_away(service, store, origin, accepted)
                 hold(until)
             note(f"{store} {what}", job.seconds_until_work_went_on(time.monotonic()))
         for disturbance in Fault:
@@ -161,9 +173,9 @@ def test_work_goes_on_after_whatever_befalls_a_store(stores: Stores, store: str,
                 hold(until)
             seconds = job.seconds_until_work_went_on(time.monotonic())
             note(f"{store} behind a proxy: {disturbance} for {DISTURBED_SECONDS} s", seconds)
-        grown = {each: size - sizes[each] for each, size in resident(stores.service).items() if each in sizes}
+        grown = {each: size - sizes[each] for each, size in resident(service).items() if each in sizes}
         job.check()
-        with stores.service.client() as darkroom:
+        with service.client() as darkroom:
             ends = [darkroom.wait(each, timeout_seconds=60) for each in accepted]
     assert [each.counts.completed for each in ends] == [1] * len(ends)
     assert max(grown.values()) < GROWTH_BYTES

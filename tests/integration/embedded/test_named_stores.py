@@ -50,6 +50,11 @@ def test_an_address_that_is_none_is_told_without_the_password(house: House) -> N
     assert "pa@ss" not in str(caught.value)
 
 
+def test_a_direct_connection_is_refused(house: House) -> None:
+    with pytest.raises(NamedStoreError, match="directConnection"):
+        bring_up(Settings(mongo_url="mongodb://db.example/?directConnection=true"), house.home, house.events.append)
+
+
 def test_those_that_answer_pass(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in service.stack.environment.items():
         if name.startswith("AWS_"):
