@@ -7,6 +7,7 @@ import os
 import signal
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,8 +29,10 @@ if TYPE_CHECKING:
 IMAGES = 240
 SLOW_SECONDS = 1.0
 STARTED = 16  # images that are terminal before something fails
+REDONE = 48  # at most: the batches in flight
 FAULT_SECONDS = 22.0
-TAKEOVER_SECONDS = 20.0  # within 10 are promised; this machine may be busy with other things
+NOTICE_SECONDS = 10.0  # a silent cut: three checks that are answered within two seconds by nobody, and their pauses
+TAKEOVER_SECONDS = NOTICE_SECONDS + 20.0  # within 10 are promised, by nodes that do not share two cores
 RETURN_SECONDS = 90.0
 END_SECONDS = 180.0
 logger = logging.getLogger(__name__)
@@ -134,9 +137,13 @@ def keep_coordinators_off_the_head(cluster: Cluster) -> None:
         for each in found:
             if each.state == "ALIVE" and each.node == HEAD:
                 os.kill(each.pid, signal.SIGKILL)
-        return len(found) > 1 and all(each.state == "ALIVE" and each.node in WORKERS for each in found)
+        return bool(found) and all(each.state == "ALIVE" and each.node in WORKERS for each in found)
 
     wait_until(is_done, "no coordinator is on the head", timeout_seconds=90)
+
+
+def await_end_of_fault(begun: float) -> None:
+    wait_until(lambda: time.monotonic() > begun + FAULT_SECONDS, "time passes", timeout_seconds=FAULT_SECONDS + 5)
 
 
 def await_return(cluster: Cluster) -> None:
@@ -154,8 +161,9 @@ def check_whole(cluster: Cluster, job: Job, poller: Poller) -> None:
     assert set(job.read_at_call) == {("completed", IMAGES)}
     calls = job.origin.requests_to("/hook")
     assert len({each.headers["webhook-id"] for each in calls}) == 1
-    fetched = len(job.origin.requests) - len(calls)
-    logger.info("fetched %d, calls %d, silence %.1f s", fetched, len(calls), poller.longest_silence_seconds)
+    redone = len(job.origin.requests) - len(calls) - IMAGES
+    logger.info("%d images redone, %d calls, silence %.1f s", redone, len(calls), poller.longest_silence_seconds)
+    assert redone <= REDONE
 
 
 def seconds_since(begun: float, predicate: Callable[[], bool], description: str, timeout_seconds: float) -> float:
@@ -186,12 +194,12 @@ def test_another_node_takes_over_and_the_old_coordinator_writes_nothing_more(
             done = job.done
             goes_on = seconds_since(begun, lambda: job.done > done, "work goes on", TAKEOVER_SECONDS)
             logger.info("epoch %d after %.1f s with %d done, goes on after %.1f s", job.epoch, taken, done, goes_on)
-            wait_until(lambda: time.monotonic() > begun + FAULT_SECONDS, "time passes", timeout_seconds=FAULT_SECONDS)
+            await_end_of_fault(begun)
             fault.end(cluster, node)
             over = seconds_since(begun, lambda: job.is_over, "all is done", END_SECONDS)
         await_return(cluster)
         late = recorder.late_writes(job.id)
-        logger.info("over after %.1f s; late writes: %s", over, [(each.machine, each.modified) for each in late])
+        logger.info("over after %.1f s; late writes: %s", over, Counter(each.machine for each in late))
         assert not [each for each in late if each.modified]
         assert not recorder.unfenced_writes(job.id)
     if lives_on:
@@ -200,10 +208,8 @@ def test_another_node_takes_over_and_the_old_coordinator_writes_nothing_more(
     check_whole(cluster, job, poller)
 
 
-def test_work_goes_on_when_the_node_of_its_coordinator_is_cut_off_from_the_stores(
-    cluster: Cluster, origin: Origin
-) -> None:
-    fault = cut_from(STORES)
+def test_a_coordinator_that_is_cut_off_from_the_stores_waits_for_them(cluster: Cluster, origin: Origin) -> None:
+    fault = cut_from(STORES)  # for Ray, this node is well
     keep_coordinators_off_the_head(cluster)
     job = Job(cluster, origin)
     node = job.node
@@ -211,7 +217,7 @@ def test_work_goes_on_when_the_node_of_its_coordinator_is_cut_off_from_the_store
     with Poller(cluster, job.id) as poller:
         begun = time.monotonic()
         fault.begin(cluster, node)
-        wait_until(lambda: time.monotonic() > begun + FAULT_SECONDS, "time passes", timeout_seconds=FAULT_SECONDS + 5)
+        await_end_of_fault(begun)
         logger.info("done when it is mended: %d", job.done)
         fault.end(cluster, node)
         over = seconds_since(begun, lambda: job.is_over, "all is done", END_SECONDS)
@@ -219,7 +225,7 @@ def test_work_goes_on_when_the_node_of_its_coordinator_is_cut_off_from_the_store
     check_whole(cluster, job, poller)
 
 
-def test_everything_survives_the_head(cluster: Cluster, origin: Origin) -> None:
+def test_everything_goes_on_when_the_head_was_killed_and_comes_back(cluster: Cluster, origin: Origin) -> None:
     keep_coordinators_off_the_head(cluster)
     with Recorder(cluster) as recorder:
         job = Job(cluster, origin)
@@ -227,9 +233,8 @@ def test_everything_survives_the_head(cluster: Cluster, origin: Origin) -> None:
         with Poller(cluster, job.id) as poller:
             begun = time.monotonic()
             DEATH.begin(cluster, HEAD)
-            wait_until(lambda: time.monotonic() > begun + FAULT_SECONDS, "time passes", timeout_seconds=FAULT_SECONDS + 5)
-            done = job.done
-            logger.info("done when it comes back: %d", done)
+            await_end_of_fault(begun)
+            logger.info("done when it comes back: %d", job.done)
             DEATH.end(cluster, HEAD)
             over = seconds_since(begun, lambda: job.is_over, "all is done", END_SECONDS)
         logger.info("over after %.1f s, epoch %d", over, job.epoch)

@@ -1,4 +1,4 @@
-"""Darkroom on three nodes and stores of their own, each a machine of `tests.support.network`, as an operator runs it."""
+"""Darkroom on three nodes and stores beside them, all machines of `tests.support.network`, as an operator runs it."""
 
 from __future__ import annotations
 
@@ -146,7 +146,13 @@ class Cluster:
         """Start a node, under a supervisor; returns at once."""
         address, folder = self.network.addresses[node], self.folder(node)
         folder.mkdir(parents=True, exist_ok=True)
-        options = [f"--node-ip-address={address}", f"--temp-dir={folder}", f"--object-store-memory={_OBJECT_STORE_BYTES}"]
+        # Ray starts no head beside another one, which it sees by this file and by processes: here, those of all nodes.
+        (folder / "ray_current_cluster").unlink(missing_ok=True)
+        options = [
+            f"--node-ip-address={address}",
+            f"--temp-dir={folder}",
+            f"--object-store-memory={_OBJECT_STORE_BYTES}",
+        ]
         head = self.network.addresses[HEAD]
         if node == HEAD:
             dashboard = [f"--dashboard-host={head}", f"--dashboard-port={_DASHBOARD_PORT}", "--no-monitor"]
@@ -157,7 +163,7 @@ class Cluster:
 
     def start_stores(self) -> None:
         """Start all stores, and return when they answer."""
-        numbers = self._numbers()
+        numbers = _store_ports()
         seaweedfs = SeaweedFS(self.home, numbers, credentials=self.credentials, bucket=self.settings.s3_bucket)
         seaweedfs.prepare()
         for server in (Mongod(self.home, numbers), RedisServer(self.home, numbers), seaweedfs):
@@ -198,9 +204,6 @@ class Cluster:
             "RAY_external_storage_namespace": "darkroom",
         }
 
-    def _numbers(self) -> dict[str, int]:
-        return _store_ports()
-
     def _elsewhere(self, command: Sequence[str]) -> list[str]:
         """The command of an embedded server, which listens on loopback, for the machine of the stores."""
         return [part.replace(ports.LOOPBACK, self.network.addresses[STORES]) for part in command]
@@ -214,7 +217,7 @@ class Cluster:
         )
 
     def _stores_answer(self) -> bool:
-        host = f"{self.network.addresses[STORES]}:{self._numbers()[ports.MONGOD.name]}"
+        host = f"{self.network.addresses[STORES]}:{_store_ports()[ports.MONGOD.name]}"
         client: MongoClient[dict[str, Any]] = MongoClient(host, directConnection=True, serverSelectionTimeoutMS=1000)
         try:
             with client, Redis.from_url(self.settings.redis_url, socket_timeout=1) as redis:
@@ -264,6 +267,7 @@ def _settings(network: Network, home: Home) -> Settings:
         allowed_networks=(IPv4Network(network.range),),
         allow_http_webhooks=True,
         downloads_per_task=4,
+        max_active_requests=1,  # each more is a process that a dying node's neighbours must start, on two cores here
         retry_base_seconds=0.1,
         webhook_timeout_seconds=5,
         webhook_retry_seconds=(1,) * 30,

@@ -59,10 +59,10 @@ class Network:
         taken = _ip("-brief", "address") + _ip("route")
         network = cls(next(prefix for prefix in RANGES if f"{prefix}." not in taken), machines)
         try:
-            network._make()  # noqa: SLF001 - of this class
+            network._make()
             yield network
         finally:
-            network._remove()  # noqa: SLF001 - the same
+            network._remove()
 
     def command(self, machine: str, command: Sequence[str]) -> list[str]:
         """The command, for a process on that machine; the process has the same pid as the one that runs it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from datetime import timedelta
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from cluster.errors import ApiError
 from tests.support.cluster import NODES
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -41,6 +43,7 @@ class Poller:
 
     def __enter__(self) -> Self:
         self._thread.start()
+        wait_until(lambda: bool(self.answers), "the service answers")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -51,7 +54,7 @@ class Poller:
     def longest_silence_seconds(self) -> float:
         """Between two answers."""
         times = [each.at for each in self.answers]
-        return max((later - earlier for earlier, later in zip(times, times[1:], strict=False)), default=0.0)
+        return max((later - earlier for earlier, later in itertools.pairwise(times)), default=0.0)
 
     def _run(self) -> None:
         node = 0

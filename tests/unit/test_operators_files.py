@@ -27,7 +27,9 @@ def test_ray_takes_the_cluster_file() -> None:
 
 def test_systemd_keeps_every_node_running_with_the_settings_that_were_tested() -> None:
     lines = (ROOT / "cluster" / "ray.service").read_text().splitlines()
-    environment = dict(line.removeprefix("Environment=").split("=") for line in lines if line.startswith("Environment="))
+    environment = dict(
+        line.removeprefix("Environment=").split("=") for line in lines if line.startswith("Environment=")
+    )
     assert environment == {
         **TUNING_ENVIRONMENT,
         "RAY_AUTH_MODE": "token",
