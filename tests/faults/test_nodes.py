@@ -172,7 +172,7 @@ def seconds_since(begun: float, predicate: Callable[[], bool], description: str,
 
 
 @pytest.mark.parametrize(
-    ("fault", "lives_on"),
+    ("fault", "hears_of_it"),
     [
         pytest.param(DEATH, False, id="killed"),
         pytest.param(cut_from(HEAD), True, id="cut-from-head"),
@@ -180,7 +180,7 @@ def seconds_since(begun: float, predicate: Callable[[], bool], description: str,
     ],
 )
 def test_another_node_takes_over_and_the_old_coordinator_writes_nothing_more(
-    cluster: Cluster, origin: Origin, fault: Fault, *, lives_on: bool
+    cluster: Cluster, origin: Origin, fault: Fault, *, hears_of_it: bool
 ) -> None:
     keep_coordinators_off_the_head(cluster)
     with Recorder(cluster) as recorder:
@@ -202,8 +202,7 @@ def test_another_node_takes_over_and_the_old_coordinator_writes_nothing_more(
         logger.info("over after %.1f s; late writes: %s", over, Counter(each.machine for each in late))
         assert not [each for each in late if each.modified]
         assert not recorder.unfenced_writes(job.id)
-    if lives_on:
-        assert [each for each in late if each.machine == node], "the old coordinator's batches tried to write"
+    if hears_of_it:
         assert f'"a newer coordinator owns the request", "requestId": "{job.id}"' in cluster.log(node)
     check_whole(cluster, job, poller)
 
