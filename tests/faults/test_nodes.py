@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+from actors import registry
 from cluster.errors import ApiError
 from tests.support import network
 from tests.support.catalogues import catalogue
@@ -26,12 +27,13 @@ from tests.support.watching import Poller, Recorder
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+COORDINATORS = "coordinator_"
 IMAGES = 240
 SLOW_SECONDS = 1.0
 STARTED = 16  # images that are terminal before something fails
 REDONE = 48  # at most: the batches in flight
 FAULT_SECONDS = 22.0
-NOTICE_SECONDS = 10.0  # a silent cut: three checks that are answered within two seconds by nobody, and their pauses
+NOTICE_SECONDS = 6.0  # of a silent cut: three checks that nobody answers within a second, and their pauses
 TAKEOVER_SECONDS = NOTICE_SECONDS + 20.0  # within 10 are promised, by nodes that do not share two cores
 RETURN_SECONDS = 90.0
 END_SECONDS = 180.0
@@ -129,17 +131,17 @@ class Job:
         return reply(status=204)(exchange)
 
 
-def keep_coordinators_off_the_head(cluster: Cluster) -> None:
-    """Ray puts them anywhere; those on the head are killed until it has put them elsewhere."""
+def keep_off_the_head(cluster: Cluster, *names: str) -> None:
+    """Ray puts actors anywhere; those on the head are killed until it has put them elsewhere."""
 
     def is_done() -> bool:
-        found = [each for each in cluster.actors() if each.name.startswith("coordinator_")]
+        found = [each for each in cluster.actors() if each.name.startswith(names)]
         for each in found:
             if each.state == "ALIVE" and each.node == HEAD:
                 os.kill(each.pid, signal.SIGKILL)
         return bool(found) and all(each.state == "ALIVE" and each.node in WORKERS for each in found)
 
-    wait_until(is_done, "no coordinator is on the head", timeout_seconds=90)
+    wait_until(is_done, "none of them is on the head", timeout_seconds=90)
 
 
 def await_end_of_fault(begun: float) -> None:
@@ -182,7 +184,7 @@ def seconds_since(begun: float, predicate: Callable[[], bool], description: str,
 def test_another_node_takes_over_and_the_old_coordinator_writes_nothing_more(
     cluster: Cluster, origin: Origin, fault: Fault, *, hears_of_it: bool
 ) -> None:
-    keep_coordinators_off_the_head(cluster)
+    keep_off_the_head(cluster, COORDINATORS)
     with Recorder(cluster) as recorder:
         job = Job(cluster, origin)
         node, epoch = job.node, job.epoch
@@ -209,7 +211,7 @@ def test_another_node_takes_over_and_the_old_coordinator_writes_nothing_more(
 
 def test_a_coordinator_that_is_cut_off_from_the_stores_waits_for_them(cluster: Cluster, origin: Origin) -> None:
     fault = cut_from(STORES)  # for Ray, this node is well
-    keep_coordinators_off_the_head(cluster)
+    keep_off_the_head(cluster, COORDINATORS)
     job = Job(cluster, origin)
     node = job.node
     logger.info("victim %s; %s", node, {each.name: each.node for each in cluster.actors()})
@@ -225,15 +227,17 @@ def test_a_coordinator_that_is_cut_off_from_the_stores_waits_for_them(cluster: C
 
 
 def test_everything_goes_on_when_the_head_was_killed_and_comes_back(cluster: Cluster, origin: Origin) -> None:
-    keep_coordinators_off_the_head(cluster)
+    keep_off_the_head(cluster, COORDINATORS, registry.WORKER_POOL)
     with Recorder(cluster) as recorder:
         job = Job(cluster, origin)
         logger.info("%s", {each.name: each.node for each in cluster.actors()})
         with Poller(cluster, job.id) as poller:
             begun = time.monotonic()
             DEATH.begin(cluster, HEAD)
+            done = job.done + REDONE  # more than was in flight
             await_end_of_fault(begun)
             logger.info("done when it comes back: %d", job.done)
+            assert job.done > done, "what is on other nodes goes on without the head"
             DEATH.end(cluster, HEAD)
             over = seconds_since(begun, lambda: job.is_over, "all is done", END_SECONDS)
         logger.info("over after %.1f s, epoch %d", over, job.epoch)
