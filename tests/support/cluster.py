@@ -270,5 +270,5 @@ def _settings(network: Network, home: Home) -> Settings:
         max_active_requests=1,  # each more is a process that a dying node's neighbours must start, on two cores here
         retry_base_seconds=0.1,
         webhook_timeout_seconds=5,
-        webhook_retry_seconds=(1,) * 30,
+        webhook_retry_seconds=(1,) * 120,
     )

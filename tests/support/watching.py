@@ -28,7 +28,6 @@ class Answer(NamedTuple):
 
     at: float  # of `time.monotonic()`
     progress: float
-    done: int
 
 
 class Poller:
@@ -62,7 +61,7 @@ class Poller:
             try:
                 with self._cluster.client(NODES[node], timeout_seconds=_ANSWER_SECONDS) as client:
                     status = client.status(self._request_id, limit=1)
-                self.answers.append(Answer(time.monotonic(), status.progress, status.counts.done))
+                self.answers.append(Answer(time.monotonic(), status.progress))
             except ApiError:
                 node = (node + 1) % len(NODES)
 
