@@ -37,7 +37,7 @@ TUNING_ENVIRONMENT = {
     "RAY_health_check_failure_threshold": "3",
     "RAY_health_check_initial_delay_ms": "1000",
     "RAY_health_check_period_ms": "1000",
-    "RAY_health_check_timeout_ms": "2000",
+    "RAY_health_check_timeout_ms": "1000",
     "RAY_task_oom_retries": "3",
     # Actors count as workers, so by default a worker ends after a second without work, and the next batch waits for a
     # new one and all its imports.

@@ -102,32 +102,34 @@ class Origin:
 
     Args:
         ssl_context: Set for https.
+        host: The address that it listens at, if not loopback.
     """
 
-    def __init__(self, ssl_context: ssl.SSLContext | None = None) -> None:
+    def __init__(self, ssl_context: ssl.SSLContext | None = None, *, host: str = "127.0.0.1") -> None:
         self.requests: list[ReceivedRequest] = []
         self.stopping = threading.Event()
         self.connections: set[socket.socket] = set()
         self._routes: dict[str, Answer] = {}
         self._errors: list[BaseException] = []
-        self._server = _Server(("127.0.0.1", 0), type("OriginExchange", (Exchange,), {"origin": self}))
+        self._server = _Server((host, 0), type("OriginExchange", (Exchange,), {"origin": self}))
         self._server.origin = self
         if ssl_context is not None:
             self._server.socket = ssl_context.wrap_socket(
                 self._server.socket, server_side=True, do_handshake_on_connect=False
             )
+        self._host = host
         self._scheme = "http" if ssl_context is None else "https"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), name="origin")
 
     @property
     def port(self) -> int:
-        """The port on 127.0.0.1."""
+        """Its port."""
         return self._server.server_port
 
     @property
     def url(self) -> str:
         """Without a slash at the end."""
-        return f"{self._scheme}://127.0.0.1:{self.port}"
+        return f"{self._scheme}://{self._host}:{self.port}"
 
     def route(self, path: str, answer: Answer) -> str:
         """Answer a path from now on; returns its URL."""

@@ -10,14 +10,34 @@ import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 from ray.serve.schema import ServeDeploySchema
 
+from cluster.embedded.ray_head import TUNING_ENVIRONMENT
+
 ROOT = Path(__file__).parents[2]
 
 
 def test_ray_takes_the_cluster_file() -> None:
     config: dict[str, Any] = yaml.safe_load((ROOT / "ray-cluster.yaml").read_text())
     validate_config(prepare_config(config))
-    commands = [*config["head_start_ray_commands"], *config["worker_start_ray_commands"]]
-    assert all("RAY_AUTH_MODE=token" in command for command in commands)
+    for written, restart in (config["head_start_ray_commands"], config["worker_start_ray_commands"]):
+        assert "ray start --block" in written
+        assert restart == "systemctl --user restart ray"
+    # Without it the head knows of no workers, and starts none.
+    assert "--autoscaling-config=$HOME/ray_bootstrap_config.yaml" in config["head_start_ray_commands"][0]
+    assert config["file_mounts"]["~/.config/systemd/user/ray.service"].endswith("cluster/ray.service")
+
+
+def test_systemd_keeps_every_node_running_with_the_settings_that_were_tested() -> None:
+    lines = (ROOT / "cluster" / "ray.service").read_text().splitlines()
+    environment = dict(
+        line.removeprefix("Environment=").split("=") for line in lines if line.startswith("Environment=")
+    )
+    assert environment == {
+        **TUNING_ENVIRONMENT,
+        "RAY_AUTH_MODE": "token",
+        "RAY_external_storage_namespace": "darkroom",
+    }
+    assert "Restart=always" in lines
+    assert "ExecStart=/bin/sh %h/ray-node.sh" in lines
 
 
 def test_ray_refuses_a_cluster_file_with_an_unknown_key() -> None:

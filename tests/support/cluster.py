@@ -1,0 +1,274 @@
+"""Darkroom on three nodes and stores beside them, all machines of `tests.support.network`, as an operator runs it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import httpx
+from pydantic import SecretStr
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
+from redis import Redis
+from redis.exceptions import RedisError
+
+from cluster.client import Darkroom
+from cluster.embedded import ports, processes
+from cluster.embedded.credentials import Credentials
+from cluster.embedded.environment import aws_environment, settings_environment
+from cluster.embedded.home import Home
+from cluster.embedded.mongod import REPLICA_SET, Mongod
+from cluster.embedded.ray_head import TUNING_ENVIRONMENT
+from cluster.embedded.redis_server import RedisServer
+from cluster.embedded.seaweedfs import SeaweedFS, remove_sockets
+from cluster.embedded.serve import Serve
+from cluster.embedded.service import SERVE_CONFIG
+from cluster.mongo.api_keys import ApiKeyStore
+from cluster.mongo.connection import Database
+from cluster.records import Scope
+from cluster.settings import Settings
+from tests.support.network import Network
+from tests.support.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from pymongo.database import Database as MongoDatabase
+
+STORES, HEAD, WORKERS = "stores", "head", ("worker1", "worker2")
+NODES = (HEAD, *WORKERS)
+_GCS_STORE = "gcs"  # a Redis of Ray's own, since Darkroom's may be emptied
+_GCS_PORT, _DASHBOARD_PORT, _HTTP_PORT = 6379, 8265, 8000
+_STORE_PORTS_ABOVE = 3000  # SeaweedFS has sockets in a folder that all machines share, so its ports must be its own
+_OBJECT_STORE_BYTES = 100_000_000
+_READY_SECONDS = 120
+_RAY = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--log-color=false", "--disable-usage-stats"]
+# What systemd does with `Restart=always`: a raylet that was taken for dead ends when it hears of it.
+_RESTARTED = ["/bin/sh", "-c", 'while :; do "$@"; echo "ended with $?"; sleep 1; done', "supervisor"]
+
+
+@dataclass(frozen=True)
+class Actor:
+    """An actor's incarnation, as Ray's head sees it."""
+
+    name: str
+    state: str
+    node: str
+    """The machine's name."""
+    pid: int
+
+
+@dataclass
+class Cluster:
+    """A running cluster; `start` and `Network.kill` are what an operator and a power cut do to a node."""
+
+    network: Network
+    home: Home
+    settings: Settings
+    mongo: MongoClient[dict[str, Any]]
+    token: str = ""
+    _environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def credentials(self) -> Credentials:
+        return Credentials.of(self.home)
+
+    @property
+    def database(self) -> MongoDatabase[dict[str, Any]]:
+        """What is true, to look at behind the service."""
+        return self.mongo[self.settings.mongo_database]
+
+    @property
+    def dashboard_url(self) -> str:
+        return f"http://{self.network.addresses[HEAD]}:{_DASHBOARD_PORT}"
+
+    def url(self, node: str) -> str:
+        """The service by the proxy of one node."""
+        return f"http://{self.network.addresses[node]}:{_HTTP_PORT}"
+
+    def client(self, node: str = HEAD, *, timeout_seconds: float = 30) -> Darkroom:
+        return Darkroom(self.url(node), api_key=self.token, timeout_seconds=timeout_seconds)
+
+    def folder(self, node: str) -> Path:
+        """Where a node's Ray keeps its session: short, because Unix sockets are in it."""
+        return self.home.path / "ray" / node
+
+    def log(self, node: str) -> str:
+        """All that a node's actors and workers of this and earlier sessions have logged."""
+        files = sorted(self.folder(node).glob("session_2*/logs/worker-*.err"))
+        return "\n".join(file.read_text(errors="replace") for file in files)
+
+    def object_keys(self, prefix: str) -> set[str]:
+        """The keys of all objects under a prefix."""
+        client = boto3.client(
+            "s3",
+            endpoint_url=self.settings.s3_endpoint_url,
+            region_name=self.settings.s3_region,
+            aws_access_key_id=self.credentials.s3_access_key,
+            aws_secret_access_key=self.credentials.s3_secret_key,
+        )
+        with closing(client):
+            found = client.get_paginator("list_objects_v2").paginate(Bucket=self.settings.s3_bucket, Prefix=prefix)
+            return {each["Key"] for page in found for each in page.get("Contents", [])}
+
+    def actors(self) -> list[Actor]:
+        """All that live or are being restarted; none when the head does not answer."""
+        names = {address: name for name, address in self.network.addresses.items()}
+        nodes = {each["node_id"]: names.get(each["node_ip"], "") for each in self._listed("nodes")}
+        return [
+            Actor(each["name"] or each["class_name"], each["state"], nodes.get(each["node_id"], ""), each["pid"])
+            for each in self._listed("actors")
+            if each["state"] != "DEAD"
+        ]
+
+    def alive(self) -> set[str]:
+        """The nodes that the head takes for alive."""
+        names = {address: name for name, address in self.network.addresses.items()}
+        return {names[each["node_ip"]] for each in self._listed("nodes") if each["state"] == "ALIVE"}
+
+    def _listed(self, kind: str) -> list[dict[str, Any]]:
+        headers = {"Authorization": f"Bearer {self.credentials.ray_token}"}
+        url = f"{self.dashboard_url}/api/v0/{kind}"
+        try:
+            answer = httpx.get(url, params={"limit": 1000}, headers=headers, timeout=5, trust_env=False).json()
+        except (httpx.HTTPError, ValueError):
+            return []
+        return (((answer or {}).get("data") or {}).get("result") or {}).get("result") or []
+
+    def start(self, node: str) -> None:
+        """Start a node, under a supervisor; returns at once."""
+        address, folder = self.network.addresses[node], self.folder(node)
+        folder.mkdir(parents=True, exist_ok=True)
+        # Ray starts no head beside another one, which it sees by this file and by processes: here, those of all nodes.
+        (folder / "ray_current_cluster").unlink(missing_ok=True)
+        options = [
+            f"--node-ip-address={address}",
+            f"--temp-dir={folder}",
+            f"--object-store-memory={_OBJECT_STORE_BYTES}",
+        ]
+        head = self.network.addresses[HEAD]
+        if node == HEAD:
+            dashboard = [f"--dashboard-host={head}", f"--dashboard-port={_DASHBOARD_PORT}", "--no-monitor"]
+            options += ["--head", f"--port={_GCS_PORT}", "--num-cpus=0", *dashboard]
+        else:
+            options += [f"--address={head}:{_GCS_PORT}", "--num-cpus=1"]
+        self._spawn(node, node, [*_RESTARTED, *_RAY, *options], self._environment)
+
+    def start_stores(self) -> None:
+        """Start all stores, and return when they answer."""
+        numbers = _store_ports()
+        seaweedfs = SeaweedFS(self.home, numbers, credentials=self.credentials, bucket=self.settings.s3_bucket)
+        seaweedfs.prepare()
+        for server in (Mongod(self.home, numbers), RedisServer(self.home, numbers), seaweedfs):
+            self._spawn(STORES, server.name, self._elsewhere(server.command()), server.environment())
+        folder = self.home.path / "data" / _GCS_STORE
+        folder.mkdir()
+        of_ray = RedisServer(self.home, numbers | {ports.REDIS.name: _GCS_PORT}).command()
+        self._spawn(STORES, _GCS_STORE, self._elsewhere([*of_ray, "--dir", str(folder)]), {})
+        wait_until(self._stores_answer, "the stores answer", timeout_seconds=_READY_SECONDS)
+
+    def deploy(self) -> None:
+        """Make a key, deploy the applications, and return when they answer."""
+
+        async def made() -> str:
+            async with Database.open(self.settings) as database:
+                await database.ensure_indexes()
+                return (await ApiKeyStore(database).create(name="test", scopes=list(Scope)))[1]
+
+        self.token = asyncio.run(made())
+        wait_until(lambda: self.alive() == set(NODES), "all nodes are there", timeout_seconds=_READY_SECONDS)
+        serve = Serve(self.dashboard_url, self.credentials.ray_token)
+        everywhere = ".".join("0000")
+        serve.deploy(SERVE_CONFIG, http_host=everywhere, http_port=_HTTP_PORT, replica_environment={})
+        serve.await_ready(self.url(HEAD), timeout_seconds=_READY_SECONDS)
+
+    def use_environment(self) -> None:
+        """What every node has in its environment, as `ray-cluster.yaml` gives it."""
+        keys = self.credentials
+        self._environment = {
+            **settings_environment(self.settings),
+            **aws_environment(keys.s3_access_key, keys.s3_secret_key),
+            **TUNING_ENVIRONMENT,
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": keys.ray_token,
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_worker_niceness": "0",  # or whatever else this machine does would come before all actors
+            "RAY_REDIS_ADDRESS": f"{self.network.addresses[STORES]}:{_GCS_PORT}",
+            "RAY_external_storage_namespace": "darkroom",
+        }
+
+    def _elsewhere(self, command: Sequence[str]) -> list[str]:
+        """The command of an embedded server, which listens on loopback, for the machine of the stores."""
+        return [part.replace(ports.LOOPBACK, self.network.addresses[STORES]) for part in command]
+
+    def _spawn(self, machine: str, name: str, command: Sequence[str], environment: dict[str, str]) -> None:
+        base = {each: value for each, value in os.environ.items() if not each.startswith(("DARKROOM_", "RAY_", "AWS_"))}
+        processes.spawn(
+            self.network.command(machine, command),
+            environment={**base, **environment},
+            log_file=self.home.log_file(name),
+        )
+
+    def _stores_answer(self) -> bool:
+        host = f"{self.network.addresses[STORES]}:{_store_ports()[ports.MONGOD.name]}"
+        client: MongoClient[dict[str, Any]] = MongoClient(host, directConnection=True, serverSelectionTimeoutMS=1000)
+        try:
+            with client, Redis.from_url(self.settings.redis_url, socket_timeout=1) as redis:
+                if client["local"]["system.replset"].find_one() is None:
+                    members = [{"_id": 0, "host": host}]
+                    client.admin.command("replSetInitiate", {"_id": REPLICA_SET, "members": members})
+                return bool(client.admin.command("hello")["isWritablePrimary"] and redis.ping())
+        except (PyMongoError, RedisError):
+            return False
+
+
+def _store_ports() -> dict[str, int]:
+    return {port.name: port.usual + _STORE_PORTS_ABOVE for port in ports.ALL}
+
+
+@contextmanager
+def running_cluster(folder: Path, **changes: object) -> Iterator[Cluster]:
+    """Everything, started and deployed; `folder` must have a short path. `changes` are settings."""
+    home = Home(folder)
+    home.create()
+    with Network.made(STORES, *NODES) as network:
+        settings = _settings(network, home).model_copy(update=changes)
+        cluster = Cluster(network, home, settings, MongoClient(settings.mongo_url, tz_aware=True))
+        cluster.use_environment()
+        try:
+            cluster.start_stores()
+            for node in NODES:
+                cluster.start(node)
+            cluster.deploy()
+            yield cluster
+        finally:
+            cluster.mongo.close()
+            for node in NODES:
+                network.kill(node)
+            network.kill(STORES)
+            remove_sockets(_store_ports())
+
+
+def _settings(network: Network, home: Home) -> Settings:
+    stores, numbers = network.addresses[STORES], _store_ports()
+    return Settings(
+        home=home.path,
+        mongo_url=f"mongodb://{stores}:{numbers[ports.MONGOD.name]}/?replicaSet={REPLICA_SET}",
+        redis_url=f"redis://{stores}:{numbers[ports.REDIS.name]}/0",
+        s3_endpoint_url=f"http://{stores}:{numbers[ports.S3.name]}",
+        secret_key=SecretStr(Credentials.of(home).secret_key),
+        allowed_networks=(IPv4Network(network.range),),
+        allow_http_webhooks=True,
+        downloads_per_task=4,
+        max_active_requests=1,  # each more is a process that a dying node's neighbours must start, on two cores here
+        retry_base_seconds=0.1,
+        webhook_timeout_seconds=5,
+        webhook_retry_seconds=(1,) * 120,
+    )
