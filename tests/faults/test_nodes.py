@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from actors import registry
+from cluster.embedded import processes
 from cluster.errors import ApiError
 from tests.support import network
 from tests.support.catalogues import catalogue
@@ -26,6 +27,8 @@ from tests.support.watching import Poller, Recorder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from tests.faults.conftest import Note
 
 COORDINATORS = "coordinator_"
 IMAGES = 240
@@ -56,6 +59,14 @@ def cut_from(*others: str) -> Fault:
         lambda cluster, node: cluster.network.cut(node, *others),
         lambda cluster, node: cluster.network.heal(node, *others),
     )
+
+
+def end_agent(cluster: Cluster, node: str) -> None:
+    """The raylet ends without it, with exit code 0, and `ray start --block` would go on without a raylet for ever."""
+    agents = [pid for pid in cluster.network.pids(node) if "ray::DashboardAgent" in processes.command_line(pid)]
+    assert agents
+    for pid in agents:
+        os.kill(pid, signal.SIGKILL)
 
 
 DEATH = Fault(lambda cluster, node: cluster.network.kill(node), lambda cluster, node: cluster.start(node))
@@ -184,12 +195,13 @@ def seconds_since(begun: float, predicate: Callable[[], bool], description: str,
     ("fault", "hears_of_it"),
     [
         pytest.param(DEATH, False, id="killed"),
-        pytest.param(cut_from(HEAD), True, id="cut-from-head"),
-        pytest.param(cut_from(HEAD, STORES), False, id="cut-from-both"),
+        pytest.param(Fault(end_agent, lambda cluster, node: None), False, id="agent-killed", marks=pytest.mark.long),
+        pytest.param(cut_from(HEAD), True, id="cut-from-head", marks=pytest.mark.long),
+        pytest.param(cut_from(HEAD, STORES), False, id="cut-from-both", marks=pytest.mark.long),
     ],
 )
 def test_another_node_takes_over_and_the_old_coordinator_writes_nothing_more(
-    cluster: Cluster, origin: Origin, fault: Fault, *, hears_of_it: bool
+    cluster: Cluster, origin: Origin, fault: Fault, *, hears_of_it: bool, note: Note, request: pytest.FixtureRequest
 ) -> None:
     keep_off_the_head(cluster, COORDINATORS)
     with Recorder(cluster) as recorder:
@@ -214,9 +226,15 @@ def test_another_node_takes_over_and_the_old_coordinator_writes_nothing_more(
     if hears_of_it:
         assert f'"a newer coordinator owns the request", "requestId": "{job.id}"' in cluster.log(node)
     check_whole(cluster, job, poller)
+    what = request.node.callspec.id
+    note(f"node {what}: a newer epoch", taken)
+    note(f"node {what}", goes_on)
 
 
-def test_a_coordinator_that_is_cut_off_from_the_stores_waits_for_them(cluster: Cluster, origin: Origin) -> None:
+@pytest.mark.long
+def test_a_coordinator_that_is_cut_off_from_the_stores_waits_for_them(
+    cluster: Cluster, origin: Origin, note: Note
+) -> None:
     fault = cut_from(STORES)  # for Ray, this node is well
     keep_off_the_head(cluster, COORDINATORS)
     job = Job(cluster, origin)
@@ -228,12 +246,18 @@ def test_a_coordinator_that_is_cut_off_from_the_stores_waits_for_them(cluster: C
         await_end_of_fault(begun)
         logger.info("done when it is mended: %d", job.done)
         fault.end(cluster, node)
+        healed, done = time.monotonic(), job.done
+        goes_on = seconds_since(healed, lambda: job.done > done, "work goes on", TAKEOVER_SECONDS)
         over = await_end(job, poller, begun)
     logger.info("over after %.1f s", over)
     check_whole(cluster, job, poller)
+    note("node cut-from-stores, from its mending", goes_on)
 
 
-def test_everything_goes_on_when_the_head_was_killed_and_comes_back(cluster: Cluster, origin: Origin) -> None:
+@pytest.mark.long
+def test_everything_goes_on_when_the_head_was_killed_and_comes_back(
+    cluster: Cluster, origin: Origin, note: Note
+) -> None:
     keep_off_the_head(cluster, COORDINATORS, registry.WORKER_POOL)
     with Recorder(cluster) as recorder:
         job = Job(cluster, origin)
@@ -242,6 +266,7 @@ def test_everything_goes_on_when_the_head_was_killed_and_comes_back(cluster: Clu
             begun = time.monotonic()
             DEATH.begin(cluster, HEAD)
             done = job.done + REDONE  # more than was in flight
+            went_on = seconds_since(begun, lambda: job.done > done - REDONE, "work goes on", TAKEOVER_SECONDS)
             await_end_of_fault(begun)
             logger.info("done when it comes back: %d", job.done)
             assert job.done > done, "what is on other nodes goes on without the head"
@@ -251,3 +276,4 @@ def test_everything_goes_on_when_the_head_was_killed_and_comes_back(cluster: Clu
         await_return(cluster)
         assert not [each for each in recorder.late_writes(job.id) if each.modified]
     check_whole(cluster, job, poller)
+    note("head killed", went_on)

@@ -8,6 +8,7 @@ import sys
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -38,7 +39,6 @@ from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from pymongo.database import Database as MongoDatabase
 
@@ -50,8 +50,9 @@ _STORE_PORTS_ABOVE = 3000  # SeaweedFS has sockets in a folder that all machines
 _OBJECT_STORE_BYTES = 100_000_000
 _READY_SECONDS = 120
 _RAY = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--log-color=false", "--disable-usage-stats"]
-# What systemd does with `Restart=always`: a raylet that was taken for dead ends when it hears of it.
-_RESTARTED = ["/bin/sh", "-c", 'while :; do "$@"; echo "ended with $?"; sleep 1; done', "supervisor"]
+_NODE = Path(__file__).parents[2] / "cluster" / "ray-node.sh"
+# What systemd does with `Restart=always`.
+_RESTARTED = ["/bin/sh", "-c", 'while :; do "$@"; echo "ended with $?"; sleep 1; done', "supervisor", str(_NODE)]
 
 
 @dataclass(frozen=True)

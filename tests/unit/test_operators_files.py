@@ -37,7 +37,7 @@ def test_systemd_keeps_every_node_running_with_the_settings_that_were_tested() -
         "RAY_external_storage_namespace": "darkroom",
     }
     assert "Restart=always" in lines
-    assert "ExecStart=/bin/sh %h/ray-node.sh" in lines
+    assert "ExecStart=/bin/sh %h/ray-node.sh /bin/sh %h/ray-start.sh" in lines
 
 
 def test_ray_refuses_a_cluster_file_with_an_unknown_key() -> None:

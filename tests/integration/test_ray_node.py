@@ -1,0 +1,52 @@
+"""The script that systemd runs on every node ends when the node is of no use any more."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from tests.support.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SCRIPT = Path(__file__).parents[2] / "cluster" / "ray-node.sh"
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A node whose `ray start --block` has a raylet and goes on whatever becomes of that."""
+    raylet = shutil.copy(str(shutil.which("sleep")), tmp_path / "raylet")
+    command = ["/bin/sh", "-c", f"{raylet} 60 & while :; do sleep 0.1; done"]
+    with subprocess.Popen([SCRIPT, *command], start_new_session=True) as running:
+        try:
+            wait_until(lambda: raylet_of(running) is not None, "the raylet is there")
+            yield running
+        finally:
+            os.killpg(running.pid, signal.SIGKILL)
+
+
+def raylet_of(node: subprocess.Popen[bytes]) -> int | None:
+    children = psutil.Process(node.pid).children(recursive=True)
+    return next((each.pid for each in children if each.name() == "raylet"), None)
+
+
+def test_it_ends_when_the_raylet_has_ended(node: subprocess.Popen[bytes]) -> None:
+    raylet = raylet_of(node)
+    assert raylet is not None
+    os.kill(raylet, signal.SIGTERM)
+    assert node.wait(timeout=10) == 1
+
+
+def test_it_hands_on_a_request_to_end(node: subprocess.Popen[bytes]) -> None:
+    (ray,) = [each for each in psutil.Process(node.pid).children() if each.name() == "sh"]
+    node.terminate()
+    assert node.wait(timeout=10) == 0
+    wait_until(lambda: not ray.is_running() or ray.status() == psutil.STATUS_ZOMBIE, "it has ended, too")
