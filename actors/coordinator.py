@@ -10,7 +10,7 @@ import ray.actor
 
 from actors import registry
 from actors.coordination import Coordination
-from actors.notices import tell_system_actors
+from actors.notices import Notices
 from actors.worker_pool import WorkerPool
 from cluster.errors import StoreUnavailableError
 from cluster.mongo.connection import Database
@@ -19,6 +19,8 @@ from cluster.progress import Progress
 from cluster.telemetry import log_as_json
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from ray.actor import ActorHandle
 
     from actors.coordination import Standing
@@ -45,6 +47,8 @@ class RequestCoordinator:
         self._settings = settings
         self._database = Database(settings)
         self._progress = Progress(settings)
+        self._notices = Notices(settings)
+        self._background: set[asyncio.Task[None]] = set()
         self._pool: ActorHandle[Any] | None = None
         self._coordinations: dict[str, Coordination] = {}  # by request: the one at work, and any that wait for it
         self._work = asyncio.get_running_loop().create_task(self._resume())
@@ -112,4 +116,9 @@ class RequestCoordinator:
     async def _run(self, coordination: Coordination) -> None:
         await coordination.run()
         del self._coordinations[coordination.request_id]
-        await tell_system_actors(self._settings)
+        self._in_background(self._notices.request_ended())
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)

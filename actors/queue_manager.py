@@ -16,7 +16,7 @@ from actors.closing import Closing
 from actors.coordinators import Coordinators
 from actors.drain_meter import DrainMeter
 from actors.fair_queue import next_in_line, who_gives_way
-from actors.notices import tell_system_actors
+from actors.notices import Notices
 from actors.sweeping import Sweeping
 from actors.windows import CLOSED, Claim, Window, windows
 from cluster.drain_rate import DrainRate
@@ -44,6 +44,7 @@ _ENDING_AT_ONCE = 8
 _DRAIN_POLL_SECONDS = 0.2
 _STOP_SECONDS = 60.0  # after a drain, for the stop that it was for
 _SWEEP_SECONDS = 600.0
+_HEAD_SECONDS = 0.5  # for its answer, which a look does not need
 logger = logging.getLogger("darkroom.queue_manager")
 
 
@@ -66,7 +67,9 @@ class QueueManager:
         self._standings: dict[str, Standing] = {}
         self._working_since: dict[str, float] = {}  # of the loop's clock, by request
         self._shared_among: dict[str, int] = {}  # request to priority, at the last time
+        self._notices = Notices(settings)
         self._capacity = Capacity(1, 0)  # until it has asked
+        self._asking: asyncio.Task[Capacity] | None = None
         self._knows_all = False  # until it has asked who is there
         self._getting_ready = False
         self._ending: set[str] = set()  # requests that end here, because they were never admitted
@@ -137,7 +140,7 @@ class QueueManager:
         """Take back who is done, find again who is open, admit what there is room for, and share the cores."""
         await self._leader.claim()
         await self._leader.check()
-        self._capacity = await Capacity.of_cluster()
+        await self._refresh_capacity()
         await self._leader.stop_overdue()
         await self._end_waiting()
         at_work = [each for each in await self._queue.processing() if each.request_id not in self._ending]
@@ -156,6 +159,14 @@ class QueueManager:
             self._getting_ready = True
             self._in_background(self._get_ready())
         self._in_background(self._share(at_work))
+
+    async def _refresh_capacity(self) -> None:
+        """What it was before is good enough while the head node, which is asked, is away."""
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(Capacity.of_cluster())
+        await asyncio.wait([self._asking], timeout=_HEAD_SECONDS)
+        if self._asking.done():
+            self._capacity = self._asking.result()
 
     @property
     def _max_active(self) -> int:
@@ -232,7 +243,7 @@ class QueueManager:
             await self._closing.abandon(request, request.stopping)
         finally:
             self._ending.discard(request.request_id)  # if it is still open, a coordinator ends it
-        await tell_system_actors(self._settings)
+        await self._notices.request_ended()
 
     def _in_background(self, work: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.create_task(work)

@@ -11,7 +11,7 @@ import stamina
 from fastapi import Request
 from ray.exceptions import RayActorError, RayError
 
-from actors import registry
+from actors.notices import Notices
 from actors.system import start_system_actors
 from cluster.bucket import Bucket
 from cluster.drain_rate import DrainRate
@@ -45,6 +45,7 @@ class Actors:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._queue_manager: ActorHandle[Any] | None = None
+        self._others = Notices(settings)
         self._notices: set[asyncio.Task[None]] = set()
 
     def queue_changed(self) -> None:
@@ -57,7 +58,7 @@ class Actors:
 
     def outbox_changed(self) -> None:
         """Tell the webhook sender, in the background, that a delivery is due."""
-        self._send(self._notify_webhook_sender())
+        self._send(self._others.delivery_due())
 
     async def ping(self) -> None:
         """Return when the queue manager answers.
@@ -87,11 +88,6 @@ class Actors:
         except RayActorError:
             self._queue_manager = None  # the next call finds it again, or starts it
             raise
-
-    async def _notify_webhook_sender(self) -> None:
-        sender = await asyncio.to_thread(registry.find, registry.WEBHOOK, self._settings)
-        if sender is not None:
-            await sender.notify.remote()
 
 
 class Services:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+from redis import Redis
 
 from cluster.embedded import processes
 from cluster.embedded import stack as servers
@@ -79,6 +80,15 @@ def test_work_waits_for_a_store_that_was_killed_and_goes_on(
     # A store that was away costs no image a second download, as long as the task could wait for it.
     assert job.fetched == IMAGES
     note(f"{store} killed and started again at once", job.seconds_until_work_went_on(at))
+
+
+def test_progress_is_right_again_when_redis_was_emptied(own: Service, job: WatchedJob, note: Note) -> None:
+    with Redis.from_url(own.settings.redis_url) as redis:
+        redis.flushall()
+    at = time.monotonic()
+    job.check()
+    assert job.fetched == IMAGES
+    note("Redis emptied", job.seconds_until_work_went_on(at))
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from tests.faults.conftest import Note
 
-COORDINATORS = "coordinator_"
+COORDINATORS, REPLICAS = "coordinator_", "SERVE_REPLICA"
 IMAGES = 240
 SLOW_SECONDS = 1.0
 STARTED = 16  # images that are terminal before something fails
@@ -155,6 +155,22 @@ def keep_off_the_head(cluster: Cluster, *names: str) -> None:
     wait_until(is_done, "none of them is on the head", timeout_seconds=90)
 
 
+def submit_by_any_node(cluster: Cluster, origin: Origin) -> str:
+    """A request of one image, sent to whichever worker has a proxy that answers."""
+    for node in WORKERS:
+        try:
+            with cluster.client(node, timeout_seconds=5) as darkroom:
+                return darkroom.submit(catalogue([f"{origin.url}/0.jpg"])).request_id
+        except ApiError as error:
+            logger.info("%s: %s", node, error)
+    raise AssertionError("no node accepts anything")
+
+
+def is_completed(cluster: Cluster, request_id: str) -> bool:
+    found = cluster.database["processing_requests"].find_one({"requestId": request_id})
+    return found is not None and found["status"] == "completed"
+
+
 def await_end_of_fault(begun: float) -> None:
     wait_until(lambda: time.monotonic() > begun + FAULT_SECONDS, "time passes", timeout_seconds=FAULT_SECONDS + 5)
 
@@ -258,7 +274,8 @@ def test_a_coordinator_that_is_cut_off_from_the_stores_waits_for_them(
 def test_everything_goes_on_when_the_head_was_killed_and_comes_back(
     cluster: Cluster, origin: Origin, note: Note
 ) -> None:
-    keep_off_the_head(cluster, COORDINATORS, registry.WORKER_POOL)
+    everyone = (COORDINATORS, registry.WORKER_POOL, registry.QUEUE_MANAGER, registry.WEBHOOK, REPLICAS)
+    keep_off_the_head(cluster, *everyone)
     with Recorder(cluster) as recorder:
         job = Job(cluster, origin)
         logger.info("%s", {each.name: each.node for each in cluster.actors()})
@@ -267,6 +284,8 @@ def test_everything_goes_on_when_the_head_was_killed_and_comes_back(
             DEATH.begin(cluster, HEAD)
             done = job.done + REDONE  # more than was in flight
             went_on = seconds_since(begun, lambda: job.done > done - REDONE, "work goes on", TAKEOVER_SECONDS)
+            small = submit_by_any_node(cluster, origin)
+            wait_until(lambda: is_completed(cluster, small), "what comes meanwhile is done, too", timeout_seconds=15)
             await_end_of_fault(begun)
             logger.info("done when it comes back: %d", job.done)
             assert job.done > done, "what is on other nodes goes on without the head"

@@ -268,7 +268,7 @@ def _settings(network: Network, home: Home) -> Settings:
         allowed_networks=(IPv4Network(network.range),),
         allow_http_webhooks=True,
         downloads_per_task=4,
-        max_active_requests=1,  # each more is a process that a dying node's neighbours must start, on two cores here
+        max_active_requests=2,  # each more is a process that a dying node's neighbours must start, on two cores here
         retry_base_seconds=0.1,
         webhook_timeout_seconds=5,
         webhook_retry_seconds=(1,) * 120,
