@@ -52,6 +52,8 @@ class RequestCoordinator:
         self._pool: ActorHandle[Any] | None = None
         self._coordinations: dict[str, Coordination] = {}  # by request: the one at work, and any that wait for it
         self._work = asyncio.get_running_loop().create_task(self._resume())
+        # While the head is there, which it may not be when they are needed.
+        self._in_background(self._find_others())
 
     async def take(self, request_id: str, window: Window) -> None:
         """Bring a request to its end, after the one before it; the same again any number of times."""
@@ -96,6 +98,9 @@ class RequestCoordinator:
                 await asyncio.sleep(_RESUME_SECONDS)
         if request_id is not None and request_id not in self._coordinations:
             await self._run(self._add(request_id))
+
+    async def _find_others(self) -> None:
+        await asyncio.gather(self._find_pool(), self._notices.get_ready(), return_exceptions=True)
 
     async def _find_pool(self) -> ActorHandle[Any]:
         """The worker pool, which is started when it is not there."""

@@ -26,7 +26,11 @@ class Notices:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._known: dict[str, ActorHandle[Any]] = {}
+        self._found: dict[str, asyncio.Task[ActorHandle[Any] | None]] = {}
+
+    async def get_ready(self) -> None:
+        """Find everybody now, because it may not be possible later."""
+        await asyncio.gather(self._find(registry.WEBHOOK), self._find(registry.QUEUE_MANAGER))
 
     async def request_ended(self) -> None:
         """Its callback is due, and another request may be admitted."""
@@ -38,12 +42,17 @@ class Notices:
 
     async def _tell(self, name: str) -> None:
         try:
-            actor = self._known.get(name) or await asyncio.to_thread(registry.find, name, self._settings)
+            actor = await self._find(name)
             if actor is not None:
-                self._known[name] = actor
                 await actor.notify.remote()
+                return
         except RayError as error:
-            self._known.pop(name, None)  # the next notice finds it again
             logger.warning("%s was not notified: %s", name, type(error).__name__)
         except Exception:
             logger.exception("%s was not notified", name)
+        self._found.pop(name, None)  # the next notice finds it again
+
+    async def _find(self, name: str) -> ActorHandle[Any] | None:
+        if name not in self._found:
+            self._found[name] = asyncio.create_task(asyncio.to_thread(registry.find, name, self._settings))
+        return await asyncio.shield(self._found[name])

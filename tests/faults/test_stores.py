@@ -114,9 +114,9 @@ def hold(until: float) -> None:
 
 
 def resident(service: Service) -> dict[ProcessId, int]:
-    """The memory of each process of the service."""
+    """The memory of each process of the service that is at work; an idle one may still have everything to import."""
     sizes = {}
-    for each in service.ray_processes(""):
+    for each in set(service.ray_processes("")) - set(service.ray_processes("IDLE")):
         try:
             sizes[each] = psutil.Process(each.pid).memory_info().rss
         except psutil.NoSuchProcess:
