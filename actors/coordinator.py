@@ -80,6 +80,9 @@ class RequestCoordinator:
         coordination = self._coordinations.get(request_id)
         return True if coordination is None else await coordination.stopped(batch_number)
 
+    async def ping(self) -> None:
+        """Answers while this process lives."""
+
     async def leave(self) -> None:
         """End this process, after the request that it has, and free the actor's name."""
         while not self._work.done():  # a request may still come in between

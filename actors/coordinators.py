@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -92,12 +93,26 @@ class Coordinators:
             else:
                 coordinator.actor.leave.remote()
 
-    async def keep_ready(self, *, standing: int, at_most: int) -> None:
-        """Start as many as always stand by, and one that waits for the next request unless somebody is free as soon."""
-        while (there := len(self._ready) + len(self._at_work)) < at_most:
-            if there >= standing and (self._ready or self._is_one_free_soon()):
-                return
-            self._ready.append(await self._started(registry.new_coordinator_name()))
+    async def keep_ready(self, *, standing: int, at_most: int) -> bool:
+        """Start as many as always stand by, and one that waits for the next request unless somebody is free as soon.
+
+        Returns:
+            Whether more are ready now.
+        """
+        there = len(self._ready) + len(self._at_work)
+        missing = min(standing, at_most) - there
+        if missing <= 0:
+            missing = int(there < at_most and not (self._ready or self._is_one_free_soon()))
+        started = await asyncio.gather(*(self._answering(registry.new_coordinator_name()) for _ in range(missing)))
+        self._ready += started
+        return bool(started)
+
+    async def _answering(self, name: str) -> Coordinator:
+        """One that has answered once: until then only the head node knows where it is, and that may be away later."""
+        coordinator = await self._started(name)
+        with contextlib.suppress(RayActorError):  # it is started again, and its place will be told
+            await coordinator.actor.ping.remote()
+        return coordinator
 
     def _is_one_free_soon(self) -> bool:
         return any(self._now() - each.since < _SOON_SECONDS for each in self._at_work.values())

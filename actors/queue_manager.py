@@ -255,7 +255,10 @@ class QueueManager:
             if not self._knows_all:
                 await self._coordinators.dismiss_strangers()
                 self._knows_all = True
-            await self._coordinators.keep_ready(standing=self._capacity.standing_coordinators, at_most=self._max_active)
+            if await self._coordinators.keep_ready(
+                standing=self._capacity.standing_coordinators, at_most=self._max_active
+            ):
+                self._wake.set()
         except Exception:  # the next look tries again
             logger.exception("no coordinator could be made ready")
         finally:
