@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import TYPE_CHECKING, Any
 
 import ray.actor
+from ray.exceptions import RayError
 
 from actors import registry
 from actors.coordination import Coordination
@@ -52,8 +54,9 @@ class RequestCoordinator:
         self._pool: ActorHandle[Any] | None = None
         self._coordinations: dict[str, Coordination] = {}  # by request: the one at work, and any that wait for it
         self._work = asyncio.get_running_loop().create_task(self._resume())
-        # While the head is there, which it may not be when they are needed.
-        self._in_background(self._find_others())
+        # The first call to an actor asks the head where it is: now, because the head may be away when it counts.
+        self._in_background(self._meet_pool())
+        self._in_background(self._notices.request_ended())
 
     async def take(self, request_id: str, window: Window) -> None:
         """Bring a request to its end, after the one before it; the same again any number of times."""
@@ -102,8 +105,9 @@ class RequestCoordinator:
         if request_id is not None and request_id not in self._coordinations:
             await self._run(self._add(request_id))
 
-    async def _find_others(self) -> None:
-        await asyncio.gather(self._find_pool(), self._notices.get_ready(), return_exceptions=True)
+    async def _meet_pool(self) -> None:
+        with contextlib.suppress(RayError):
+            await (await self._find_pool()).ping.remote()
 
     async def _find_pool(self) -> ActorHandle[Any]:
         """The worker pool, which is started when it is not there."""

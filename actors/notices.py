@@ -28,10 +28,6 @@ class Notices:
         self._settings = settings
         self._found: dict[str, asyncio.Task[ActorHandle[Any] | None]] = {}
 
-    async def get_ready(self) -> None:
-        """Find everybody now, because it may not be possible later."""
-        await asyncio.gather(self._find(registry.WEBHOOK), self._find(registry.QUEUE_MANAGER))
-
     async def request_ended(self) -> None:
         """Its callback is due, and another request may be admitted."""
         await asyncio.gather(self._tell(registry.WEBHOOK), self._tell(registry.QUEUE_MANAGER))

@@ -59,6 +59,9 @@ class WorkerPool:
         if batch_key in self._tasks:
             self._last_reports[batch_key] = report
 
+    async def ping(self) -> None:
+        """Answers while this process lives."""
+
     async def end_worker(self, batch_key: tuple[str, int, int]) -> None:
         """End the worker that has a batch, whatever it is doing."""
         task = self._tasks.get(batch_key)
