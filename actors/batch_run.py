@@ -81,17 +81,17 @@ def downloads_at_once(batch: Batch, settings: Settings) -> int:
     return SLOW_DOWNLOADS if batch.is_slow else settings.downloads_per_task
 
 
-def overrun(core: Core, settings: Settings) -> tuple[WorkItem, ImageError] | None:
+def overrun(core: Core, now: float, settings: Settings) -> tuple[WorkItem, ImageError] | None:
     """The image whose compression takes more time or memory than it may, and the error that says so."""
     current = core.current
     if current is None:
         return None
-    item, seconds = current
-    if seconds >= settings.image_timeout_seconds:
+    if now - current.since >= settings.image_timeout_seconds:
         message = f"The image could not be compressed within {settings.image_timeout_seconds:g} seconds."
-        return item, ImageError(ImageErrorCode.TIMEOUT, message)
-    if resident_bytes() > settings.max_worker_memory_bytes:
-        return item, ImageError(ImageErrorCode.OUT_OF_MEMORY, "The image takes more memory than a worker may.")
+        return current.item, ImageError(ImageErrorCode.TIMEOUT, message)
+    # Sources that are on their way meanwhile count, too, but they are small beside the limit.
+    if resident_bytes() - current.resident_bytes > settings.max_image_memory_bytes:
+        return current.item, ImageError(ImageErrorCode.OUT_OF_MEMORY, "The image takes more memory than it may.")
     return None
 
 
@@ -153,12 +153,12 @@ class BatchRun:
         return BatchReport(outcomes, self._loop.time() - started, self._core.idle_seconds, self._counted)
 
     @property
-    def is_still_compressing(self) -> bool:
-        """Whether the thread is busy although the batch has ended: nothing can stop it."""
-        return self._core.is_compressing
+    def has_overrun(self) -> bool:
+        """Whether an image was given up whose compression nothing can stop, or goes on after the batch's end."""
+        return self._overrun is not None or self._core.is_compressing
 
     def _is_to_end(self) -> bool:
-        self._overrun = overrun(self._core, self._settings)
+        self._overrun = overrun(self._core, self._loop.time(), self._settings)
         if self._overrun is not None:
             return True
         self._is_kept_waiting = (
@@ -178,7 +178,7 @@ class BatchRun:
                 await asyncio.wait(left, timeout=_STOP_SECONDS)
                 return
             await asyncio.wait(left, timeout=_TICK_SECONDS)
-            self._overrun = overrun(self._core, self._settings)
+            self._overrun = overrun(self._core, self._loop.time(), self._settings)
             left = [task for task in left if not task.done()]
 
     async def _do(self, item: WorkItem) -> None:

@@ -13,7 +13,7 @@ from actors import registry
 from actors.coordinator import RequestCoordinator
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Collection, Mapping
+    from collections.abc import Awaitable, Collection, Iterator, Mapping
 
     from ray.actor import ActorHandle
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _SOON_SECONDS = 1.0  # who has worked for less than this may be done before another process has started
 _ANSWER_SECONDS = 2.0
+_START_SECONDS = 20.0
 logger = logging.getLogger("darkroom.queue_manager")
 
 
@@ -43,6 +44,7 @@ class Coordinators:
         self._now = asyncio.get_running_loop().time
         self._at_work: dict[str, Coordinator] = {}  # by request
         self._ready: list[Coordinator] = []
+        self._reserved: dict[str, Coordinator] = {}  # by name
         self._doubtful: set[str] = set()  # requests that whoever is said to be at work on them knows nothing of
 
     def has(self, request_id: str) -> bool:
@@ -55,15 +57,27 @@ class Coordinators:
         return list(self._at_work)
 
     @property
-    def ready_name(self) -> str | None:
-        """The name of one that waits for a request."""
-        return self._ready[-1].name if self._ready else None
+    def is_any_ready(self) -> bool:
+        """Whether one waits for a request."""
+        return bool(self._ready)
+
+    @contextlib.contextmanager
+    def reserved(self) -> Iterator[str | None]:
+        """The name of one that waits, for this block alone; it waits again unless it was given a request."""
+        coordinator = self._ready.pop() if self._ready else None
+        if coordinator is None:
+            yield None
+            return
+        self._reserved[coordinator.name] = coordinator
+        try:
+            yield coordinator.name
+        finally:
+            if self._reserved.pop(coordinator.name, None) is not None:
+                self._ready.append(coordinator)
 
     async def begin(self, request_id: str, name: str, window: Window) -> None:
-        """Let the one of that name do a request; it is started when it does not wait."""
-        coordinator = next((each for each in self._ready if each.name == name), None)
-        if coordinator is None:
-            coordinator = await self._started(name)
+        """Let the one of that name do a request; it is started when it was not reserved."""
+        coordinator = self._reserved.pop(name, None) or await self._started(name)
         self._give(request_id, coordinator, window)
 
     async def go_on(self, request: OpenRequest, window: Window) -> bool:
@@ -99,20 +113,23 @@ class Coordinators:
         Returns:
             Whether more are ready now.
         """
-        there = len(self._ready) + len(self._at_work)
+        there = len(self._ready) + len(self._reserved) + len(self._at_work)
         missing = min(standing, at_most) - there
         if missing <= 0:
             missing = int(there < at_most and not (self._ready or self._is_one_free_soon()))
-        started = await asyncio.gather(*(self._answering(registry.new_coordinator_name()) for _ in range(missing)))
-        self._ready += started
-        return bool(started)
+        starts = (self._make_ready(registry.new_coordinator_name()) for _ in range(missing))
+        outcomes = await asyncio.gather(*starts, return_exceptions=True)
+        for error in (each for each in outcomes if each is not None):
+            raise error
+        return missing > 0
 
-    async def _answering(self, name: str) -> Coordinator:
-        """One that has answered once: until then only the head node knows where it is, and that may be away later."""
+    async def _make_ready(self, name: str) -> None:
         coordinator = await self._started(name)
-        with contextlib.suppress(RayActorError):  # it is started again, and its place will be told
-            await coordinator.actor.ping.remote()
-        return coordinator
+        # Until it has answered once, only the head node knows where it is, and that may be away later.
+        answer: Awaitable[Any] = coordinator.actor.ping.remote()
+        with contextlib.suppress(RayActorError, TimeoutError):
+            await asyncio.wait_for(answer, _START_SECONDS)
+        self._ready.append(coordinator)
 
     def _is_one_free_soon(self) -> bool:
         return any(self._now() - each.since < _SOON_SECONDS for each in self._at_work.values())
@@ -122,7 +139,8 @@ class Coordinators:
         for name in await asyncio.to_thread(registry.coordinator_names, self._settings):
             actor = await asyncio.to_thread(registry.find, name, self._settings)
             # Looked up now, because a request may have been admitted meanwhile.
-            if actor is not None and all(name != each.name for each in (*self._at_work.values(), *self._ready)):
+            ours = (*self._at_work.values(), *self._reserved.values(), *self._ready)
+            if actor is not None and all(name != each.name for each in ours):
                 actor.leave.remote()
 
     async def set_windows(self, windows: Mapping[str, Window], *, at_once: bool) -> dict[str, Standing]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+from actors.resident import resident_bytes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -18,6 +20,14 @@ class CoreClosedError(Exception):
     """The batch is to end, and the core takes no image any more."""
 
 
+class Compressing(NamedTuple):
+    """An image in the thread."""
+
+    item: WorkItem
+    since: float  # of the loop's clock
+    resident_bytes: int  # of the process, when it began
+
+
 class Core:
     """Who uses it, since when, and how long nobody did."""
 
@@ -29,7 +39,7 @@ class Core:
         self._is_closed = False
         self._idle_since: float | None = self._now()
         self._idle_seconds = 0.0
-        self._compressing: tuple[WorkItem, float] | None = None  # since when, of the loop's clock; set by the thread
+        self._compressing: Compressing | None = None  # set by the thread
 
     @contextlib.asynccontextmanager
     async def turn(self, item: WorkItem) -> AsyncIterator[None]:
@@ -50,7 +60,8 @@ class Core:
     @contextlib.contextmanager
     def compressing(self, item: WorkItem) -> Iterator[None]:
         """Compress an image in the block, in the thread; raises `CoreClosedError` once that is not wanted any more."""
-        self._compressing = (item, self._now())  # first, so that whoever closes the core sees it or is seen
+        # First, so that whoever closes the core sees it or is seen.
+        self._compressing = Compressing(item, self._now(), resident_bytes())
         try:
             if self._is_closed:
                 raise CoreClosedError
@@ -64,7 +75,7 @@ class Core:
 
     def keeps(self, item: WorkItem) -> bool:
         """Whether an image is compressed or put, and is to come to its end."""
-        return item in self._compressed or (self._compressing is not None and self._compressing[0] is item)
+        return item in self._compressed or (self._compressing is not None and self._compressing.item is item)
 
     @property
     def is_compressing(self) -> bool:
@@ -82,7 +93,6 @@ class Core:
         return self._idle_seconds + (0 if self._idle_since is None else self._now() - self._idle_since)
 
     @property
-    def current(self) -> tuple[WorkItem, float] | None:
-        """The image that is compressed, and for how many seconds it has been."""
-        compressing = self._compressing  # once, since the thread may end it meanwhile
-        return compressing and (compressing[0], self._now() - compressing[1])
+    def current(self) -> Compressing | None:
+        """What is compressed now; the thread may end it at any moment."""
+        return self._compressing

@@ -156,11 +156,13 @@ class Dispatcher:
     async def _without_suspects(self, items: tuple[WorkItem, ...]) -> tuple[WorkItem, ...]:
         """Set apart those that were at work whenever earlier coordinators died: one may take its whole node with it."""
         most = self._settings.max_attempts
-        for item in (each for each in items if each.attempt > most):
-            if item.attempt > most + _LONE_LIVES:
+        try:
+            for item in (each for each in items if each.attempt > most + _LONE_LIVES):
                 await self._fail(item, ImageError(ImageErrorCode.DECODER_CRASHED, "The image crashed its node."))
-            else:
-                self._suspects.append((item,))
+        except StoreUnavailableError:
+            self._feed.put_back(items)  # one that is failed already refuses its batch, and is looked up again
+            raise
+        self._suspects += [(each,) for each in items if most < each.attempt <= most + _LONE_LIVES]
         return tuple(each for each in items if each.attempt <= most)
 
     def _send(self, items: tuple[WorkItem, ...], *, is_slow: bool = False) -> None:

@@ -86,7 +86,7 @@ class Worker:
         except StoreUnavailableError as error:
             logger.warning("batch deferred: %s", error, extra={"requestId": batch.request_id})
             return BatchReport.all(batch, Fate.DEFERRED)
-        if run.is_still_compressing:
+        if run.has_overrun:
             logger.warning("a compression goes on that nobody waits for", extra={"requestId": batch.request_id})
             self.is_spent = True
         return report

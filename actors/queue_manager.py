@@ -72,6 +72,7 @@ class QueueManager:
         self._asking: asyncio.Task[Capacity] | None = None
         self._knows_all = False  # until it has asked who is there
         self._getting_ready = False
+        self._going_on: set[str] = set()  # requests for which somebody is looked for
         self._ending: set[str] = set()  # requests that end here, because they were never admitted
         self._drained_until = 0.0  # of the loop's clock
         self._wake = asyncio.Event()
@@ -149,7 +150,7 @@ class QueueManager:
         self._coordinators.end(open_ids, standing=self._capacity.standing_coordinators)
         nobodys = [each for each in at_work if not self._coordinators.has(each.request_id)]
         for each in nobodys[: self._max_active]:  # the next look sees to the rest
-            await self._go_on(each)
+            self._go_on_in_background(each)
         if not self._draining:
             await self._admit(at_work)
             if len(at_work) >= self._max_active:
@@ -165,7 +166,7 @@ class QueueManager:
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(Capacity.of_cluster())
         await asyncio.wait([self._asking], timeout=_HEAD_SECONDS)
-        if self._asking.done():
+        if self._asking.done() and self._asking.exception() is None:
             self._capacity = self._asking.result()
 
     @property
@@ -174,16 +175,17 @@ class QueueManager:
 
     async def _admit(self, at_work: list[OpenRequest]) -> None:
         """Admit as many as there is room and somebody ready for; they are added to those at work."""
-        while len(at_work) < self._max_active and (name := self._coordinators.ready_name) is not None:
+        while len(at_work) < self._max_active and self._coordinators.is_any_ready:
             running = Counter(each.owner for each in at_work)
             chosen = next_in_line(await self._queue.candidates(), running, utc_now())
             if chosen is None:
                 return
-            admitted = await self._leader.admit(chosen.request_id, name)
-            if admitted is not None:
-                logger.info("request admitted", extra={"requestId": admitted.request_id})
-                await self._coordinators.begin(admitted.request_id, name, _FIRST_WINDOW)
-                at_work.append(admitted)
+            with self._coordinators.reserved() as name:
+                admitted = None if name is None else await self._leader.admit(chosen.request_id, name)
+                if name is not None and admitted is not None:
+                    logger.info("request admitted", extra={"requestId": admitted.request_id})
+                    await self._coordinators.begin(admitted.request_id, name, _FIRST_WINDOW)
+                    at_work.append(admitted)
 
     async def _make_place(self, at_work: list[OpenRequest]) -> None:
         """Let one of those at work give way when it is another one's turn; the next look sees who has."""
@@ -199,11 +201,28 @@ class QueueManager:
             logger.info("request gives way", extra={"requestId": giving.request_id})
             await self._leader.give_way(giving.request_id)
 
+    def _go_on_in_background(self, request: OpenRequest) -> None:
+        """Once at a time for each: the head node is asked, which may be away, and others must not wait for it."""
+        if request.request_id not in self._going_on:
+            self._going_on.add(request.request_id)
+            self._in_background(self._go_on_once(request))
+
+    async def _go_on_once(self, request: OpenRequest) -> None:
+        try:
+            await self._go_on(request)
+        except StoreUnavailableError as error:
+            logger.warning("waiting: %s", error)
+        except Exception:  # the next look tries again
+            logger.exception("nobody goes on with a request", extra={"requestId": request.request_id})
+        finally:
+            self._going_on.discard(request.request_id)
+
     async def _go_on(self, request: OpenRequest) -> None:
         if not await self._coordinators.go_on(request, CLOSED):
-            name = self._coordinators.ready_name or registry.new_coordinator_name()
-            await self._leader.assign(request.request_id, name)
-            await self._coordinators.begin(request.request_id, name, CLOSED)
+            with self._coordinators.reserved() as ready:
+                name = ready or registry.new_coordinator_name()
+                await self._leader.assign(request.request_id, name)
+                await self._coordinators.begin(request.request_id, name, CLOSED)
 
     async def _share(self, at_work: list[OpenRequest]) -> None:
         """Tell every coordinator its window."""

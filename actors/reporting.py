@@ -39,6 +39,7 @@ class Reporting:
     ) -> None:
         self._request_id = request.request_id
         self._counts = request.counts
+        self._epoch = request.epoch
         self._token = str(request.epoch)
         self._dispatcher = dispatcher
         self._has_rebuilt = False  # an earlier coordinator may have counted what a retry has opened again
@@ -92,6 +93,5 @@ class Reporting:
         reached = await self._progress.read(self._request_id)
         if reached is not None:
             counts = self._counts.model_copy(update={"completed": reached.completed, "failed": reached.failed})
-            await self._requests.keep_reached(
-                self._request_id, counts, ByteCounts(in_=reached.bytes_in, out=reached.bytes_out)
-            )
+            byte_counts = ByteCounts(in_=reached.bytes_in, out=reached.bytes_out)
+            await self._requests.keep_reached(self._request_id, self._epoch, counts, byte_counts)

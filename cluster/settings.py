@@ -154,8 +154,8 @@ class Settings(BaseSettings):
     # Batches.
     image_timeout_seconds: float = Field(default=120, gt=0)
     """How long the compression of one image may take; its worker is replaced when it takes longer."""
-    max_worker_memory_bytes: int = Field(default=2048 * MEBIBYTE, gt=0)
-    """What a process that compresses may have; an image that takes more fails, and its worker is replaced."""
+    max_image_memory_bytes: int = Field(default=2048 * MEBIBYTE, gt=0)
+    """What the compression of one image may take; its worker is replaced when it takes more."""
     batch_timeout_seconds: float = Field(default=300, gt=0)
     """How long a batch may run before its worker counts as hung and is ended."""
     batch_seconds: float = Field(default=1.5, gt=0)

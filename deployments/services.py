@@ -27,6 +27,7 @@ from cluster.progress import Progress
 from cluster.records import ApiKey, ProcessingRequest, Scope
 from cluster.secrets import Secrets
 from deployments.room import Room
+from deployments.shared_call import SharedCall
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
@@ -46,6 +47,7 @@ class Actors:
         self._settings = settings
         self._queue_manager: ActorHandle[Any] | None = None
         self._others = Notices(settings)
+        self._start = SharedCall(self._started)
         self._notices: set[asyncio.Task[None]] = set()
 
     def queue_changed(self) -> None:
@@ -79,10 +81,13 @@ class Actors:
         self._notices.add(task)
         task.add_done_callback(self._notices.discard)
 
+    async def _started(self) -> ActorHandle[Any]:
+        return await asyncio.to_thread(start_system_actors, self._settings)
+
     async def _ask(self, method: Literal["ping", "notify", "notify_deleted"]) -> None:
         # The handle is kept, because finding an actor asks the head node.
         if self._queue_manager is None:
-            self._queue_manager = await asyncio.to_thread(start_system_actors, self._settings)
+            self._queue_manager = await self._start()
         try:
             await getattr(self._queue_manager, method).remote()
         except RayActorError:
@@ -105,6 +110,7 @@ class Services:
         self._drain_rate = DrainRate(settings)
         self.room = Room(RequestQueue(self.database), self._drain_rate, settings)
         self.bucket = Bucket(settings)
+        self.ping_bucket = SharedCall(self._ping_bucket)
         self.secrets = Secrets(settings)
         self.actors = Actors(settings)
         self.unprepared: str | None = "preparing"
@@ -122,6 +128,9 @@ class Services:
             await self.progress.close()
             await self._drain_rate.close()
             await asyncio.to_thread(self.bucket.close)
+
+    async def _ping_bucket(self) -> None:
+        await asyncio.to_thread(self.bucket.ping)
 
     async def _prepare(self) -> None:
         async for attempt in stamina.retry_context(on=Exception, attempts=None, timeout=None):

@@ -72,9 +72,10 @@ async def _back_up(settings: Settings, folder: Path) -> Manifest:
 
 
 async def _restore(settings: Settings, folder: Path) -> Manifest:
-    await forget_all(settings)  # results that it knows may be in no bucket any more
     async with Database.open(settings) as database:
-        return await backups.restore(database, folder, secrets=Secrets(settings))
+        manifest = await backups.restore(database, folder, secrets=Secrets(settings))
+    await forget_all(settings)  # results that it knows may be in no bucket any more
+    return manifest
 
 
 def _tell(done: str, manifest: Manifest, *, as_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import signal
 import sys
@@ -22,11 +23,12 @@ from cluster.embedded.home import Home
 from cluster.embedded.service import bring_up, take_down
 from cluster.embedded.state import State
 from cluster.embedded.supervisor import SUPERVISOR, start_supervisor, stop_supervisor
-from cluster.errors import DarkroomError
+from cluster.errors import DarkroomError, HomeBusyError
 from cluster.settings import unknown_settings
 
 if TYPE_CHECKING:
     from cluster.embedded.stack import RunningStack
+    from cluster.settings import Settings
 
 UP_EPILOG = """
 Examples:
@@ -63,11 +65,10 @@ def up(
     if changed and servers.known(folder) is not None and not as_json:
         text = f"Not as at the last `up`: {', '.join(changed)}. Ray is started again with the settings of now."
         Console(stderr=True).print(Text(text, style="yellow"))
-    stop_supervisor(folder)  # so that only one starts something
-    with Steps(Console(stderr=True), quiet=as_json) as steps:
-        stack = bring_up(settings, folder, steps.tell)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+    stack = _brought_up(settings, folder, as_json=as_json)
     try:
-        start_supervisor(folder)
         if as_json:
             print_json(_document(stack))
         else:
@@ -75,7 +76,7 @@ def up(
         if not detach:
             _until_stopped(stack)
     finally:
-        if not detach:
+        if not detach and servers.known(folder) is not None:
             _stop(folder, as_json=as_json)
 
 
@@ -96,19 +97,39 @@ def _stop(folder: Home, *, as_json: bool) -> None:
         take_down(folder, steps.tell)
 
 
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _brought_up(settings: Settings, folder: Home, *, as_json: bool) -> RunningStack:
+    stop_supervisor(folder)  # so that only one starts something
+    try:
+        with Steps(Console(stderr=True), quiet=as_json) as steps:
+            return bring_up(settings, folder, steps.tell)
+    finally:
+        if servers.known(folder) is not None:  # also what goes on although this start has failed
+            _supervise(folder)
+
+
+def _supervise(folder: Home) -> None:
+    with contextlib.suppress(HomeBusyError):  # another `up` works, and ends with this; or a `down`
+        start_supervisor(folder)
+
+
 def _until_stopped(stack: RunningStack) -> None:
     """Wait for Ctrl-C, SIGTERM, or a `darkroom down` from elsewhere, and show what the supervisor is busy with."""
-    stopped, console, seen = threading.Event(), Console(stderr=True), list[str]()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopped.set())
-    while not stopped.wait(WATCH_SECONDS) and servers.known(stack.home) is not None:
-        dead = stack.dead()
-        if dead and not seen:
-            text = f"{', '.join(dead)} died and is started again; see {stack.home.log_file(SUPERVISOR)}"
-            console.print(Text.assemble(("✗ ", "bold red"), text))
-        elif seen and not dead:
-            console.print(Text.assemble(("✓ ", "bold green"), "All runs again."))
-        seen = dead
+    console, seen = Console(stderr=True), list[str]()
+    with contextlib.suppress(KeyboardInterrupt):
+        while servers.known(stack.home) is not None:
+            dead = stack.dead()
+            if dead and not seen:
+                text = f"{', '.join(dead)} died and is started again; see {stack.home.log_file(SUPERVISOR)}"
+                console.print(Text.assemble(("✗ ", "bold red"), text))
+            elif seen and not dead:
+                console.print(Text.assemble(("✓ ", "bold green"), "All runs again."))
+            seen = dead
+            _supervise(stack.home)  # who may have died, too
+            threading.Event().wait(WATCH_SECONDS)
 
 
 def _document(stack: RunningStack) -> dict[str, object]:

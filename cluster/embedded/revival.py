@@ -1,4 +1,4 @@
-"""`python -m cluster.embedded.revival HOME`: the last `darkroom up` once more, with the settings of then."""
+"""`python -m cluster.embedded.revival HOME`: what has died since the last `darkroom up` is started again."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cluster.embedded.environment import settings_from
 from cluster.embedded.home import Home
-from cluster.embedded.service import bring_up
-from cluster.embedded.state import State
+from cluster.embedded.service import revive
 from cluster.errors import DarkroomError
 from cluster.telemetry import log_as_json
 
@@ -25,18 +23,15 @@ def main() -> None:
     """Exit code 0: everything runs; 1: something could not be started, and the log says why."""
     log_as_json()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was begun is stopped again on the way out
-    home = Home(Path(sys.argv[1]))
-    settings = settings_from(State.read(home.state_file).settings)
     try:
-        bring_up(settings, home, _tell)
+        revive(Home(Path(sys.argv[1])), _tell)
     except (DarkroomError, OSError) as error:
         logger.error("%s", error)  # noqa: TRY400 - it says all that an operator needs
         sys.exit(1)
 
 
 def _tell(event: Event) -> None:
-    if event.what != "adopted":
-        logger.info("%s %s", event.server, event.what, extra={"seconds": round(event.seconds, 1)})
+    logger.info("%s %s", event.server, event.what, extra={"seconds": round(event.seconds, 1)})
 
 
 if __name__ == "__main__":

@@ -16,9 +16,10 @@ import httpx
 
 from cluster.embedded import ports
 from cluster.embedded import stack as servers
-from cluster.embedded.environment import changed_settings, without_settings
+from cluster.embedded.environment import changed_settings, settings_from, without_settings
 from cluster.embedded.files import write_private
 from cluster.embedded.named_stores import check_named_stores
+from cluster.embedded.ray_head import RayHead
 from cluster.embedded.serve import Serve
 from cluster.embedded.server import Event, log_tail
 from cluster.embedded.state import State
@@ -72,8 +73,7 @@ def bring_up(settings: Settings, home: Home, on_event: Callable[[Event], None]) 
             on_event(Event(APPLICATIONS, "starting", 0))
             _deploy(stack)
         asyncio.run(_ensure_first_key(stack.settings, stack.home))
-        _serve(stack).await_ready(stack.url, timeout_seconds=READY_SECONDS)
-        on_event(Event(APPLICATIONS, "ready", time.monotonic() - begun))
+        _await_ready(stack, begun, on_event)
     except HomeBusyError:
         raise
     except BaseException:  # an interrupt, too, leaves behind what it found
@@ -81,6 +81,32 @@ def bring_up(settings: Settings, home: Home, on_event: Callable[[Event], None]) 
             stop(home, on_event)
         raise
     return stack
+
+
+def revive(home: Home, on_event: Callable[[Event], None]) -> None:
+    """Start what has died of what `bring_up` has brought up, with the settings of then, and touch nothing else.
+
+    Raises:
+        ServerStartError: A server or an application does not get ready.
+        HomeBusyError: Another process starts or stops the servers of this folder.
+    """
+    before = servers.known(home)
+    if before is None or not (dead := before.dead()):
+        return
+    settings = settings_from(State.read(home.state_file).settings)
+    with home.one_start_at_a_time():
+        stack = servers.start(settings, home, on_event, leave_alone=before.embedded - set(dead))
+        begun = time.monotonic()
+        if RayHead.name in dead:
+            on_event(Event(APPLICATIONS, "starting", 0))
+            _deploy(stack)
+    if RayHead.name in dead:
+        _await_ready(stack, begun, on_event)
+
+
+def _await_ready(stack: RunningStack, begun: float, on_event: Callable[[Event], None]) -> None:
+    _serve(stack).await_ready(stack.url, timeout_seconds=READY_SECONDS)
+    on_event(Event(APPLICATIONS, "ready", time.monotonic() - begun))
 
 
 def _deploy(stack: RunningStack) -> None:
@@ -114,7 +140,7 @@ def take_down(home: Home, on_event: Callable[[Event], None]) -> None:
     Raises:
         HomeBusyError: Another process starts or stops the servers of this folder.
     """
-    stop_supervisor(home)
+    stop_supervisor(home)  # before what is drained looks dead
     stack = servers.known(home)
     if stack is not None:
         _drain(stack, on_event)

@@ -32,7 +32,7 @@ from cluster.embedded.stopping import stop_servers
 from cluster.errors import ServerStartError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from cluster.embedded.home import Home
     from cluster.embedded.server import Event, Server
@@ -113,13 +113,16 @@ def embedded_servers(settings: Settings) -> frozenset[str]:
     return frozenset(name for name, external in named.items() if not external)
 
 
-def start(settings: Settings, home: Home, on_event: Callable[[Event], None]) -> RunningStack:
+def start(
+    settings: Settings, home: Home, on_event: Callable[[Event], None], *, leave_alone: Collection[str] = ()
+) -> RunningStack:
     """Bring up what the settings do not name, all at once, and adopt what runs already.
 
     Args:
         settings: The operator's.
         home: Where data, logs and keys are.
         on_event: Called from several threads, at each server's every step.
+        leave_alone: Servers that are taken for good as they are.
 
     Raises:
         ServerStartError: A server does not get ready; those that were started for this call are stopped again.
@@ -135,7 +138,7 @@ def start(settings: Settings, home: Home, on_event: Callable[[Event], None]) -> 
             if not stack.ray_is_ours:
                 _hand_over(stack)
             try:
-                _bring_up(servers, home, on_event)
+                _bring_up([each for each in servers if each.name not in leave_alone], home, on_event)
                 break
             except ServerStartError as error:
                 # Another program has taken a port since we found it free.

@@ -35,6 +35,7 @@ def stop(home: Home, on_event: Callable[[Event], None]) -> None:
         return
     stop_supervisor(home)
     with home.locked():
+        StateFile(home).forget_url()  # first: nobody is to start again what ends now
         stop_servers(home, [RayHead.name, *(store.name for store in _STORES)], on_event)
         home.remove_link()
 
@@ -44,7 +45,6 @@ def stop_servers(home: Home, names: Collection[str], on_event: Callable[[Event],
     state = StateFile(home)  # one for all threads, because it holds their lock
     if RayHead.name in names:
         _stop_one(home, state, RayHead, on_event)
-        state.forget_url()
     stores = [store for store in _STORES if store.name in names]
     with ThreadPoolExecutor(max_workers=len(_STORES)) as pool:
         list(pool.map(lambda store: _stop_one(home, state, store, on_event), stores))

@@ -39,14 +39,20 @@ logger = logging.getLogger("darkroom.supervisor")
 
 
 def start_supervisor(home: Home) -> None:
-    """Watch over the servers of a folder from now on; `stop_supervisor` ends it.
+    """Watch over the servers of a folder from now on, if nobody does; `stop_supervisor` ends it.
 
     Raises:
+        HomeBusyError: Another process starts or stops the servers of this folder.
         OSError: The process cannot be started.
     """
-    command = [sys.executable, "-m", "cluster.embedded.supervisor", str(home.path)]
-    process = processes.spawn(command, environment=os.environ, log_file=home.log_file(SUPERVISOR))
-    StateFile(home).record_server(SUPERVISOR, StartedServer(process=process))
+    state = StateFile(home)
+    if _is_watched(state.read()):
+        return
+    with home.locked():
+        if not _is_watched(state.read()):
+            command = [sys.executable, "-m", "cluster.embedded.supervisor", str(home.path)]
+            process = processes.spawn(command, environment=os.environ, log_file=home.log_file(SUPERVISOR))
+            state.record_server(SUPERVISOR, StartedServer(process=process))
 
 
 def stop_supervisor(home: Home) -> None:
@@ -80,22 +86,28 @@ class Supervisor:
     def watch(self, stopped: threading.Event) -> None:
         """Return when `stopped` is set, or nothing is to run any more."""
         while not stopped.wait(_LOOK_SECONDS):
-            state = State.read(self._home.state_file)
-            if state.url is None:
-                return
-            dead = _dead(state)
-            if self._is_whole and not dead:
-                continue
-            if time.monotonic() - self._latest > _CALM_SECONDS:
-                self._attempts = 0
-            pause_seconds = pause_before(self._attempts)
-            logger.warning("%s died; starting in %g s", ", ".join(dead) or "something", pause_seconds)
-            if stopped.wait(pause_seconds):
-                return
-            self._attempts += 1
-            self._is_whole = self._revive()
-            self._latest = time.monotonic()
-            logger.warning("all runs again" if self._is_whole else "not everything could be started")
+            try:
+                if State.read(self._home.state_file).url is None:
+                    return
+                self._look(stopped)
+            except Exception:  # short of memory, for example, when it is needed most
+                logger.exception("the supervisor stumbled; it goes on")
+
+    def _look(self, stopped: threading.Event) -> None:
+        dead = _dead(State.read(self._home.state_file))
+        if self._is_whole and not dead:
+            return
+        if time.monotonic() - self._latest > _CALM_SECONDS:
+            self._attempts = 0
+        pause_seconds = pause_before(self._attempts)
+        logger.warning("%s died; starting in %g s", ", ".join(dead) or "something", pause_seconds)
+        if stopped.wait(pause_seconds):
+            return
+        self._attempts += 1
+        self._is_whole = False
+        self._is_whole = self._revive()
+        self._latest = time.monotonic()
+        logger.warning("all runs again" if self._is_whole else "not everything could be started")
 
 
 def pause_before(attempts: int) -> float:
@@ -104,6 +116,10 @@ def pause_before(attempts: int) -> float:
         return 0
     doublings = min(attempts - 1, _MAX_DOUBLINGS)
     return min(_PAUSE_CAP_SECONDS, math.ldexp(_PAUSE_BASE_SECONDS, doublings))
+
+
+def _is_watched(state: State) -> bool:
+    return SUPERVISOR in state.servers and state.servers[SUPERVISOR].is_alive
 
 
 def _dead(state: State) -> list[str]:

@@ -5,7 +5,7 @@ The newest one has the lease; its epoch is the fencing token. Every write is one
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pymongo import ReturnDocument
 
@@ -15,10 +15,13 @@ from cluster.mongo.queue import OPEN, OPEN_FIELDS, WAITING, OpenRequest, open_re
 from cluster.records import ProcessingRequest, Reason, Status, utc_now
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from pymongo.asynchronous.client_session import AsyncClientSession
 
     from cluster.mongo.connection import Database, Document
 
+T = TypeVar("T")
 _LEASE = "queue-manager"
 
 
@@ -77,8 +80,12 @@ class QueueLeader:
     async def stop_overdue(self) -> None:
         """Let every open request end whose deadline is over."""
         query = {"status": {"$in": OPEN}, "deadlineAt": {"$lte": utc_now()}, "stopping": None}
-        while await self._is_any(query):
-            await self._write(query, {"$set": {"stopping": Reason.TIMEOUT}})
+        if await self._is_any(query):
+
+            async def write(session: AsyncClientSession) -> None:
+                await self._requests.update_many(query, {"$set": {"stopping": Reason.TIMEOUT}}, session=session)
+
+            await self._fenced(write)
 
     async def claim_stopping(self) -> ProcessingRequest | None:
         """A request that is to end before it was admitted; it is the caller's, who ends it."""
@@ -104,13 +111,20 @@ class QueueLeader:
         """Change one request, as it is afterwards; None when there is none."""
 
         async def write(session: AsyncClientSession) -> Document | None:
-            # A write and not a read, so that it conflicts with the claim of a newer one.
-            held = await self._leases.update_one(self._ours, {"$set": {"usedAt": utc_now()}}, session=session)
-            if held.matched_count == 0:
-                raise StaleEpochError(_LEASE)
             return await self._requests.find_one_and_update(
                 query, change, projection=fields, return_document=ReturnDocument.AFTER, session=session
             )
 
+        return await self._fenced(write)
+
+    async def _fenced(self, write: Callable[[AsyncClientSession], Awaitable[T]]) -> T:
+        """Carry out a write together with one to the lease; a read of it would not conflict with a newer claim."""
+
+        async def both(session: AsyncClientSession) -> T:
+            held = await self._leases.update_one(self._ours, {"$set": {"usedAt": utc_now()}}, session=session)
+            if held.matched_count == 0:
+                raise StaleEpochError(_LEASE)
+            return await write(session)
+
         with mongo_errors():
-            return await self._database.in_transaction(write)
+            return await self._database.in_transaction(both)

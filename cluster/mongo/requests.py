@@ -101,8 +101,12 @@ class RequestStore:
             raise StaleEpochError(request_id)
         return request
 
-    async def keep_reached(self, request_id: str, counts: Counts, byte_counts: ByteCounts) -> None:
-        """Keep how far an open request was seen to be, so that nobody is ever shown less."""
+    async def keep_reached(self, request_id: str, epoch: int, counts: Counts, byte_counts: ByteCounts) -> bool:
+        """Keep how far an open request was seen to be, so that nobody is ever shown less.
+
+        Returns:
+            False when it is not open, or its epoch is another by now.
+        """
         reached = {
             "counts.completed": counts.completed,
             "counts.failed": counts.failed,
@@ -110,8 +114,8 @@ class RequestStore:
             "bytes.out": byte_counts.out,
         }
         with mongo_errors():
-            query = {"requestId": request_id, "status": Status.PROCESSING, "retrying": None}
-            await self._requests.update_one(query, {"$max": reached})
+            query = {"requestId": request_id, "status": Status.PROCESSING, "retrying": None, "epoch": epoch}
+            return (await self._requests.update_one(query, {"$max": reached})).matched_count == 1
 
     async def close(self, closed: ProcessingRequest, delivery: Delivery | None) -> None:
         """Close the request and write the webhook's outbox entry, both or neither.

@@ -34,7 +34,7 @@ async def readyz(response: Response, services: Annotated[Services, Depends(servi
     mongodb, redis, s3, queue_manager = await asyncio.gather(
         _check("mongodb", services.database.ping()),
         _check("redis", services.progress.ping()),
-        _check("s3", asyncio.to_thread(services.bucket.ping)),
+        _check("s3", services.ping_bucket()),
         _check("queueManager", services.actors.ping()),
     )
     preparation = CheckAnswer(ok=services.unprepared is None, detail=services.unprepared)

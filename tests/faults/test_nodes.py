@@ -285,13 +285,13 @@ def test_everything_goes_on_when_the_head_was_killed_and_comes_back(
             done = job.done + REDONE  # more than was in flight
             went_on = seconds_since(begun, lambda: job.done > done - REDONE, "work goes on", TAKEOVER_SECONDS)
             small = submit_by_any_node(cluster, origin)
-            wait_until(lambda: is_completed(cluster, small), "what comes meanwhile is done, too", timeout_seconds=15)
             await_end_of_fault(begun)
             logger.info("done when it comes back: %d", job.done)
             assert job.done > done, "what is on other nodes goes on without the head"
             DEATH.end(cluster, HEAD)
             over = await_end(job, poller, begun)
         logger.info("over after %.1f s, epoch %d", over, job.epoch)
+        wait_until(lambda: is_completed(cluster, small), "what came meanwhile is done, too", timeout_seconds=60)
         await_return(cluster)
         assert not [each for each in recorder.late_writes(job.id) if each.modified]
     check_whole(cluster, job, poller)

@@ -110,6 +110,8 @@ class Memory:
             for name, started in State.read(home.state_file).servers.items():
                 for each in processes.family(started.process, home.path):
                     part = f"ray: {ray_part(processes.command_line(each.pid))}" if name == "ray" else name
+                    if part.startswith("ray: images:") or part == "ray: idle workers":
+                        part = "ray: image worker"  # between its batches its title says that it is idle
                     try:
                         size = psutil.Process(each.pid).memory_info().rss
                     except psutil.NoSuchProcess:
@@ -149,6 +151,7 @@ def test_uploads_at_four_times_the_pace_are_refused_and_none_is_lost(crowded: Se
     slopes = memory.slopes()
     for part, values in sorted(slopes.items()):
         print(f"{part:<40}{len(values):>3} processes, at most {max(values) / 1e6:+.2f} MB a minute")
+    assert len(crowd.accepted) + len(crowd.refused) > 0.9 * SECONDS * TIMES * images_per_second / IMAGES
     assert crowd.refused
     assert {refusal.status for refusal in crowd.refused} <= {429, 503}
     assert all(refusal.retry_after and int(refusal.retry_after) > 0 for refusal in crowd.refused)

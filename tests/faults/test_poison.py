@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from tests.faults.conftest import Note
 
-MAX_WORKER_MEMORY_BYTES = 600_000_000
+MAX_IMAGE_MEMORY_BYTES = 600_000_000
 CODES = {"segfault": "decoder_crashed", "memory": "out_of_memory", "hang": "timeout"}
 POISONED = Path(__file__).parents[1] / "support" / "poisoned"
 
@@ -34,7 +34,7 @@ def poisonable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         folders = [str(POISONED), *filter(None, [os.environ.get("PYTHONPATH")])]
         patch.setenv("PYTHONPATH", os.pathsep.join(folders))
         home = tmp_path_factory.mktemp("poison")
-        with running_service(home, max_worker_memory_bytes=MAX_WORKER_MEMORY_BYTES) as running:
+        with running_service(home, max_image_memory_bytes=MAX_IMAGE_MEMORY_BYTES) as running:
             yield running
 
 

@@ -1,0 +1,31 @@
+"""A call that is made once for all who wait."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from deployments.shared_call import SharedCall
+
+
+async def test_all_who_wait_share_one_call_and_its_error() -> None:
+    calls, outcome = 0, asyncio.Event()
+
+    async def call() -> None:
+        nonlocal calls
+        calls += 1
+        await outcome.wait()
+        raise ValueError
+
+    shared = SharedCall(call)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(shared(), 0.01)
+    others = [asyncio.create_task(shared()) for _ in range(3)]
+    await asyncio.wait(others, timeout=0.01)
+    outcome.set()
+    assert [type(each) for each in await asyncio.gather(*others, return_exceptions=True)] == [ValueError] * 3
+    assert calls == 1
+    with pytest.raises(ValueError):  # noqa: PT011 - it is the one above
+        await shared()
+    assert calls == 2
