@@ -83,5 +83,4 @@ def test_a_changed_config_replaces_the_replicas_and_the_work_goes_on(
     wait_until(are_replaced, "two new replicas of each", timeout_seconds=90)
     serve.await_ready(own.url, timeout_seconds=60)
     job.check()
-    assert len(set(job.fetches)) == job.fetched == IMAGES
     note("`serve deploy` of a changed config", job.seconds_until_work_went_on(begun))

@@ -28,9 +28,11 @@ if TYPE_CHECKING:
 
     from tests.faults.conftest import Note
 
-IMAGES = 80
+IMAGES = 200
 SLOW_SECONDS = 0.5
 STARTED = 5  # images that are terminal before something is killed
+TAKEOVER_SECONDS = 10
+IN_FLIGHT = 100  # at most, on two cores: downloads at once, and what was done in the second since the last record
 pytestmark = pytest.mark.timeout(180)
 
 
@@ -76,9 +78,7 @@ def test_work_waits_for_a_store_that_was_killed_and_goes_on(
         assert answer.status_code == 503
         assert int(answer.headers["retry-after"]) > 0
     servers.start(own.given, own.stack.home, lambda _event: None)
-    job.check()
-    # A store that was away costs no image a second download, as long as the task could wait for it.
-    assert job.fetched == IMAGES
+    job.check()  # A store that was away costs no image a second download, as long as the task could wait for it.
     note(f"{store} killed and started again at once", job.seconds_until_work_went_on(at))
 
 
@@ -87,7 +87,6 @@ def test_progress_is_right_again_when_redis_was_emptied(own: Service, job: Watch
         redis.flushall()
     at = time.monotonic()
     job.check()
-    assert job.fetched == IMAGES
     note("Redis emptied", job.seconds_until_work_went_on(at))
 
 
@@ -97,8 +96,10 @@ def test_progress_is_right_again_when_redis_was_emptied(own: Service, job: Watch
 )
 def test_work_goes_on_when_an_actor_is_killed(own: Service, job: WatchedJob, actors: list[str], note: Note) -> None:
     at = min([kill_titled(own, name) for name in actors])
-    job.check()
-    note(f"{', '.join(actors)} killed", job.seconds_until_work_went_on(at))
+    job.check(fetched_again=0 if actors == ["QueueManager"] else IN_FLIGHT)
+    seconds = job.seconds_until_work_went_on(at)
+    assert seconds < TAKEOVER_SECONDS
+    note(f"{', '.join(actors)} killed", seconds)
 
 
 @pytest.mark.parametrize("actor", ["RequestCoordinator", "QueueManager"])
@@ -109,7 +110,7 @@ def test_a_request_is_held_and_goes_on_although_an_actor_is_killed(own: Service,
         wait_until(lambda: job.seen[-1][1].status == "pending", "it waits", timeout_seconds=60)
         kill_titled(own, actor)
         darkroom.resume(job.request_id)
-    job.check()
+    job.check(fetched_again=2 * IN_FLIGHT)
 
 
 @pytest.mark.parametrize("actor", ["RequestCoordinator", "QueueManager"])
@@ -129,7 +130,7 @@ def test_a_request_is_cancelled_and_done_again_although_an_actor_is_killed(
         del job.seen[:-1]  # only from here on may progress not fall
         kill_titled(own, actor)
         darkroom.wait(job.request_id, timeout_seconds=90)
-    job.check(deliveries=2)
+    job.check(deliveries=2, fetched_again=IN_FLIGHT)
 
 
 def test_a_queue_manager_that_another_has_succeeded_leaves(own: Service, job: WatchedJob) -> None:
@@ -144,10 +145,8 @@ def test_a_queue_manager_that_another_has_succeeded_leaves(own: Service, job: Wa
 
 
 def test_everything_is_killed_and_the_next_start_goes_on(own: Service, job: WatchedJob, note: Note) -> None:
-    before = job.fetched
     kill_servers(own, *own.stack.embedded)
     begun = time.monotonic()
     bring_up(own.given, own.stack.home, lambda _event: None)
-    job.check()
-    assert job.fetched - IMAGES <= before
+    job.check(fetched_again=IN_FLIGHT)
     note("everything killed, from the next `darkroom up`", job.seconds_until_work_went_on(begun))

@@ -191,7 +191,7 @@ class Cluster:
         serve.await_ready(self.url(HEAD), timeout_seconds=_READY_SECONDS)
 
     def use_environment(self) -> None:
-        """What every node has in its environment, as `ray-cluster.yaml` gives it."""
+        """What every node has in its environment, as `ray.service` gives it, and what nodes that share cores need."""
         keys = self.credentials
         self._environment = {
             **settings_environment(self.settings),

@@ -99,14 +99,15 @@ class WatchedJob:
         wait_until(lambda: self.done >= images, f"{images} images are done", timeout_seconds=timeout_seconds)
 
     def seconds_until_work_went_on(self, fault_at: float, *, timeout_seconds: float = 120) -> float:
-        """From a fault, of `time.monotonic()`, to the first poll that shows another image done; 0 when all were."""
+        """From a fault, of `time.monotonic()`, to the first poll that shows another image done."""
         settled_at = fault_at + ON_THEIR_WAY_SECONDS
 
         def first() -> float | None:
             seen = list(self.seen)
             before = max((status.counts.completed for at, status in seen if at <= settled_at), default=0)
             later = (at for at, status in seen if at > settled_at and status.counts.completed > before)
-            return fault_at if before == self._images else next(later, None)
+            assert before < self._images, "the job was over before work could go on"
+            return next(later, None)
 
         wait_until(lambda: first() is not None, "work goes on", timeout_seconds=timeout_seconds)
         return (first() or fault_at) - fault_at
@@ -117,11 +118,12 @@ class WatchedJob:
 
         wait_until(is_over, "the request has ended", timeout_seconds=timeout_seconds)
 
-    def check(self, *, deliveries: int = 1) -> None:
+    def check(self, *, deliveries: int = 1, fetched_again: int = 0) -> None:
         """Nothing was lost, nothing is there twice, progress never fell, and the webhook came, in time.
 
         Args:
             deliveries: How many there were; of a request that was tried again, one for each end.
+            fetched_again: How many pictures may have been fetched once more: those that were in flight.
         """
         self.await_end()
         last = self.seen[-1][1]
@@ -137,6 +139,8 @@ class WatchedJob:
         assert {product.processing_status for product in products} == {"completed"}
         assert {image.status for product in products for image in product.images} == {"completed"}
         assert last.bytes.out == sum(product.images[0].bytes_out for product in products)
+        assert len(set(self.fetches)) == self._images
+        assert self.fetched <= self._images + fetched_again
         self._check_hook(deliveries)
 
     def _check_hook(self, deliveries: int) -> None:
