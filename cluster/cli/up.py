@@ -45,7 +45,7 @@ Example: darkroom down
 
 What runs is finished first; what waits goes on after the next `darkroom up`.
 """
-WATCH_SECONDS = 2.0
+WATCH_SECONDS = 0.5
 
 
 @explained

@@ -120,6 +120,7 @@ async def test_all_comes_back_as_it_was(database: Database, empty: Database, tmp
     assert {name: each.documents for name, each in made.collections.items()} == {
         "products": 4,
         "webhook_deliveries": 1,
+        "leases": 1,
         "api_keys": 1,
         "processing_requests": 2,
     }
