@@ -85,6 +85,7 @@ def test_everything_is_killed_at_random_moments(supervised: Service, seed: int, 
             seconds.append((fault, job.seconds_until_work_went_on(at, timeout_seconds=180)))
             print(f"{fault} after {moment} images; work went on after {seconds[-1][1]:.1f} s")
         job.check(fetched_again=REDONE_PER_KILL * len(kills))
+        assert len(supervised.object_keys("")) == IMAGES
         print(f"{job.fetched - IMAGES} of {IMAGES} pictures were fetched again")
     for each in seconds:
         note(*each)
