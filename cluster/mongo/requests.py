@@ -101,12 +101,8 @@ class RequestStore:
             raise StaleEpochError(request_id)
         return request
 
-    async def keep_reached(self, request_id: str, epoch: int, counts: Counts, byte_counts: ByteCounts) -> bool:
-        """Keep how far an open request was seen to be, so that nobody is ever shown less.
-
-        Returns:
-            False when it is not open, or its epoch is another by now.
-        """
+    async def keep_reached(self, request_id: str, epoch: int, counts: Counts, byte_counts: ByteCounts) -> None:
+        """Keep how far an open request was seen to be, unless its epoch is another by now; nobody is shown less."""
         reached = {
             "counts.completed": counts.completed,
             "counts.failed": counts.failed,
@@ -115,7 +111,7 @@ class RequestStore:
         }
         with mongo_errors():
             query = {"requestId": request_id, "status": Status.PROCESSING, "retrying": None, "epoch": epoch}
-            return (await self._requests.update_one(query, {"$max": reached})).matched_count == 1
+            await self._requests.update_one(query, {"$max": reached})
 
     async def close(self, closed: ProcessingRequest, delivery: Delivery | None) -> None:
         """Close the request and write the webhook's outbox entry, both or neither.

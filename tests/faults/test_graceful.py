@@ -57,6 +57,7 @@ def test_down_finishes_what_runs_and_the_next_up_goes_on(own: Service, job: Watc
     note("`darkroom down`, then `darkroom up`", job.seconds_until_work_went_on(begun))
 
 
+@pytest.mark.long
 def test_a_changed_config_replaces_the_replicas_and_the_work_goes_on(
     own: Service, job: WatchedJob, note: Note, tmp_path: Path
 ) -> None:

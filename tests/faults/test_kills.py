@@ -92,7 +92,12 @@ def test_progress_is_right_again_when_redis_was_emptied(own: Service, job: Watch
 
 @pytest.mark.parametrize(
     "actors",
-    [["RequestCoordinator"], ["QueueManager"], ["WorkerPool"], ["RequestCoordinator", "QueueManager", "WorkerPool"]],
+    [
+        ["RequestCoordinator"],
+        pytest.param(["QueueManager"], marks=pytest.mark.long),
+        pytest.param(["WorkerPool"], marks=pytest.mark.long),
+        ["RequestCoordinator", "QueueManager", "WorkerPool"],
+    ],
 )
 def test_work_goes_on_when_an_actor_is_killed(own: Service, job: WatchedJob, actors: list[str], note: Note) -> None:
     at = min([kill_titled(own, name) for name in actors])
@@ -102,7 +107,7 @@ def test_work_goes_on_when_an_actor_is_killed(own: Service, job: WatchedJob, act
     note(f"{', '.join(actors)} killed", seconds)
 
 
-@pytest.mark.parametrize("actor", ["RequestCoordinator", "QueueManager"])
+@pytest.mark.parametrize("actor", ["RequestCoordinator", pytest.param("QueueManager", marks=pytest.mark.long)])
 def test_a_request_is_held_and_goes_on_although_an_actor_is_killed(own: Service, job: WatchedJob, actor: str) -> None:
     with own.client() as darkroom:
         kill_titled(own, actor)
@@ -113,9 +118,9 @@ def test_a_request_is_held_and_goes_on_although_an_actor_is_killed(own: Service,
     job.check(fetched_again=2 * IN_FLIGHT)
 
 
-@pytest.mark.parametrize("actor", ["RequestCoordinator", "QueueManager"])
+@pytest.mark.parametrize("actor", [pytest.param("RequestCoordinator", marks=pytest.mark.long), "QueueManager"])
 def test_a_request_is_cancelled_and_done_again_although_an_actor_is_killed(
-    own: Service, origin: Origin, job: WatchedJob, actor: str
+    own: Service, job: WatchedJob, actor: str
 ) -> None:
     with own.client() as darkroom:
         kill_titled(own, actor)
@@ -124,7 +129,6 @@ def test_a_request_is_cancelled_and_done_again_although_an_actor_is_killed(
         assert (cancelled.status, cancelled.reason) == ("failed", "cancelled")
         assert {each.code for each in cancelled.failures} == {"cancelled"}
         assert [each.state for each in delivered(darkroom, job.request_id)] == ["delivered"]
-        origin.requests.clear()
         darkroom.retry(job.request_id)
         wait_until(lambda: job.seen[-1][1].status not in {"completed", "failed"}, "its client has seen that")
         del job.seen[:-1]  # only from here on may progress not fall

@@ -26,7 +26,7 @@ UPLOADS = 12
 SENDERS = 3
 ROWS = 4000  # so that storing them takes a moment, and some die in the middle of it
 AGAIN_SECONDS = 0.5
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
 
 
 @pytest.fixture(scope="module")

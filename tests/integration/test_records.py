@@ -150,9 +150,9 @@ async def test_what_was_reached_is_kept_and_never_lowered(database: Database) ->
     requests = RequestStore(database)
     for completed in (2, 1):
         counts, byte_counts = Counts(completed=completed), ByteCounts(in_=completed, out=1)
-        assert await requests.keep_reached(request.request_id, request.epoch, counts, byte_counts)
+        await requests.keep_reached(request.request_id, request.epoch, counts, byte_counts)
     late = Counts(completed=3)
-    assert not await requests.keep_reached(request.request_id, request.epoch - 1, late, ByteCounts(in_=3, out=1))
+    await requests.keep_reached(request.request_id, request.epoch - 1, late, ByteCounts(in_=3, out=1))
     found = await requests.get(request.request_id)
     assert found is not None
     assert (found.counts.completed, found.bytes.in_) == (2, 2)
