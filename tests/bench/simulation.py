@@ -33,7 +33,7 @@ ACTORS = {
     "queue manager": ("QueueManager",),
     "coordinators": ("RequestCoordinator",),
     "worker pool": ("WorkerPool",),
-    "workers, without any image": ("images:", "IDLE"),
+    "workers, without any image": ("images", "IDLE"),
     "upload replica": ("ServeReplica:upload",),
     "webhook sender": ("WebhookSender",),
 }

@@ -38,8 +38,8 @@ def test_a_picture_that_takes_too_long_fails_alone(service: Service, darkroom: D
 def test_a_worker_that_hangs_is_replaced(service: Service, darkroom: Darkroom, origin: Origin) -> None:
     slow = origin.route("/slow.jpg", slow_headers(1.5, reply(jpeg())))
     request_id = darkroom.submit(catalogue(*([f"{slow}?{number}"] for number in range(6)))).request_id
-    wait_until(lambda: bool(service.ray_processes("images:")), "a worker is at a batch")
-    hung = service.ray_processes("images:")
+    wait_until(lambda: bool(service.ray_processes("images")), "a worker is at a batch")
+    hung = service.ray_processes("images")
     processes.send(hung, signal.SIGSTOP)
     status = darkroom.wait(request_id, timeout_seconds=100)
     assert (status.status, status.counts.completed) == ("completed", 6)

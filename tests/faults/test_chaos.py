@@ -45,7 +45,7 @@ FAULTS: dict[str, Callable[[Service], float]] = {
     "coordinators killed": lambda service: kill_titled(service, "RequestCoordinator"),
     "webhook sender killed": lambda service: kill_titled(service, "WebhookSender"),
     "worker pool killed": lambda service: kill_titled(service, "WorkerPool"),
-    "image worker killed": lambda service: kill_titled(service, "images:", one=True),
+    "image worker killed": lambda service: kill_titled(service, "images", one=True),
     "raylet killed": lambda service: kill_part_of_ray(service, RAYLET),
     "GCS killed": lambda service: kill_part_of_ray(service, GCS),
     "power cut, then `darkroom up`": power_off,

@@ -110,7 +110,7 @@ class Memory:
             for name, started in State.read(home.state_file).servers.items():
                 for each in processes.family(started.process, home.path):
                     part = f"ray: {ray_part(processes.command_line(each.pid))}" if name == "ray" else name
-                    if part.startswith("ray: images:") or part == "ray: idle workers":
+                    if part in {"ray: images", "ray: idle workers"}:
                         part = "ray: image worker"  # between its batches its title says that it is idle
                     try:
                         size = psutil.Process(each.pid).memory_info().rss
