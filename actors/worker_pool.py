@@ -38,7 +38,7 @@ class WorkerPool:
 
     async def run(self, batch: Batch, coordinator: ActorHandle[Any]) -> BatchReport | Loss:
         """Do a batch in a worker, and say what became of it, or how it was lost."""
-        # Who waits for its sources takes no core from others. One name for all: Ray keeps counters for each name for ever,
+        # Who waits for its sources takes no core from others. One name for all: Ray keeps counters of each for ever,
         # here, in every worker, and in the agent of each node.
         options = {"name": "images", "num_cpus": 0 if batch.is_slow else 1}
         task = process_images.options(**options).remote(batch, self._settings, coordinator, self._self)
