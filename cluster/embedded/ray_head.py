@@ -48,7 +48,7 @@ HEAD_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     # A node that is alone is never cut off, but may be so busy that it does not answer within a second.
     "RAY_health_check_failure_threshold": "30",
-    "RAY_task_events_max_num_task_in_gcs": "10000",  # of its dashboard's history; 100,000 would be 200 MB
+    "RAY_task_events_max_num_task_in_gcs": "2000",  # for the dashboard; the 100,000 of its default take 200 MB
     "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",  # moving work to another node; this is the only one
 }
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _TIMEOUT_SECONDS = 5.0
 _VOLUME_MEGABYTES = 1024
+_MEMORY_LIMIT = "256MiB"  # soft, see runtime/debug.SetMemoryLimit; by itself Go lets it grow by 100 MB a minute
 _PROBE_KEY = ".darkroom-ready"
 _GRPC_SOCKETS = "/tmp/seaweedfs-{part}-grpc-{port}.sock"  # noqa: S108 - SeaweedFS has this path built in
 
@@ -61,9 +62,10 @@ class SeaweedFS(Server):
         write_private(self.home.s3_identities_file, json.dumps({"identities": [identity]}, indent=2))
 
     def environment(self) -> dict[str, str]:
-        """Keys for its own parts: without one, anybody on this machine could read the bucket past the S3 API."""
+        """Keys for its own parts, or anybody on this machine could read the bucket past the S3 API; and a limit."""
         names = ("JWT_SIGNING_KEY", "JWT_SIGNING_READ_KEY", "JWT_FILER_SIGNING_KEY", "JWT_FILER_SIGNING_READ_KEY")
-        return {f"WEED_{name}": self._credentials.seaweedfs_key for name in names}
+        keys = {f"WEED_{name}": self._credentials.seaweedfs_key for name in names}
+        return {"GOMEMLIMIT": _MEMORY_LIMIT, **keys}
 
     def command(self) -> list[str]:
         """All parts in one process; without peers the master does not wait for an election."""
