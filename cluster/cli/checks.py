@@ -22,6 +22,7 @@ from cluster.embedded.named_stores import probe_named_stores
 from cluster.embedded.redis_server import RedisServer
 from cluster.embedded.seaweedfs import SeaweedFS
 from cluster.embedded.stack import embedded_servers
+from cluster.embedded.supervisor import is_watched
 from cluster.settings import unknown_settings
 
 if TYPE_CHECKING:
@@ -37,9 +38,9 @@ OPEN_FILES = 4096
 VERSION_SECONDS = 30
 MEMINFO = Path("/proc/meminfo")
 STORES = {
-    "mongodb": "Is MongoDB running and reachable? `darkroom up` starts an embedded one again.",
-    "redis": "Is Redis running and reachable? `darkroom up` starts an embedded one again.",
-    "s3": "Is S3 reachable, and may the credentials use the bucket? `darkroom up` starts an embedded one again.",
+    "mongodb": "Is MongoDB running and reachable? An embedded one comes back by itself; see logs/supervisor.log.",
+    "redis": "Is Redis running and reachable? An embedded one comes back by itself; see logs/supervisor.log.",
+    "s3": "Is S3 reachable, and may the credentials use the bucket? An embedded one comes back; see logs/supervisor.log.",
     "preparation": "The indexes and the bucket could not be made; may the credentials do that?",
     "queueManager": "Wait a few seconds: Ray starts it again. If it stays so: `darkroom down`, then `darkroom up`.",
 }
@@ -97,6 +98,8 @@ def check_service(settings: Settings, home: Home) -> Iterator[Check]:
         yield Check("service", None if error.code == "unreachable" else False, error.detail, "darkroom up --detach")
         return
     yield Check("service", readiness.ready, f"{url} is {'ready' if readiness.ready else 'not ready'}")
+    if url == home.url and not is_watched(home):
+        yield Check("supervisor", ok=False, detail="not running: what dies stays dead", fix="darkroom up --detach")
     checks: dict[str, dict[str, Any]] = (readiness.model_extra or {}).get("checks", {})
     for name, check in checks.items():
         detail = check.get("detail") or "answers"

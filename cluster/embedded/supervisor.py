@@ -38,6 +38,12 @@ _MAX_DOUBLINGS = 10
 logger = logging.getLogger("darkroom.supervisor")
 
 
+def is_watched(home: Home) -> bool:
+    """Whether what dies is started again."""
+    supervisor = State.read(home.state_file).servers.get(SUPERVISOR)
+    return supervisor is not None and supervisor.is_alive
+
+
 def start_supervisor(home: Home) -> None:
     """Watch over the servers of a folder from now on, if nobody does; `stop_supervisor` ends it.
 
@@ -45,14 +51,13 @@ def start_supervisor(home: Home) -> None:
         HomeBusyError: Another process starts or stops the servers of this folder.
         OSError: The process cannot be started.
     """
-    state = StateFile(home)
-    if _is_watched(state.read()):
+    if is_watched(home):
         return
     with home.locked():
-        if not _is_watched(state.read()):
+        if not is_watched(home):
             command = [sys.executable, "-m", "cluster.embedded.supervisor", str(home.path)]
             process = processes.spawn(command, environment=os.environ, log_file=home.log_file(SUPERVISOR))
-            state.record_server(SUPERVISOR, StartedServer(process=process))
+            StateFile(home).record_server(SUPERVISOR, StartedServer(process=process))
 
 
 def stop_supervisor(home: Home) -> None:
@@ -116,10 +121,6 @@ def pause_before(attempts: int) -> float:
         return 0
     doublings = min(attempts - 1, _MAX_DOUBLINGS)
     return min(_PAUSE_CAP_SECONDS, math.ldexp(_PAUSE_BASE_SECONDS, doublings))
-
-
-def _is_watched(state: State) -> bool:
-    return SUPERVISOR in state.servers and state.servers[SUPERVISOR].is_alive
 
 
 def _dead(state: State) -> list[str]:
