@@ -40,7 +40,7 @@ MEMINFO = Path("/proc/meminfo")
 STORES = {
     "mongodb": "Is MongoDB running and reachable? An embedded one comes back by itself; see logs/supervisor.log.",
     "redis": "Is Redis running and reachable? An embedded one comes back by itself; see logs/supervisor.log.",
-    "s3": "Is S3 reachable, and may the credentials use it? An embedded one comes back by itself; see logs/supervisor.log.",
+    "s3": "Is S3 reachable, with credentials that may use it? An embedded one comes back; see logs/supervisor.log.",
     "preparation": "The indexes and the bucket could not be made; may the credentials do that?",
     "queueManager": "Wait a few seconds: Ray starts it again. If it stays so: `darkroom down`, then `darkroom up`.",
 }
