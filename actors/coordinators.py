@@ -45,6 +45,7 @@ class Coordinators:
         self._at_work: dict[str, Coordinator] = {}  # by request
         self._ready: list[Coordinator] = []
         self._reserved: dict[str, Coordinator] = {}  # by name
+        self._starting = 0  # that will be ready soon
         self._doubtful: set[str] = set()  # requests that whoever is said to be at work on them knows nothing of
 
     def has(self, request_id: str) -> bool:
@@ -102,7 +103,7 @@ class Coordinators:
         for request_id in self._at_work.keys() - set(open_ids):
             coordinator = self._at_work.pop(request_id)
             self._doubtful.discard(request_id)
-            if len(self._ready) < standing:
+            if len(self._ready) + len(self._reserved) + self._starting < standing:
                 self._ready.append(coordinator._replace(since=self._now()))
             else:
                 coordinator.actor.leave.remote()
@@ -118,7 +119,9 @@ class Coordinators:
         if missing <= 0:
             missing = int(there < at_most and not (self._ready or self._is_one_free_soon()))
         starts = (self._make_ready(registry.new_coordinator_name()) for _ in range(missing))
+        self._starting = missing
         outcomes = await asyncio.gather(*starts, return_exceptions=True)
+        self._starting = 0
         for error in (each for each in outcomes if each is not None):
             raise error
         return missing > 0

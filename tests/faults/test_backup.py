@@ -42,7 +42,7 @@ SETTINGS = {
     "DARKROOM_WEBHOOK_RETRY_SECONDS": ",".join(["0.5"] * 200),
     "DARKROOM_DOWNLOAD_TIMEOUT_SECONDS": "100",
 }
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
 
 
 def procedures() -> list[list[str]]:
