@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 _SOON_SECONDS = 1.0  # who has worked for less than this may be done before another process has started
 _ANSWER_SECONDS = 2.0
-_START_SECONDS = 20.0
 logger = logging.getLogger("darkroom.queue_manager")
 
 
@@ -46,6 +45,7 @@ class Coordinators:
         self._ready: list[Coordinator] = []
         self._reserved: dict[str, Coordinator] = {}  # by name
         self._starting = 0  # that will be ready soon
+        self._meetings: set[asyncio.Task[None]] = set()
         self._doubtful: set[str] = set()  # requests that whoever is said to be at work on them knows nothing of
 
     def has(self, request_id: str) -> bool:
@@ -128,11 +128,15 @@ class Coordinators:
 
     async def _make_ready(self, name: str) -> None:
         coordinator = await self._started(name)
-        # Until it has answered once, only the head node knows where it is, and that may be away later.
-        answer: Awaitable[Any] = coordinator.actor.ping.remote()
-        with contextlib.suppress(RayActorError, TimeoutError):
-            await asyncio.wait_for(answer, _START_SECONDS)
         self._ready.append(coordinator)
+        # The first call asks the head where it is: now, because the head may be away when it counts.
+        meeting = asyncio.create_task(self._meet(coordinator))
+        self._meetings.add(meeting)
+        meeting.add_done_callback(self._meetings.discard)
+
+    async def _meet(self, coordinator: Coordinator) -> None:
+        with contextlib.suppress(RayActorError):
+            await coordinator.actor.ping.remote()
 
     def _is_one_free_soon(self) -> bool:
         return any(self._now() - each.since < _SOON_SECONDS for each in self._at_work.values())
