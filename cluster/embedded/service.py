@@ -91,16 +91,19 @@ def revive(home: Home, on_event: Callable[[Event], None]) -> None:
         HomeBusyError: Another process starts or stops the servers of this folder.
     """
     before = servers.known(home)
-    if before is None or not (dead := before.dead()):
+    if before is None:
         return
+    dead = before.dead()
     settings = settings_from(State.read(home.state_file).settings)
     with home.one_start_at_a_time():
         stack = servers.start(settings, home, on_event, leave_alone=before.embedded - set(dead))
         begun = time.monotonic()
-        if RayHead.name in dead:
+        # An earlier start may have brought up Ray and then failed to deploy.
+        deploys = stack.ray_is_ours and (RayHead.name in dead or not _serve(stack).applications())
+        if deploys:
             on_event(Event(APPLICATIONS, "starting", 0))
             _deploy(stack)
-    if RayHead.name in dead:
+    if deploys:
         _await_ready(stack, begun, on_event)
 
 

@@ -15,7 +15,10 @@ import pytest
 
 from cluster.embedded import processes
 from cluster.embedded.home import Home
+from cluster.embedded.serve import Serve
+from cluster.embedded.service import revive
 from cluster.embedded.state import State
+from tests.support.service import running_service
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -80,3 +83,14 @@ def test_what_dies_is_started_again_until_the_end(tmp_path: Path) -> None:
     assert servers(home) == {}
     log = home.log_file("supervisor").read_text()
     assert "mongod died" in log
+
+
+@pytest.mark.long
+def test_a_start_that_has_failed_to_deploy_is_finished_by_the_next_one(tmp_path: Path) -> None:
+    with running_service(tmp_path) as service:
+        home = service.stack.home
+        Serve(service.stack.dashboard_url, service.stack.ray_token).shutdown(timeout_seconds=60)
+        assert service.stack.dead() == []
+        assert not is_ready(home)
+        revive(home, lambda _event: None)
+        assert is_ready(home)
