@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import ray
 from ray.exceptions import RayError
 
+from actors.background import Background
 from actors.backoff import backoff_seconds
 from actors.closing import Closing
 from actors.dispatcher import Dispatcher
@@ -23,7 +24,7 @@ from cluster.mongo.products import ProductStore
 from cluster.mongo.requests import RequestStore
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable
 
     from ray.actor import ActorHandle
 
@@ -78,7 +79,7 @@ class Coordination:
         self._progress = progress
         self._closing = Closing(self._requests, self._products, progress, settings=settings)
         self._dispatcher: Dispatcher | None = None
-        self._background: set[asyncio.Task[None]] = set()
+        self._background = Background()
         self._epoch: int | None = None  # None until this process has claimed the request
 
     def set_window(self, window: Window, *, at_once: bool) -> Standing:
@@ -191,12 +192,7 @@ class Coordination:
         async def end_worker() -> None:
             (await self._find_pool()).end_worker.remote(batch.key)
 
-        return Sent(report(), lambda: self._in_background(end_worker()))
-
-    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
+        return Sent(report(), lambda: self._background.start(end_worker()))
 
     async def _park(self, request: ProcessingRequest) -> bool:
         counts, byte_counts = await self._products.tally(request.request_id)

@@ -11,6 +11,7 @@ import ray.actor
 from ray.exceptions import RayError
 
 from actors import registry
+from actors.background import Background
 from actors.coordination import Coordination
 from actors.notices import Notices
 from actors.worker_pool import WorkerPool
@@ -21,8 +22,6 @@ from cluster.progress import Progress
 from cluster.telemetry import log_as_json
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
-
     from ray.actor import ActorHandle
 
     from actors.coordination import Standing
@@ -50,13 +49,13 @@ class RequestCoordinator:
         self._database = Database(settings)
         self._progress = Progress(settings)
         self._notices = Notices(settings)
-        self._background: set[asyncio.Task[None]] = set()
+        self._background = Background()
         self._pool: ActorHandle[Any] | None = None
         self._coordinations: dict[str, Coordination] = {}  # by request: the one at work, and any that wait for it
         self._work = asyncio.get_running_loop().create_task(self._resume())
         # The first call to an actor asks the head where it is: now, because the head may be away when it counts.
-        self._in_background(self._meet_pool())
-        self._in_background(self._notices.request_ended())
+        self._background.start(self._meet_pool())
+        self._background.start(self._notices.request_ended())
 
     async def take(self, request_id: str, window: Window) -> None:
         """Bring a request to its end, after the one before it; the same again any number of times."""
@@ -128,9 +127,4 @@ class RequestCoordinator:
     async def _run(self, coordination: Coordination) -> None:
         await coordination.run()
         del self._coordinations[coordination.request_id]
-        self._in_background(self._notices.request_ended())
-
-    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
+        self._background.start(self._notices.request_ended())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ray.exceptions import ActorUnavailableError, RayActorError
 
 from actors import registry
+from actors.background import Background
 from actors.coordinator import RequestCoordinator
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class Coordinators:
         self._ready: list[Coordinator] = []
         self._reserved: dict[str, Coordinator] = {}  # by name
         self._starting = 0  # that will be ready soon
-        self._meetings: set[asyncio.Task[None]] = set()
+        self._background = Background()
         self._doubtful: set[str] = set()  # requests that whoever is said to be at work on them knows nothing of
 
     def has(self, request_id: str) -> bool:
@@ -130,9 +131,7 @@ class Coordinators:
         coordinator = await self._started(name)
         self._ready.append(coordinator)
         # The first call asks the head where it is: now, because the head may be away when it counts.
-        meeting = asyncio.create_task(self._meet(coordinator))
-        self._meetings.add(meeting)
-        meeting.add_done_callback(self._meetings.discard)
+        self._background.start(self._meet(coordinator))
 
     async def _meet(self, coordinator: Coordinator) -> None:
         with contextlib.suppress(RayActorError):

@@ -8,9 +8,10 @@ import functools
 import logging
 import os
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from actors import registry
+from actors.background import Background
 from actors.capacity import Capacity
 from actors.closing import Closing
 from actors.coordinators import Coordinators
@@ -31,7 +32,7 @@ from cluster.records import utc_now
 from cluster.telemetry import log_as_json
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable
 
     from actors.coordination import Standing
     from cluster.mongo.queue import OpenRequest
@@ -76,13 +77,11 @@ class QueueManager:
         self._ending: set[str] = set()  # requests that end here, because they were never admitted
         self._drained_until = 0.0  # of the loop's clock
         self._wake = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        self._tasks: set[asyncio.Task[Any]] = {
-            loop.create_task(self._for_ever(self._look, self._wait_for_notice)),
-            loop.create_task(
-                self._for_ever(self._sweeping.sweep, functools.partial(self._sweeping.wait, _SWEEP_SECONDS))
-            ),
-        }
+        self._background = Background()
+        self._background.start(self._for_ever(self._look, self._wait_for_notice))
+        self._background.start(
+            self._for_ever(self._sweeping.sweep, functools.partial(self._sweeping.wait, _SWEEP_SECONDS))
+        )
 
     @property
     def _draining(self) -> bool:
@@ -158,8 +157,8 @@ class QueueManager:
         # In the background: a coordinator that is starting must not hold up the next request.
         if not self._getting_ready:
             self._getting_ready = True
-            self._in_background(self._get_ready())
-        self._in_background(self._share(at_work))
+            self._background.start(self._get_ready())
+        self._background.start(self._share(at_work))
 
     async def _refresh_capacity(self) -> None:
         """What it was before is good enough while the head node, which is asked, is away."""
@@ -205,7 +204,7 @@ class QueueManager:
         """Once at a time for each: the head node is asked, which may be away, and others must not wait for it."""
         if request.request_id not in self._going_on:
             self._going_on.add(request.request_id)
-            self._in_background(self._go_on_once(request))
+            self._background.start(self._go_on_once(request))
 
     async def _go_on_once(self, request: OpenRequest) -> None:
         try:
@@ -254,7 +253,7 @@ class QueueManager:
         """End the requests that were cancelled, or came to their deadlines, before they were admitted."""
         while len(self._ending) < _ENDING_AT_ONCE and (request := await self._leader.claim_stopping()) is not None:
             self._ending.add(request.request_id)
-            self._in_background(self._end(request))
+            self._background.start(self._end(request))
 
     async def _end(self, request: ProcessingRequest) -> None:
         assert request.stopping is not None  # noqa: S101 - by what it was found
@@ -263,11 +262,6 @@ class QueueManager:
         finally:
             self._ending.discard(request.request_id)  # if it is still open, a coordinator ends it
         await self._notices.request_ended()
-
-    def _in_background(self, work: Coroutine[Any, Any, Any]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     async def _get_ready(self) -> None:
         try:

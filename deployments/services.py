@@ -11,6 +11,7 @@ import stamina
 from fastapi import Request
 from ray.exceptions import RayActorError, RayError
 
+from actors.background import Background
 from actors.notices import Notices
 from actors.system import start_system_actors
 from cluster.bucket import Bucket
@@ -48,7 +49,7 @@ class Actors:
         self._queue_manager: ActorHandle[Any] | None = None
         self._others = Notices(settings)
         self._start = SharedCall(self._started)
-        self._notices: set[asyncio.Task[None]] = set()
+        self._background = Background()
 
     def queue_changed(self) -> None:
         """Tell the queue manager, in the background, that there is work; start it when it is not there."""
@@ -77,9 +78,7 @@ class Actors:
             except (RayError, TimeoutError, OSError) as error:
                 logger.warning("an actor was not notified: %s", type(error).__name__)
 
-        task = asyncio.create_task(bounded())
-        self._notices.add(task)
-        task.add_done_callback(self._notices.discard)
+        self._background.start(bounded())
 
     async def _started(self) -> ActorHandle[Any]:
         return await asyncio.to_thread(start_system_actors, self._settings)
