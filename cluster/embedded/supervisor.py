@@ -32,6 +32,7 @@ _POLL_SECONDS = 0.2
 _PAUSE_BASE_SECONDS = 1.0
 _PAUSE_CAP_SECONDS = 60.0
 _CALM_SECONDS = 120.0  # after so long without a death the next one is the first again
+_NOTICE_SECONDS = 5.0  # for a start to see by itself that something it needs has died, and say so
 _INTERRUPT_SECONDS = 30.0  # for a start that is given up, to stop what it has begun
 _STOP_SECONDS = _INTERRUPT_SECONDS + 10
 _MAX_DOUBLINGS = 10
@@ -128,17 +129,30 @@ def _dead(state: State) -> list[str]:
 
 
 def _revived(home: Home, stopped: threading.Event) -> bool:
-    """Run the start in a process that ends, so that the servers are nobody's children."""
+    """Run the start in a process that ends, so that the servers are nobody's children.
+
+    It is given up when more dies meanwhile: it may wait for just that, or have taken it for alive.
+    """
     child = subprocess.Popen([sys.executable, "-m", "cluster.embedded.revival", str(home.path)])  # noqa: S603 - our own
+    dead = set(_dead(State.read(home.state_file)))
     while child.poll() is None:
-        if stopped.wait(_POLL_SECONDS):
-            child.terminate()
-            try:
-                child.wait(_INTERRUPT_SECONDS)
-            except subprocess.TimeoutExpired:
-                child.kill()
-                child.wait()
+        is_stopped = stopped.wait(_POLL_SECONDS)
+        still_dead = set(_dead(State.read(home.state_file)))
+        if is_stopped or still_dead - dead:
+            _end(child, after_seconds=0 if is_stopped else _NOTICE_SECONDS)
+        dead = still_dead
     return child.returncode == 0
+
+
+def _end(child: subprocess.Popen[bytes], *, after_seconds: float) -> None:
+    for seconds, ask in ((after_seconds, child.terminate), (_INTERRUPT_SECONDS, child.kill)):
+        try:
+            child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            ask()
+        else:
+            return
+    child.wait()
 
 
 def main() -> None:

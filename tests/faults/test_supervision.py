@@ -18,6 +18,7 @@ from cluster.embedded.home import Home
 from cluster.embedded.serve import Serve
 from cluster.embedded.service import revive
 from cluster.embedded.state import State
+from cluster.embedded.supervisor import start_supervisor, stop_supervisor
 from tests.support.service import running_service
 from tests.support.waiting import wait_until
 
@@ -69,6 +70,7 @@ def test_what_dies_is_started_again_until_the_end(tmp_path: Path) -> None:
         store = servers(home)["mongod"]
         processes.send([store], signal.SIGKILL)
         wait_until(lambda: servers(home)["mongod"] != store, "MongoDB is started again")
+        wait_until(lambda: "All runs again." in told.read_text(), "it says so")
         wait_until(lambda: is_ready(home), "all is ready", timeout_seconds=60)
         # Its raylet ends without it, and with exit code 0: the head lives on, and is of no use.
         head = servers(home)["ray"]
@@ -83,6 +85,22 @@ def test_what_dies_is_started_again_until_the_end(tmp_path: Path) -> None:
     assert servers(home) == {}
     log = home.log_file("supervisor").read_text()
     assert "mongod died" in log
+
+
+@pytest.mark.long
+def test_what_dies_while_something_is_started_again_is_started_again_too(tmp_path: Path) -> None:
+    with running_service(tmp_path) as service:
+        home = service.stack.home
+        log = home.log_file("supervisor")
+        start_supervisor(home)
+        try:
+            processes.send(parts_of_ray(home, "/gcs/gcs_server"), signal.SIGKILL)
+            wait_until(lambda: "darkroom starting" in log.read_text(), "Ray is back", timeout_seconds=60)
+            processes.send(parts_of_ray(home, "ray::DashboardAgent"), signal.SIGKILL)
+            wait_until(lambda: "not everything could be started" in log.read_text(), "it is noticed", timeout_seconds=30)
+            wait_until(lambda: is_ready(home), "all is ready", timeout_seconds=60)
+        finally:
+            stop_supervisor(home)
 
 
 @pytest.mark.long
