@@ -97,7 +97,9 @@ def test_what_dies_while_something_is_started_again_is_started_again_too(tmp_pat
             processes.send(parts_of_ray(home, "/gcs/gcs_server"), signal.SIGKILL)
             wait_until(lambda: "darkroom starting" in log.read_text(), "Ray is back", timeout_seconds=60)
             processes.send(parts_of_ray(home, "ray::DashboardAgent"), signal.SIGKILL)
-            wait_until(lambda: "not everything could be started" in log.read_text(), "it is noticed", timeout_seconds=30)
+            wait_until(
+                lambda: "not everything could be started" in log.read_text(), "it is noticed", timeout_seconds=30
+            )
             wait_until(lambda: is_ready(home), "all is ready", timeout_seconds=60)
         finally:
             stop_supervisor(home)
