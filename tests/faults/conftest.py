@@ -1,7 +1,9 @@
-"""The table of all faults of a run."""
+"""The seed of a run, and the table of all its faults."""
 
 from __future__ import annotations
 
+import os
+import random
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,6 +23,17 @@ class Tried(NamedTuple):
 
 
 TRIED = pytest.StashKey[list[Tried]]()
+
+
+@pytest.fixture(scope="session")
+def seed() -> int:
+    """Of all that is left to chance; FAULTS_SEED=... repeats a run."""
+    return int(os.environ.get("FAULTS_SEED") or random.SystemRandom().randrange(10_000))
+
+
+@pytest.fixture(autouse=True)
+def _print_seed(seed: int, request: pytest.FixtureRequest) -> None:
+    print(f"\nFAULTS_SEED={seed}: {request.node.name}")
 
 
 @pytest.fixture

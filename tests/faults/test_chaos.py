@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from typing import TYPE_CHECKING
 
@@ -53,12 +52,6 @@ FAULTS: dict[str, Callable[[Service], float]] = {
 
 
 @pytest.fixture
-def seed() -> int:
-    """Of this run; FAULTS_SEED=... repeats one."""
-    return int(os.environ.get("FAULTS_SEED") or random.SystemRandom().randrange(10_000))
-
-
-@pytest.fixture
 def supervised(tmp_path: Path) -> Iterator[Service]:
     impatient_host = {"max_downloads_per_host": DOWNLOADS_AT_ONCE, "webhook_retry_seconds": (0.5,) * 30}
     with running_service(tmp_path, **impatient_host) as running:
@@ -69,7 +62,6 @@ def supervised(tmp_path: Path) -> Iterator[Service]:
 @pytest.mark.long
 @pytest.mark.timeout(1200)
 def test_everything_is_killed_at_random_moments(supervised: Service, seed: int, note: Note) -> None:
-    print(f"seed {seed}")
     chance = random.Random(seed)  # noqa: S311 - to be repeated
     kills = [*FAULTS] * ROUNDS
     chance.shuffle(kills)

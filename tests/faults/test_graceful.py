@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
+from cluster.embedded.environment import settings_environment
 from cluster.embedded.serve import Serve
-from cluster.embedded.service import DRAIN_SECONDS, SERVE_CONFIG, bring_up, take_down
+from cluster.embedded.service import DRAIN_SECONDS, SERVE_CONFIG, bring_up
+from tests.support.foreground import up_in_the_foreground
 from tests.support.origin import Origin
 from tests.support.service import Service, running_service
 from tests.support.waiting import wait_until
@@ -45,16 +47,18 @@ def job(own: Service) -> Iterator[WatchedJob]:
         yield submitted
 
 
-def test_down_finishes_what_runs_and_the_next_up_goes_on(own: Service, job: WatchedJob, note: Note) -> None:
-    begun = time.monotonic()
-    take_down(own.stack.home, lambda _event: None)
+def test_sigterm_finishes_what_runs_and_the_next_up_goes_on(
+    own: Service, job: WatchedJob, note: Note, tmp_path: Path
+) -> None:
+    with up_in_the_foreground(own.stack.home.path, tmp_path / "told", settings_environment(own.given)):
+        begun = time.monotonic()  # it has found all running; SIGTERM comes now
     assert time.monotonic() - begun < STOP_SECONDS
     first = job.fetched
     assert first < IMAGES, "it was stopped in the middle"
     bring_up(own.given, own.stack.home, lambda _event: None)
     job.check()
     assert not set(job.fetches[:first]) & set(job.fetches[first:])
-    note("`darkroom down`, then `darkroom up`", job.seconds_until_work_went_on(begun))
+    note("SIGTERM to `darkroom up`, then another `up`", job.seconds_until_work_went_on(begun))
 
 
 @pytest.mark.long

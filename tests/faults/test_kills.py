@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from pymongo import MongoClient
 from redis import Redis
 
 from cluster.embedded import processes
@@ -83,9 +84,16 @@ def test_work_waits_for_a_store_that_was_killed_and_goes_on(
 
 
 def test_progress_is_right_again_when_redis_was_emptied(own: Service, job: WatchedJob, note: Note) -> None:
+    def recorded() -> int:
+        with MongoClient[dict[str, Any]](own.settings.mongo_url) as client:
+            products = client[own.settings.mongo_database]["products"]
+            return products.count_documents({"requestId": job.request_id, "processingStatus": "completed"})
+
     with Redis.from_url(own.settings.redis_url) as redis:
         redis.flushall()
-    at = time.monotonic()
+    at, before = time.monotonic(), recorded()
+    wait_until(lambda: job.done >= before, "progress is rebuilt")
+    assert job.done <= recorded() < IMAGES
     job.check()
     note("Redis emptied", job.seconds_until_work_went_on(at))
 

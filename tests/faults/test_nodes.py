@@ -8,6 +8,7 @@ import signal
 import tempfile
 import time
 from collections import Counter
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,12 +19,12 @@ from cluster.embedded import processes
 from cluster.errors import ApiError
 from tests.support import network
 from tests.support.catalogues import catalogue
-from tests.support.cluster import HEAD, NODES, STORES, WORKERS, Cluster, running_cluster
+from tests.support.cluster import HEAD, NODES, STORES, WORKERS, Actor, Cluster, running_cluster
 from tests.support.network import DRIVER
-from tests.support.origin import Exchange, Origin, reply, slow_headers
-from tests.support.pictures import jpeg
+from tests.support.origin import Origin
+from tests.support.recorder import Recorder
 from tests.support.waiting import wait_until
-from tests.support.watching import Poller, Recorder
+from tests.support.watched_job import WatchedJob
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,7 +40,6 @@ FAULT_SECONDS = 22.0
 TAKEOVER_SECONDS = 15.0  # within 10 are promised, by nodes that do not share two cores with all the others
 GOES_ON_SECONDS = 30.0
 RETURN_SECONDS = 90.0
-END_SECONDS = 180.0
 logger = logging.getLogger(__name__)
 pytestmark = [
     pytest.mark.timeout(400),
@@ -82,64 +82,37 @@ def cluster() -> Iterator[Cluster]:
 @pytest.fixture
 def origin(cluster: Cluster) -> Iterator[Origin]:
     with Origin(host=cluster.network.addresses[DRIVER]) as running:
-        for number in range(IMAGES):
-            running.route(f"/{number}.jpg", slow_headers(SLOW_SECONDS, reply(jpeg(seed=number))))
         yield running
 
 
-class Job:
-    """A request of a minute, some of which is done."""
+@contextmanager
+def job_at_work(cluster: Cluster, origin: Origin) -> Iterator[WatchedJob]:
+    """A job of a minute, some of which is done."""
+    with WatchedJob(cluster, origin, images=IMAGES, slow_seconds=SLOW_SECONDS) as job:
+        job.await_done(STARTED)
+        logger.info("%s", {each.name: each.node for each in cluster.actors()})
+        yield job
 
-    def __init__(self, cluster: Cluster, origin: Origin) -> None:
-        self._cluster = cluster
-        self.origin = origin
-        self.read_at_call: list[tuple[str, int]] = []
-        self.id = ""
-        hook = origin.route("/hook", self._take_call)
-        urls = [f"{origin.url}/{number}.jpg" for number in range(IMAGES)]
-        with cluster.client() as darkroom:
-            self.id = darkroom.submit(catalogue(*[[url] for url in urls]), webhook_url=hook).request_id
-        wait_until(lambda: self.done >= STARTED, "some images are done", timeout_seconds=60)
 
-    @property
-    def document(self) -> dict[str, Any]:
-        found = self._cluster.database["processing_requests"].find_one({"requestId": self.id})
-        assert found is not None
-        return found
+def request_of(cluster: Cluster, request_id: str) -> dict[str, Any]:
+    found = cluster.database["processing_requests"].find_one({"requestId": request_id})
+    assert found is not None
+    return found
 
-    @property
-    def products(self) -> list[dict[str, Any]]:
-        return list(self._cluster.database["products"].find({"requestId": self.id}))
 
-    @property
-    def done(self) -> int:
-        return sum(each["processingStatus"] == "completed" for each in self.products)
+def epoch_of(cluster: Cluster, job: WatchedJob) -> int:
+    return int(request_of(cluster, job.request_id)["epoch"])
 
-    @property
-    def epoch(self) -> int:
-        return int(self.document["epoch"])
 
-    @property
-    def is_over(self) -> bool:
-        return self.document["status"] in {"completed", "failed"}
+def lease_epoch(cluster: Cluster) -> int:
+    """Of the queue manager."""
+    (lease,) = cluster.database["leases"].find()
+    return int(lease["epoch"])
 
-    @property
-    def node(self) -> str:
-        """Where its coordinator is."""
-        name = self.document["coordinator"]
-        (node,) = [each.node for each in self._cluster.actors() if each.name == name and each.state == "ALIVE"]
-        return node
 
-    def _take_call(self, exchange: Exchange) -> None:
-        """What the receiver of the webhook reads at that moment; if nothing answers him, he says so."""
-        try:
-            with self._cluster.client(timeout_seconds=2) as darkroom:
-                found = darkroom.status(self.id, limit=1)
-                done = sum(each.processing_status == "completed" for each in darkroom.products(self.id))
-        except ApiError:
-            return reply(status=503)(exchange)
-        self.read_at_call.append((found.status, done))
-        return reply(status=204)(exchange)
+def living(cluster: Cluster, name: str) -> Actor:
+    (found,) = [each for each in cluster.actors() if each.name == name and each.state == "ALIVE"]
+    return found
 
 
 def keep_off_the_head(cluster: Cluster, *names: str) -> None:
@@ -156,19 +129,18 @@ def keep_off_the_head(cluster: Cluster, *names: str) -> None:
 
 
 def submit_by_any_node(cluster: Cluster, origin: Origin) -> str:
-    """A request of one image, sent to whichever worker has a proxy that answers."""
-    for node in WORKERS:
+    """A request of one image, sent to whichever node answers."""
+    for client in cluster.clients():
         try:
-            with cluster.client(node, timeout_seconds=5) as darkroom:
+            with client as darkroom:
                 return darkroom.submit(catalogue([f"{origin.url}/0.jpg"])).request_id
         except ApiError as error:
-            logger.info("%s: %s", node, error)
+            logger.info("%s", error)
     raise AssertionError("no node accepts anything")
 
 
 def is_completed(cluster: Cluster, request_id: str) -> bool:
-    found = cluster.database["processing_requests"].find_one({"requestId": request_id})
-    return found is not None and found["status"] == "completed"
+    return bool(request_of(cluster, request_id)["status"] == "completed")
 
 
 def await_end_of_fault(begun: float) -> None:
@@ -179,32 +151,15 @@ def await_return(cluster: Cluster) -> None:
     wait_until(lambda: cluster.alive() == set(NODES), "all nodes are back", timeout_seconds=RETURN_SECONDS)
 
 
-def check_whole(cluster: Cluster, job: Job, poller: Poller) -> None:
-    """Nothing was lost, nothing is there twice, and the webhook came when all could be read."""
-    counts = job.document["counts"]
-    assert (job.document["status"], counts["completed"], counts["failed"]) == ("completed", IMAGES, 0)
-    assert [each["processingStatus"] for each in job.products] == ["completed"] * IMAGES
-    assert cluster.object_keys(job.id) == {f"{job.id}/{row}/0.jpg" for row in range(2, IMAGES + 2)}
-    assert [each.progress for each in poller.answers] == sorted(each.progress for each in poller.answers)
-    wait_until(lambda: bool(job.read_at_call), "the webhook came", timeout_seconds=60)
-    assert set(job.read_at_call) == {("completed", IMAGES)}
-    calls = job.origin.requests_to("/hook")
-    assert len({each.headers["webhook-id"] for each in calls}) == 1
-    redone = len(job.origin.requests) - len(calls) - IMAGES
-    logger.info("%d images redone, %d calls, silence %.1f s", redone, len(calls), poller.longest_silence_seconds)
-    assert redone <= REDONE
-
-
-def await_end(job: Job, poller: Poller, begun: float) -> float:
-    """Returns how long the request took since then; the client has seen its end, too."""
-    seconds = seconds_since(begun, lambda: job.is_over, "all is done", END_SECONDS)
-    wait_until(lambda: poller.answers[-1].progress == 100, "the service says so", timeout_seconds=RETURN_SECONDS)
-    return seconds
-
-
 def seconds_since(begun: float, predicate: Callable[[], bool], description: str, timeout_seconds: float) -> float:
     wait_until(predicate, description, timeout_seconds=timeout_seconds)
     return time.monotonic() - begun
+
+
+def seconds_to_next(job: WatchedJob, begun: float) -> float:
+    """Since then, until more is done than now."""
+    done = job.done
+    return seconds_since(begun, lambda: job.done > done, "work goes on", GOES_ON_SECONDS)
 
 
 @pytest.mark.parametrize(
@@ -220,31 +175,46 @@ def test_another_node_takes_over_and_the_old_coordinator_writes_nothing_more(
     cluster: Cluster, origin: Origin, fault: Fault, *, hears_of_it: bool, note: Note, request: pytest.FixtureRequest
 ) -> None:
     keep_off_the_head(cluster, COORDINATORS)
-    with Recorder(cluster) as recorder:
-        job = Job(cluster, origin)
-        node, epoch = job.node, job.epoch
-        logger.info("victim %s; %s", node, {each.name: each.node for each in cluster.actors()})
-        with Poller(cluster, job.id) as poller:
-            begun = time.monotonic()
-            fault.begin(cluster, node)
-            taken = seconds_since(begun, lambda: job.epoch > epoch, "somebody takes over", TAKEOVER_SECONDS)
-            done = job.done
-            goes_on = seconds_since(begun, lambda: job.done > done, "work goes on", GOES_ON_SECONDS)
-            logger.info("epoch %d after %.1f s with %d done, goes on after %.1f s", job.epoch, taken, done, goes_on)
-            await_end_of_fault(begun)
-            fault.end(cluster, node)
-            over = await_end(job, poller, begun)
+    with Recorder(cluster) as recorder, job_at_work(cluster, origin) as job:
+        epoch = epoch_of(cluster, job)
+        node = living(cluster, request_of(cluster, job.request_id)["coordinator"]).node
+        begun = time.monotonic()
+        fault.begin(cluster, node)
+        taken = seconds_since(begun, lambda: epoch_of(cluster, job) > epoch, "somebody takes over", TAKEOVER_SECONDS)
+        goes_on = seconds_to_next(job, begun)
+        logger.info("%s: a newer epoch after %.1f s, goes on after %.1f s", node, taken, goes_on)
+        await_end_of_fault(begun)
+        fault.end(cluster, node)
+        job.check(fetched_again=REDONE)
         await_return(cluster)
-        late = recorder.late_writes(job.id)
-        logger.info("over after %.1f s; late writes: %s", over, Counter(each.machine for each in late))
+        late = recorder.late_writes(job.request_id)
+        logger.info("late writes: %s", Counter(each.machine for each in late))
         assert not [each for each in late if each.modified]
-        assert not recorder.unfenced_writes(job.id)
+        assert not recorder.unfenced_writes(job.request_id)
     if hears_of_it:
-        assert f'"a newer coordinator owns the request", "requestId": "{job.id}"' in cluster.log(node)
-    check_whole(cluster, job, poller)
+        assert f'"a newer coordinator owns the request", "requestId": "{job.request_id}"' in cluster.log(node)
     what = request.node.callspec.id
     note(f"node {what}: a newer epoch", taken)
     note(f"node {what}", goes_on)
+
+
+@pytest.mark.long
+def test_another_queue_manager_leads_and_the_old_one_leaves(cluster: Cluster, origin: Origin, note: Note) -> None:
+    fault = cut_from(HEAD)  # it still reaches the stores, and for itself, it is well
+    keep_off_the_head(cluster, registry.QUEUE_MANAGER, registry.WORKER_POOL, registry.WEBHOOK)
+    with job_at_work(cluster, origin) as job:
+        old, epoch = living(cluster, registry.QUEUE_MANAGER), lease_epoch(cluster)
+        begun = time.monotonic()
+        fault.begin(cluster, old.node)
+        taken = seconds_since(begun, lambda: lease_epoch(cluster) > epoch, "another leads", TAKEOVER_SECONDS)
+        wait_until(lambda: not processes.command_line(old.pid), "the old one has left")
+        small = submit_by_any_node(cluster, origin)
+        wait_until(lambda: is_completed(cluster, small), "the new one admits", timeout_seconds=60)
+        await_end_of_fault(begun)
+        fault.end(cluster, old.node)
+        job.check(fetched_again=REDONE)
+        await_return(cluster)
+    note("node of the queue manager cut-from-head: another leads", taken)
 
 
 @pytest.mark.long
@@ -253,20 +223,14 @@ def test_a_coordinator_that_is_cut_off_from_the_stores_waits_for_them(
 ) -> None:
     fault = cut_from(STORES)  # for Ray, this node is well
     keep_off_the_head(cluster, COORDINATORS)
-    job = Job(cluster, origin)
-    node = job.node
-    logger.info("victim %s; %s", node, {each.name: each.node for each in cluster.actors()})
-    with Poller(cluster, job.id) as poller:
+    with job_at_work(cluster, origin) as job:
+        node = living(cluster, request_of(cluster, job.request_id)["coordinator"]).node
         begun = time.monotonic()
         fault.begin(cluster, node)
         await_end_of_fault(begun)
-        logger.info("done when it is mended: %d", job.done)
         fault.end(cluster, node)
-        healed, done = time.monotonic(), job.done
-        goes_on = seconds_since(healed, lambda: job.done > done, "work goes on", GOES_ON_SECONDS)
-        over = await_end(job, poller, begun)
-    logger.info("over after %.1f s", over)
-    check_whole(cluster, job, poller)
+        goes_on = seconds_to_next(job, time.monotonic())
+        job.check(fetched_again=REDONE)
     note("node cut-from-stores, from its mending", goes_on)
 
 
@@ -276,23 +240,18 @@ def test_everything_goes_on_when_the_head_was_killed_and_comes_back(
 ) -> None:
     everyone = (COORDINATORS, registry.WORKER_POOL, registry.QUEUE_MANAGER, registry.WEBHOOK, REPLICAS)
     keep_off_the_head(cluster, *everyone)
-    with Recorder(cluster) as recorder:
-        job = Job(cluster, origin)
-        logger.info("%s", {each.name: each.node for each in cluster.actors()})
-        with Poller(cluster, job.id) as poller:
-            begun = time.monotonic()
-            DEATH.begin(cluster, HEAD)
-            done = job.done + REDONE  # more than was in flight
-            went_on = seconds_since(begun, lambda: job.done > done - REDONE, "work goes on", GOES_ON_SECONDS)
-            small = submit_by_any_node(cluster, origin)
-            await_end_of_fault(begun)
-            logger.info("done when it comes back: %d", job.done)
-            assert job.done > done, "what is on other nodes goes on without the head"
-            DEATH.end(cluster, HEAD)
-            over = await_end(job, poller, begun)
-        logger.info("over after %.1f s, epoch %d", over, job.epoch)
+    with Recorder(cluster) as recorder, job_at_work(cluster, origin) as job:
+        begun = time.monotonic()
+        DEATH.begin(cluster, HEAD)
+        done = job.done + REDONE  # more than was in flight
+        went_on = seconds_to_next(job, begun)
+        small = submit_by_any_node(cluster, origin)
+        await_end_of_fault(begun)
+        logger.info("done when it comes back: %d", job.done)
+        assert job.done > done, "what is on other nodes goes on without the head"
+        DEATH.end(cluster, HEAD)
+        job.check(fetched_again=REDONE)
         wait_until(lambda: is_completed(cluster, small), "what came meanwhile is done, too", timeout_seconds=60)
         await_return(cluster)
-        assert not [each for each in recorder.late_writes(job.id) if each.modified]
-    check_whole(cluster, job, poller)
+        assert not [each for each in recorder.late_writes(job.request_id) if each.modified]
     note("head killed", went_on)

@@ -38,6 +38,8 @@ SLOW_SECONDS = 1.5
 DOWNLOADS_PER_TASK = 2
 REDONE = 20  # at most, by all faults of a store
 GROWTH_BYTES = 60_000_000
+UPLOAD_SECONDS = 40
+LOOK_SECONDS = 1
 NO_RAY = "127.0.0.1:1"
 CHECKS = {"mongod": "mongodb", "redis": "redis", "seaweedfs": "s3"}
 PORTS = {"mongod": "mongod", "redis": "redis", "seaweedfs": "s3"}
@@ -85,7 +87,7 @@ class Stores(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stores, Service]]:
+def both(tmp_path_factory: pytest.TempPathFactory, seed: int) -> Iterator[tuple[Stores, Service]]:
     folder = tmp_path_factory.mktemp("stores")
     home = Home(folder / "stores")
     given = impatient_settings(home.path).model_copy(update={"ray_address": NO_RAY})
@@ -95,7 +97,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stores, Ser
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             patch.setenv(name, running.environment[name])
         ports = State.read(home.state_file).ports
-        proxies = {name: stack.enter_context(Proxy(ports[port])) for name, port in PORTS.items()}
+        proxies = {name: stack.enter_context(Proxy(ports[port], seed=seed)) for name, port in PORTS.items()}
         named = {
             "mongo_url": f"mongodb://127.0.0.1:{proxies['mongod'].port}/?replicaSet=darkroom",
             "redis_url": f"redis://127.0.0.1:{proxies['redis'].port}/0",
@@ -109,11 +111,6 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stores, Ser
         yield own, stack.enter_context(running_service(folder / "service", **named))
 
 
-def hold(until: float) -> None:
-    """Leave things as they are until then, of `time.monotonic()`."""
-    wait_until(lambda: time.monotonic() > until, "the time is over", timeout_seconds=60)
-
-
 def resident(service: Service) -> dict[ProcessId, int]:
     """The memory of each process of the service that is at work; an idle one may still have everything to import."""
     sizes = {}
@@ -125,6 +122,42 @@ def resident(service: Service) -> dict[ProcessId, int]:
     return sizes
 
 
+class Memory:
+    """How far each process of the service grew that has been there since the beginning."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._first = resident(service)
+        self._peaks = dict(self._first)
+
+    def look(self) -> None:
+        for each, size in resident(self._service).items():
+            if each in self._first:
+                self._peaks[each] = max(self._peaks[each], size)
+
+    @property
+    def grown(self) -> dict[str, int]:
+        """Bytes at the worst look, by the process's title."""
+        return {processes.command_line(each.pid): peak - self._first[each] for each, peak in self._peaks.items()}
+
+
+def hold(until: float, memory: Memory) -> None:
+    """Leave things as they are until then, of `time.monotonic()`."""
+    while time.monotonic() < until:
+        memory.look()
+        time.sleep(LOOK_SECONDS)
+
+
+def upload(service: Service, origin: Origin) -> httpx.Response:
+    return httpx.post(
+        f"{service.url}/api/upload",
+        files={"file": catalogue([f"{origin.url}/0.jpg"])},
+        headers=service.authorization,
+        timeout=UPLOAD_SECONDS,
+        trust_env=False,
+    )
+
+
 def check_answers_while_away(service: Service, store: str, origin: Origin, accepted: list[str]) -> None:
     """The service tells which store is away, and takes what it can keep."""
 
@@ -133,19 +166,26 @@ def check_answers_while_away(service: Service, store: str, origin: Origin, accep
         return answer.status_code == 503 and not answer.json()["checks"][CHECKS[store]]["ok"]
 
     wait_until(is_told, f"readyz tells that {store} is away", timeout_seconds=30)
-    answer = httpx.post(
-        f"{service.url}/api/upload",
-        files={"file": catalogue([f"{origin.url}/0.jpg"])},
-        headers=service.authorization,
-        timeout=40,
-        trust_env=False,
-    )
+    answer = upload(service, origin)
     if store == "mongod":
-        assert answer.status_code == 503, answer.text
-        assert int(answer.headers["retry-after"]) > 0
+        check_refused(answer)
     else:
         assert answer.status_code == 202, answer.text
         accepted.append(answer.json()["requestId"])
+
+
+def check_answers_while_disturbed(service: Service, origin: Origin, accepted: list[str]) -> None:
+    """An upload is accepted or refused, and does not hang."""
+    answer = upload(service, origin)
+    if answer.status_code == 202:
+        accepted.append(answer.json()["requestId"])
+    else:
+        check_refused(answer)
+
+
+def check_refused(answer: httpx.Response) -> None:
+    assert answer.status_code == 503, answer.text
+    assert int(answer.headers["retry-after"]) > 0
 
 
 @pytest.mark.parametrize("store", ["mongod", "redis", "seaweedfs"])
@@ -161,26 +201,22 @@ def test_work_goes_on_after_whatever_befalls_a_store(both: tuple[Stores, Service
         WatchedJob(service, origin, images=IMAGES[store], slow_seconds=SLOW_SECONDS) as job,
     ):
         job.await_done(10)
-        sizes = resident(service)
+        memory = Memory(service)
         for what, (fault, seconds) in away.items():
             with fault(store):
                 until = time.monotonic() + seconds
                 check_answers_while_away(service, store, origin, accepted)
-                hold(until)
+                hold(until, memory)
             note(f"{store} {what}", job.seconds_until_work_went_on(time.monotonic()))
         for disturbance in Fault:
             with stores.disturbed(store, disturbance):
                 until = time.monotonic() + DISTURBED_SECONDS
-                hold(until)
+                check_answers_while_disturbed(service, origin, accepted)
+                hold(until, memory)
             seconds = job.seconds_until_work_went_on(time.monotonic())
             note(f"{store} behind a proxy: {disturbance} for {DISTURBED_SECONDS} s", seconds)
-        grown = {
-            processes.command_line(each.pid): size - sizes[each]
-            for each, size in resident(service).items()
-            if each in sizes
-        }
         job.check(fetched_again=REDONE)
         with service.client() as darkroom:
             ends = [darkroom.wait(each, timeout_seconds=60) for each in accepted]
     assert [each.counts.completed for each in ends] == [1] * len(ends)
-    assert {title: size for title, size in grown.items() if size > GROWTH_BYTES} == {}
+    assert {title: size for title, size in memory.grown.items() if size > GROWTH_BYTES} == {}

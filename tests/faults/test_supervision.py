@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -19,15 +14,15 @@ from cluster.embedded.serve import Serve
 from cluster.embedded.service import revive
 from cluster.embedded.state import State
 from cluster.embedded.supervisor import start_supervisor, stop_supervisor
+from tests.support.foreground import up_in_the_foreground
 from tests.support.service import running_service
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
 
     from cluster.embedded.processes import ProcessId
 
-DARKROOM = Path(sys.executable).with_name("darkroom")
 pytestmark = pytest.mark.timeout(240)
 
 
@@ -47,26 +42,11 @@ def is_ready(home: Home) -> bool:
         return False
 
 
-@contextmanager
-def up_in_the_foreground(folder: Path, told: Path) -> Iterator[None]:
-    """`darkroom up`, what it tells in a file, until SIGTERM."""
-    environment = {**os.environ, "COLUMNS": "200"}
-    with (
-        told.open("w") as file,
-        subprocess.Popen([DARKROOM, "up"], cwd=folder, env=environment, stderr=file) as running,
-    ):
-        try:
-            yield
-        finally:
-            running.terminate()
-            assert running.wait(timeout=90) == 0
-
-
 def test_what_dies_is_started_again_until_the_end(tmp_path: Path) -> None:
     home = Home(tmp_path / ".darkroom")
     told = tmp_path / "told"
-    with up_in_the_foreground(tmp_path, told):
-        wait_until(lambda: "supervisor" in servers(home) and is_ready(home), "it is up", timeout_seconds=90)
+    with up_in_the_foreground(home.path, told):
+        wait_until(lambda: "supervisor" in servers(home), "it is watched")
         store = servers(home)["mongod"]
         processes.send([store], signal.SIGKILL)
         wait_until(lambda: servers(home)["mongod"] != store, "MongoDB is started again")

@@ -49,6 +49,7 @@ _GCS_PORT, _DASHBOARD_PORT, _HTTP_PORT = 6379, 8265, 8000
 _STORE_PORTS_ABOVE = 3000  # SeaweedFS has sockets in a folder that all machines share, so its ports must be its own
 _OBJECT_STORE_BYTES = 100_000_000
 _READY_SECONDS = 120
+_CLIENT_SECONDS = 5
 _RAY = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--log-color=false", "--disable-usage-stats"]
 _NODE = Path(__file__).parents[2] / "cluster" / "ray-node.sh"
 # What systemd does with `Restart=always`.
@@ -94,8 +95,9 @@ class Cluster:
         """The service by the proxy of one node."""
         return f"http://{self.network.addresses[node]}:{_HTTP_PORT}"
 
-    def client(self, node: str = HEAD, *, timeout_seconds: float = 30) -> Darkroom:
-        return Darkroom(self.url(node), api_key=self.token, timeout_seconds=timeout_seconds)
+    def clients(self) -> list[Darkroom]:
+        """One for each node's proxy; they do not wait long, since there are others."""
+        return [Darkroom(self.url(node), api_key=self.token, timeout_seconds=_CLIENT_SECONDS) for node in NODES]
 
     def folder(self, node: str) -> Path:
         """Where a node's Ray keeps its session: short, because Unix sockets are in it."""

@@ -61,6 +61,10 @@ class Service:
     def client(self, token: str | None = None) -> Darkroom:
         return Darkroom(self.url, api_key=token or self.token)
 
+    def clients(self) -> list[Darkroom]:
+        """One for each way in, of which there is one."""
+        return [self.client()]
+
     def new_key(self) -> str:
         """The token of another key."""
 

@@ -6,10 +6,9 @@ import contextlib
 import random
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
-import pymongo
-from pymongo.errors import PyMongoError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from cluster.client.waiting import passes
 from cluster.errors import ApiError
@@ -20,20 +19,32 @@ from tests.support.pictures import jpeg
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
-    from cluster.client import RequestStatus
+    from cluster.client import Darkroom, RequestStatus
     from tests.support.origin import Exchange, Origin
-    from tests.support.service import Service
 
 POLL_SECONDS = 0.1
 ON_THEIR_WAY_SECONDS = 1.0  # images that were done before a fault may be seen so long after it
 HOOK = "/hook"
+ENDS = frozenset({"completed", "failed"})
+
+
+class Site(Protocol):
+    """Where a job is done."""
+
+    def clients(self) -> list[Darkroom]:
+        """One for each way in."""
+
+    def object_keys(self, prefix: str) -> set[str]:
+        """The keys of all objects under a prefix."""
 
 
 class WatchedJob:
     """`images` pictures of one product each; started and polled within the block.
 
+    Its client takes the next way in when one does not answer, as behind a load balancer.
+
     Args:
-        service: Who does it.
+        site: Where it is done.
         origin: Where the pictures come from, and where the webhook goes.
         images: How many.
         slow_seconds: How long the origin takes for each.
@@ -43,7 +54,7 @@ class WatchedJob:
 
     def __init__(
         self,
-        service: Service,
+        site: Site,
         origin: Origin,
         *,
         images: int,
@@ -51,14 +62,15 @@ class WatchedJob:
         hook_failures: float = 0,
         seed: int = 0,
     ) -> None:
-        self._service = service
+        self._site = site
         self._origin = origin
         self._images = images
         self._chance = random.Random(seed)  # noqa: S311 - to be repeated
         self._hook_failures = hook_failures
         self._stopping = threading.Event()
         self._poller = threading.Thread(target=self._poll, name="poller")
-        self._darkroom = service.client()
+        self._clients = site.clients()
+        self._way = 0
         self.request_id = ""
         self.seen: list[tuple[float, RequestStatus]] = []  # when, of time.monotonic(), and what
         self.accepted_too_early: list[str] = []
@@ -78,7 +90,13 @@ class WatchedJob:
     def __exit__(self, *_: object) -> None:
         self._stopping.set()
         self._poller.join()
-        self._darkroom.close()
+        for client in self._clients:
+            client.close()
+
+    @property
+    def _darkroom(self) -> Darkroom:
+        """By the way in that answered last."""
+        return self._clients[self._way]
 
     @property
     def done(self) -> int:
@@ -112,9 +130,9 @@ class WatchedJob:
         wait_until(lambda: first() is not None, "work goes on", timeout_seconds=timeout_seconds)
         return (first() or fault_at) - fault_at
 
-    def await_end(self, *, timeout_seconds: float = 120) -> None:
+    def await_end(self, *, timeout_seconds: float = 180) -> None:
         def is_over() -> bool:
-            return bool(self.seen) and self.seen[-1][1].status in {"completed", "failed"}
+            return bool(self.seen) and self.seen[-1][1].status in ENDS
 
         wait_until(is_over, "the request has ended", timeout_seconds=timeout_seconds)
 
@@ -131,7 +149,7 @@ class WatchedJob:
         assert (last.counts.completed, last.counts.failed, last.counts.images) == (self._images, 0, self._images)
         shown = [status.progress for _, status in self.seen]
         assert shown == sorted(shown)
-        assert self._service.object_keys(self.request_id) == {
+        assert self._site.object_keys(self.request_id) == {
             f"{self.request_id}/{row}/0.jpg" for row in range(2, self._images + 2)
         }
         products = list(self._darkroom.products(self.request_id))
@@ -158,9 +176,10 @@ class WatchedJob:
             except ApiError as error:
                 if not passes(error):
                     raise
+                self._way = (self._way + 1) % len(self._clients)
 
     def _answer_hook(self, exchange: Exchange) -> None:
-        with contextlib.suppress(PyMongoError):  # then nobody can say; it comes again
+        with contextlib.suppress(ApiError, BotoCoreError, ClientError):  # then nobody can say; it comes again
             if (unreadable := self._unreadable()) is not None:
                 self.accepted_too_early.append(unreadable)
             if self._chance.random() >= self._hook_failures:
@@ -168,13 +187,12 @@ class WatchedJob:
         return reply(status=500)(exchange)
 
     def _unreadable(self) -> str | None:
-        """What of the results is not in MongoDB now."""
-        settings = self._service.settings
-        with pymongo.MongoClient[dict[str, Any]](settings.mongo_url, timeoutMS=2000) as client:
-            database = client[settings.mongo_database]
-            request = database["processing_requests"].find_one({"requestId": self.request_id})
-            unfinished = {"requestId": self.request_id, "processingStatus": {"$nin": ["completed", "failed"]}}
-            left = database["products"].count_documents(unfinished)
-        if request is None or request["status"] not in {"completed", "failed"} or left:
-            return f"{request and request['status']}, {left} products not finished"
-        return None
+        """What of the results a client cannot read now."""
+        status = self._darkroom.status(self.request_id, limit=1).status
+        products = list(self._darkroom.products(self.request_id))
+        unfinished = [each.row for each in products if each.processing_status not in ENDS]
+        keys = {f"{self.request_id}/{each.row}/0.jpg" for each in products if each.processing_status == "completed"}
+        missing = keys - self._site.object_keys(self.request_id)
+        if status in ENDS and len(products) == self._images and not unfinished and not missing:
+            return None
+        return f"{status}, {len(products)} products, not finished: {unfinished}, not in the bucket: {missing}"

@@ -1,69 +1,17 @@
-"""A request as its clients see it while machines come and go, and as MongoDB's own record has it."""
+"""A request as MongoDB's own record has it while machines come and go."""
 
 from __future__ import annotations
 
-import itertools
-import threading
-import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
-
-from cluster.errors import ApiError
-from tests.support.cluster import NODES
-from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from tests.support.cluster import Cluster
 
-_POLL_SECONDS = 0.2
-_ANSWER_SECONDS = 2
 _PROFILE_BYTES = 256 * 1024 * 1024
 _NOTED_WITHIN = timedelta(seconds=0.1)  # MongoDB notes an operation when it has ended
-
-
-class Answer(NamedTuple):
-    """What a client was told."""
-
-    at: float  # of `time.monotonic()`
-    progress: float
-
-
-class Poller:
-    """Asks for a request's status all the time, as a client behind a load balancer: of another node after no answer."""
-
-    def __init__(self, cluster: Cluster, request_id: str) -> None:
-        self.answers: list[Answer] = []
-        self._cluster = cluster
-        self._request_id = request_id
-        self._is_over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="poller")
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        wait_until(lambda: bool(self.answers), "the service answers")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._is_over.set()
-        self._thread.join()
-
-    @property
-    def longest_silence_seconds(self) -> float:
-        """Between two answers."""
-        times = [each.at for each in self.answers]
-        return max((later - earlier for earlier, later in itertools.pairwise(times)), default=0.0)
-
-    def _run(self) -> None:
-        node = 0
-        while not self._is_over.wait(_POLL_SECONDS):
-            try:
-                with self._cluster.client(NODES[node], timeout_seconds=_ANSWER_SECONDS) as client:
-                    status = client.status(self._request_id, limit=1)
-                self.answers.append(Answer(time.monotonic(), status.progress))
-            except ApiError:
-                node = (node + 1) % len(NODES)
 
 
 class Write(NamedTuple):

@@ -1,0 +1,33 @@
+"""`darkroom up` as a person has it in a terminal."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.support.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+DARKROOM = Path(sys.executable).with_name("darkroom")
+_READY_SECONDS = 90
+_STOP_SECONDS = 90
+
+
+@contextmanager
+def up_in_the_foreground(home: Path, told: Path, settings: Mapping[str, str] | None = None) -> Iterator[None]:
+    """`darkroom up` from the moment it is ready until it has ended after SIGTERM; what it tells goes to a file."""
+    environment = {**os.environ, **(settings or {}), "COLUMNS": "200"}
+    command = [DARKROOM, "up", "--home", home]
+    with told.open("w") as file, subprocess.Popen(command, env=environment, stdout=file, stderr=file) as running:
+        try:
+            wait_until(lambda: "Darkroom is ready" in told.read_text(), "it is up", timeout_seconds=_READY_SECONDS)
+            yield
+        finally:
+            running.terminate()
+            assert running.wait(timeout=_STOP_SECONDS) == 0
