@@ -23,7 +23,7 @@ _STOP_SECONDS = 90
 def up_in_the_foreground(home: Path, told: Path, settings: Mapping[str, str] | None = None) -> Iterator[None]:
     """`darkroom up` from the moment it is ready until it has ended after SIGTERM; what it tells goes to a file."""
     environment = {**os.environ, **(settings or {}), "COLUMNS": "200"}
-    command = [DARKROOM, "up", "--home", home]
+    command: list[str | Path] = [DARKROOM, "up", "--home", home]
     with told.open("w") as file, subprocess.Popen(command, env=environment, stdout=file, stderr=file) as running:
         try:
             wait_until(lambda: "Darkroom is ready" in told.read_text(), "it is up", timeout_seconds=_READY_SECONDS)
