@@ -7,6 +7,7 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, Any
 
+import ray
 import ray.actor
 from ray.exceptions import RayError
 
@@ -106,7 +107,7 @@ class RequestCoordinator:
 
     async def _meet_pool(self) -> None:
         with contextlib.suppress(RayError):
-            await (await self._find_pool()).ping.remote()
+            await (await self._find_pool()).meet.remote(ray.get_runtime_context().current_actor)
 
     async def _find_pool(self) -> ActorHandle[Any]:
         """The worker pool, which is started when it is not there."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from typing import TYPE_CHECKING, Any, cast
 
 import ray
@@ -43,7 +44,16 @@ def start(actor_class: type, name: str, settings: Settings, *arguments: object) 
         "num_cpus": 0,
         "max_concurrency": _MAX_CALLS,
     }
-    return cast("ActorHandle[Any]", ray.remote(actor_class).options(**options).remote(*arguments))
+    return cast("ActorHandle[Any]", _remote(actor_class).options(**options).remote(*arguments))
+
+
+@functools.cache
+def _remote(actor_class: type) -> Any:  # noqa: ANN401 - Ray says no more
+    """Once: Ray stores each such class anew, and whoever is handed an actor of one that it does not know asks the head.
+
+    Source: `FunctionActorManager.load_actor_class` of Ray 2.60.
+    """
+    return ray.remote(actor_class)
 
 
 def stop_all(settings: Settings) -> None:

@@ -60,8 +60,8 @@ class WorkerPool:
         if batch_key in self._tasks:
             self._last_reports[batch_key] = report
 
-    async def ping(self) -> None:
-        """Answers while this process lives."""
+    async def meet(self, coordinator: ActorHandle[Any]) -> None:
+        """Know a coordinator before its first batch: what it takes to call it is asked of the head."""
 
     async def end_worker(self, batch_key: tuple[str, int, int]) -> None:
         """End the worker that has a batch, whatever it is doing."""

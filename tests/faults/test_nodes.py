@@ -246,12 +246,12 @@ def test_everything_goes_on_when_the_head_was_killed_and_comes_back(
         done = job.done + REDONE  # more than was in flight
         went_on = seconds_to_next(job, begun)
         small = submit_by_any_node(cluster, origin)
+        wait_until(lambda: is_completed(cluster, small), "what comes meanwhile is done, too", timeout_seconds=60)
         await_end_of_fault(begun)
         logger.info("done when it comes back: %d", job.done)
         assert job.done > done, "what is on other nodes goes on without the head"
         DEATH.end(cluster, HEAD)
         job.check(fetched_again=REDONE)
-        wait_until(lambda: is_completed(cluster, small), "what came meanwhile is done, too", timeout_seconds=60)
         await_return(cluster)
         assert not [each for each in recorder.late_writes(job.request_id) if each.modified]
     note("head killed", went_on)
