@@ -43,6 +43,7 @@ TUNING_ENVIRONMENT = {
     # new one and all its imports.
     "RAY_idle_worker_killing_time_threshold_ms": "300000",
     "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",  # the controller takes 4% of a core, idle, at its 0.1 s
+    "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "2",  # three checks must fail: a dead proxy is missed for 30 s at its 10 s
 }
 HEAD_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
