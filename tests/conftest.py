@@ -14,9 +14,9 @@ from tests.support.service import running_service
 for setting in [name for name in os.environ if name.startswith("DARKROOM_")]:
     del os.environ[setting]  # what a developer has set must not decide how a test ends
 os.environ.update({**LOOPBACK_ENVIRONMENT, "RAY_AUTH_MODE": "token"})  # Ray reads them when it is imported
-import ray  # noqa: E402
+import ray  # noqa: E402 - only now
 
-from actors import registry  # noqa: E402
+from actors import registry  # noqa: E402 - it imports Ray
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

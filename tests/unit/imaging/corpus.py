@@ -202,7 +202,7 @@ JPEGS: dict[str, Kind] = {
     "jpeg with restart markers": Kind(lambda: jpeg(restart_marker_blocks=3)),
     "jpeg of quality 30": Kind(lambda: jpeg(quality=30)),
     **{
-        f"jpeg turned by {turn}": Kind(lambda turn=turn: jpeg(exif=exif(turn)), converted=turn != 1)  # type: ignore[misc]
+        f"jpeg turned by {turn}": Kind(lambda turn=turn: jpeg(exif=exif(turn)), converted=turn != 1)  # type: ignore[misc] # a default
         for turn in range(1, 9)
     },
     "jpeg of 1 by 1": Kind(lambda: jpeg(scene(1, 1)), hard=2.6),

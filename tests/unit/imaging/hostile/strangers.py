@@ -125,7 +125,7 @@ STRANGERS: dict[str, Hostile] = {
 }
 
 MAGIC: dict[str, Hostile] = {
-    f"only the signature of {name}": ends(lambda start=start: start, CORRUPT, STRANGE)  # type: ignore[misc]
+    f"only the signature of {name}": ends(lambda start=start: start, CORRUPT, STRANGE)  # type: ignore[misc] # a default of its own type
     for name, start in {
         "jpeg": b"\xff\xd8\xff",
         "png": pngs.SIGNATURE,
