@@ -15,7 +15,7 @@ _NOTED_WITHIN = timedelta(seconds=0.1)  # MongoDB notes an operation when it has
 
 
 class Write(NamedTuple):
-    """One update of products, as MongoDB carried it out."""
+    """One update of products, or of their request, as MongoDB carried it out."""
 
     at: datetime
     machine: str
@@ -24,12 +24,14 @@ class Write(NamedTuple):
 
 
 class Recorder:
-    """What MongoDB was asked to write to products, by whom, and what came of it: its profiler keeps every operation."""
+    """What MongoDB was asked to write of requests, by whom, and what came of it: its profiler keeps every operation."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._machines = {address: name for name, address in cluster.network.addresses.items()}
         self._database = cluster.database
-        self._updates = {"op": "update", "ns": f"{self._database.name}.products"}
+        self._products, self._requests = (
+            f"{self._database.name}.{each}" for each in ("products", "processing_requests")
+        )
 
     def __enter__(self) -> Self:
         self._database.command("profile", 0)
@@ -43,7 +45,8 @@ class Recorder:
 
     def late_writes(self, request_id: str) -> list[Write]:
         """The writes of coordinators that came when a newer one had taken everything over."""
-        operations = list(self._database["system.profile"].find(self._updates | {"command.q.requestId": request_id}))
+        query = {"op": "update", "ns": {"$in": [self._products, self._requests]}, "command.q.requestId": request_id}
+        operations = list(self._database["system.profile"].find(query))
         takeovers = {epoch["$lt"]: each["ts"] for each in operations if isinstance(epoch := _epoch(each), dict)}
         return [
             Write(each["ts"], self._machine(each), epoch, each.get("nModified", 0))
@@ -53,9 +56,9 @@ class Recorder:
         ]
 
     def unfenced_writes(self, request_id: str) -> int:
-        """How many writes would have been made by any coordinator, whoever owns the request."""
-        unfenced = {"command.q.requestId": request_id, "command.q.epoch": {"$exists": False}}
-        return self._database["system.profile"].count_documents(self._updates | unfenced)
+        """How many writes to products would have been made by any coordinator, whoever owns the request."""
+        query = {"op": "update", "ns": self._products, "command.q.requestId": request_id}
+        return self._database["system.profile"].count_documents(query | {"command.q.epoch": {"$exists": False}})
 
     def _machine(self, operation: dict[str, Any]) -> str:
         return self._machines.get(operation["client"].partition(":")[0], "")
