@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cluster.errors import ImageError, ImageErrorCode, StoreUnavailableError
-from cluster.source_hosts import Behaviour, Permit, SourceHosts, host_of
+from cluster.source_hosts import LEASE_SECONDS, Behaviour, Permit, SourceHosts, host_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -92,9 +92,11 @@ class HostGate:
             permits = {host: Permit(downloads) for host, downloads in wanted.items()}
         gate = cls(hosts, token)
         gate._hosts = {host: _Host(permit, asyncio.Semaphore(permit.downloads)) for host, permit in permits.items()}
+        keeping = asyncio.create_task(gate._keep())
         try:
             yield gate
         finally:
+            keeping.cancel()
             await gate._leave()
 
     def admits(self, url: str) -> bool:
@@ -119,6 +121,16 @@ class HostGate:
                 host.learn(error)
                 raise
             host.learn(None)
+
+    async def _keep(self) -> None:
+        """What this batch was granted is its own for as long as its worker lives, and hardly longer."""
+        granted = {name: host.permit.downloads for name, host in self._hosts.items() if host.permit.downloads}
+        while granted:
+            await asyncio.sleep(LEASE_SECONDS / 3)
+            try:
+                await self._hosts_known.keep(self._token, granted)
+            except StoreUnavailableError as error:  # what has ended meanwhile is granted again by the next call
+                logger.warning("hosts are not shared: %s", error)
 
     async def _leave(self) -> None:
         behaviours = {

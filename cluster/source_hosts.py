@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from cluster.settings import Settings
 
+LEASE_SECONDS = 15.0
+"""What a batch was granted ends so long after it was last kept: those of a worker that died block nobody for long."""
 BREAKER_FAILURES = 10
 """Failures without an answer in between after which a host is only probed."""
 _TTL_SECONDS = 600
@@ -48,11 +50,11 @@ class SourceHosts:
 
     def __init__(self, settings: Settings) -> None:
         self._redis = connect_redis(settings, timeout_seconds=OPTIONAL_SECONDS)
-        self._lease_seconds = settings.batch_timeout_seconds  # no batch lasts longer
         self._max_downloads = settings.max_downloads_per_host
         self._silent_seconds = settings.source_away_seconds
         lua = files("cluster").joinpath("lua")
         self._enter = self._redis.register_script(lua.joinpath("host_enter.lua").read_text())
+        self._keep = self._redis.register_script(lua.joinpath("host_keep.lua").read_text())
         self._leave = self._redis.register_script(lua.joinpath("host_leave.lua").read_text())
 
     async def enter(self, token: str, wanted: Mapping[str, int]) -> dict[str, Permit]:
@@ -64,7 +66,7 @@ class SourceHosts:
         """
         milliseconds = (
             self._max_downloads,
-            int(self._lease_seconds * 1000),
+            int(LEASE_SECONDS * 1000),
             _TTL_SECONDS * 1000,
             BREAKER_FAILURES,
             int(self._silent_seconds * 1000),
@@ -76,6 +78,13 @@ class SourceHosts:
             host: Permit(granted, wait_ms / 1000, bool(given_up))
             for host, (granted, wait_ms, given_up) in zip(wanted, answers, strict=True)
         }
+
+    async def keep(self, token: str, granted: Mapping[str, int]) -> None:
+        """The batch still has what it was granted; to be called again and again, well within `LEASE_SECONDS`."""
+        keys = [_leases(host) for host in granted]
+        arguments: list[str | int] = [int(LEASE_SECONDS * 1000), _TTL_SECONDS * 1000, token, *granted.values()]
+        with redis_errors():
+            await self._keep(keys=keys, args=arguments)
 
     async def leave(self, token: str, behaviours: Mapping[str, Behaviour]) -> None:
         """Give back what was granted, and tell how the hosts behaved."""
@@ -101,4 +110,8 @@ def host_of(url: str) -> str:
 
 
 def _keys(hosts: Mapping[str, object]) -> list[str]:
-    return [key for host in hosts for key in (f"darkroom:host:{host}", f"darkroom:host:{host}:leases")]
+    return [key for host in hosts for key in (f"darkroom:host:{host}", _leases(host))]
+
+
+def _leases(host: str) -> str:
+    return f"darkroom:host:{host}:leases"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cluster import source_hosts
 from cluster.identifiers import new_identifier
 from cluster.source_hosts import BREAKER_FAILURES, Behaviour, Permit, SourceHosts, host_of
 from tests.support.waiting import wait_until_async
@@ -46,6 +47,23 @@ async def test_a_host_is_shared_among_batches(hosts: SourceHosts, host: str) -> 
     assert granted == [4, 2, 1, 1, 0, 0]
     await hosts.leave("0:", {host: Behaviour(4, 4, 0, 0)})
     assert (await enter(hosts, host)).downloads == 2
+
+
+async def test_what_a_worker_had_that_died_is_free_again_and_what_one_keeps_is_not(
+    hosts: SourceHosts, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source_hosts, "LEASE_SECONDS", 0.5)
+    kept = (await enter(hosts, host, "living:")).downloads
+    while (await enter(hosts, host, new_identifier("dead"))).downloads:
+        pass
+
+    async def is_free() -> bool:
+        await hosts.keep("living:", {host: kept})
+        return (await enter(hosts, host, "next:", wanted=1)).downloads == 1
+
+    assert not await is_free()
+    await wait_until_async(is_free, "what the dead had is free")
+    assert (await enter(hosts, host, "other:", wanted=MOST)).downloads == (MOST - kept) // 2
 
 
 async def test_hosts_are_independent(hosts: SourceHosts, host: str) -> None:
