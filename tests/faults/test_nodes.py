@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import httpx
 import pytest
 
 from actors import registry
@@ -139,6 +140,13 @@ def submit_by_any_node(cluster: Cluster, origin: Origin) -> str:
     raise AssertionError("no node accepts anything")
 
 
+def is_ready(cluster: Cluster, node: str) -> bool:
+    try:
+        return httpx.get(f"{cluster.url(node)}/readyz", timeout=2, trust_env=False).status_code == httpx.codes.OK
+    except httpx.HTTPError:
+        return False
+
+
 def is_completed(cluster: Cluster, request_id: str) -> bool:
     return bool(request_of(cluster, request_id)["status"] == "completed")
 
@@ -240,18 +248,19 @@ def test_everything_goes_on_when_the_head_was_killed_and_comes_back(
 ) -> None:
     everyone = (COORDINATORS, registry.WORKER_POOL, registry.QUEUE_MANAGER, registry.WEBHOOK, REPLICAS)
     keep_off_the_head(cluster, *everyone)
+    wait_until(lambda: any(is_ready(cluster, node) for node in WORKERS), "a worker has a proxy", timeout_seconds=60)
     with Recorder(cluster) as recorder, job_at_work(cluster, origin) as job:
         begun = time.monotonic()
         DEATH.begin(cluster, HEAD)
         done = job.done + REDONE  # more than was in flight
         went_on = seconds_to_next(job, begun)
         small = submit_by_any_node(cluster, origin)
-        wait_until(lambda: is_completed(cluster, small), "what comes meanwhile is done, too", timeout_seconds=60)
         await_end_of_fault(begun)
         logger.info("done when it comes back: %d", job.done)
         assert job.done > done, "what is on other nodes goes on without the head"
         DEATH.end(cluster, HEAD)
         job.check(fetched_again=REDONE)
+        wait_until(lambda: is_completed(cluster, small), "what came meanwhile is done, too", timeout_seconds=60)
         await_return(cluster)
         assert not [each for each in recorder.late_writes(job.request_id) if each.modified]
     note("head killed", went_on)
