@@ -32,12 +32,13 @@ if TYPE_CHECKING:
 
     from tests.faults.conftest import Note
 
-COORDINATORS, REPLICAS = "coordinator_", "SERVE_REPLICA"
+COORDINATORS, REPLICAS = "coordinator_", ("SERVE_REPLICA::upload", "SERVE_REPLICA::status")
 IMAGES = 240
 SLOW_SECONDS = 1.0
 STARTED = 16  # images that are terminal before something fails
 REDONE = 48  # at most: the batches in flight
 FAULT_SECONDS = 22.0
+SETTLED_SECONDS = 3.0
 TAKEOVER_SECONDS = 15.0  # within 10 are promised, by nodes that do not share two cores with all the others
 GOES_ON_SECONDS = 30.0
 RETURN_SECONDS = 90.0
@@ -117,14 +118,19 @@ def living(cluster: Cluster, name: str) -> Actor:
 
 
 def keep_off_the_head(cluster: Cluster, *names: str) -> None:
-    """Ray puts actors anywhere; those on the head are killed until it has put them elsewhere."""
+    """Ray puts actors anywhere; those on the head are killed until it has put them elsewhere, and they stay there."""
+    since = time.monotonic()
 
     def is_done() -> bool:
+        nonlocal since
         found = [each for each in cluster.actors() if each.name.startswith(names)]
         for each in found:
             if each.state == "ALIVE" and each.node == HEAD:
                 os.kill(each.pid, signal.SIGKILL)
-        return bool(found) and all(each.state == "ALIVE" and each.node in WORKERS for each in found)
+        are_all_there = all(any(each.name.startswith(name) for each in found) for name in names)
+        if not are_all_there or any(each.state != "ALIVE" or each.node == HEAD for each in found):
+            since = time.monotonic()
+        return time.monotonic() - since > SETTLED_SECONDS
 
     wait_until(is_done, "none of them is on the head", timeout_seconds=90)
 
@@ -246,7 +252,7 @@ def test_a_coordinator_that_is_cut_off_from_the_stores_waits_for_them(
 def test_everything_goes_on_when_the_head_was_killed_and_comes_back(
     cluster: Cluster, origin: Origin, note: Note
 ) -> None:
-    everyone = (COORDINATORS, registry.WORKER_POOL, registry.QUEUE_MANAGER, registry.WEBHOOK, REPLICAS)
+    everyone = (COORDINATORS, registry.WORKER_POOL, registry.QUEUE_MANAGER, registry.WEBHOOK, *REPLICAS)
     keep_off_the_head(cluster, *everyone)
     wait_until(lambda: any(is_ready(cluster, node) for node in WORKERS), "a worker has a proxy", timeout_seconds=60)
     with Recorder(cluster) as recorder, job_at_work(cluster, origin) as job:
