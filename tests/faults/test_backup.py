@@ -29,7 +29,7 @@ from tests.support.waiting import wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cluster.client import Darkroom
+    from cluster.client import Darkroom, Product
     from tests.support.origin import Answer, Exchange
 
 README = Path(__file__).parents[2] / "README.md"
@@ -143,18 +143,33 @@ def webhook_ids(origin: Origin, path: str) -> set[str]:
     return {call.headers["webhook-id"] for call in origin.requests_to(path)}
 
 
+def serve(origin: Origin, backed_up: threading.Event, restored: threading.Event) -> list[str]:
+    """Pictures, of which a third each is there at once, after the backup, and after the restore; and two endpoints."""
+    for path in ("/earlier", "/hook"):
+        origin.route(path, unless(restored))
+    urls = []
+    for number in range(IMAGES):
+        picture = reply(jpeg(seed=number))
+        answers = [picture, after(backed_up, picture), after(restored, picture)]
+        urls.append(origin.route(f"/{number}.jpg", answers[number // THIRD]))
+    return urls
+
+
+def check_results(darkroom: Darkroom, request_id: str, before: Product) -> None:
+    """The results of a request of one row are as they were before."""
+    (product,) = darkroom.products(request_id)
+    assert (product.processing_status, product.images) == ("failed", before.images)
+    assert f"{request_id}/2/0.jpg" in b"".join(darkroom.results(request_id)).decode()
+    assert httpx.get(str(product.output_image_urls[0]), trust_env=False).status_code == 200
+
+
 def test_a_lost_machine_is_replaced_and_what_was_accepted_is_finished(
     machines: list[Machine], elsewhere: Path, origin: Origin
 ) -> None:
     to_back_up, to_restore = procedures()
     one, other = machines
     backed_up, restored = threading.Event(), threading.Event()
-    for number in range(IMAGES):
-        picture = reply(jpeg(seed=number))
-        third = number // THIRD
-        origin.route(f"/{number}.jpg", [picture, after(backed_up, picture), after(restored, picture)][third])
-    for path in ("/earlier", "/hook"):
-        origin.route(path, unless(restored))
+    urls = serve(origin, backed_up, restored)
 
     one.type("darkroom up --detach")
     with one.service().client() as darkroom:
@@ -163,13 +178,12 @@ def test_a_lost_machine_is_replaced_and_what_was_accepted_is_finished(
         darkroom.wait(earlier, timeout_seconds=60)
         (product_before,) = darkroom.products(earlier)
         wait_until(lambda: bool(origin.requests_to("/earlier")), "its webhook was refused once")
-        urls = [[f"{origin.url}/{number}.jpg"] for number in range(IMAGES)]
-        unfinished = darkroom.submit(catalogue(*urls), webhook_url=f"{origin.url}/hook").request_id
+        unfinished = darkroom.submit(catalogue(*[[url] for url in urls]), webhook_url=f"{origin.url}/hook").request_id
         wait_until(lambda: done(darkroom, unfinished) == THIRD, "some images are done")
         for command in to_back_up:
             one.type(command)
         backed_up.set()
-        wait_until(lambda: done(darkroom, unfinished) == 2 * THIRD, "some more are done after the backup")
+        wait_until(lambda: done(darkroom, unfinished) > THIRD, "some more are done after the backup")
         lost = darkroom.submit(catalogue([f"{origin.url}/0.jpg"])).request_id
     one.lose()
     one.home.seaweedfs.rename(elsewhere / "safe" / "seaweedfs")
@@ -185,10 +199,7 @@ def test_a_lost_machine_is_replaced_and_what_was_accepted_is_finished(
         status = darkroom.wait(unfinished, timeout_seconds=60)
         assert (status.status, status.counts.completed, status.counts.failed) == ("completed", IMAGES, 0)
         assert [each.processing_status for each in darkroom.products(unfinished)] == ["completed"] * IMAGES
-        (product,) = darkroom.products(earlier)
-        assert (product.processing_status, product.images) == ("failed", product_before.images)
-        assert f"{earlier}/2/0.jpg" in b"".join(darkroom.results(earlier)).decode()
-        assert httpx.get(str(product.output_image_urls[0]), trust_env=False).status_code == 200
+        check_results(darkroom, earlier, product_before)
         with pytest.raises(ApiError) as caught:
             darkroom.status(lost)
         assert caught.value.status == 404
