@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 _ORDERS_SECONDS = 0.5
 _STOP_SECONDS = 1.0  # for batches to come to an end before their workers are ended
 _STORE_RETRY_CAP_SECONDS = 10
+_NO_ORDERS = Orders(stopping=None, wait=False)
 logger = logging.getLogger("darkroom.coordinator")
 
 
@@ -80,6 +82,7 @@ class Coordination:
         self._closing = Closing(self._requests, self._products, progress, settings=settings)
         self._dispatcher: Dispatcher | None = None
         self._background = Background()
+        self._batch_numbers = itertools.count(1)
         self._epoch: int | None = None  # None until this process has claimed the request
 
     def set_window(self, window: Window, *, at_once: bool) -> Standing:
@@ -143,7 +146,12 @@ class Coordination:
     async def _work_on(self, request: ProcessingRequest) -> bool:
         """Do what there is to do; False when it was to end before all was done."""
         self._dispatcher = Dispatcher(
-            request, requests=self._requests, products=self._products, send=self._send, settings=self._settings
+            request,
+            requests=self._requests,
+            products=self._products,
+            send=self._send,
+            numbers=self._batch_numbers,
+            settings=self._settings,
         )
         self._dispatcher.set_window(self._window, at_once=False)
         beside = [
@@ -168,7 +176,10 @@ class Coordination:
             except StaleEpochError:
                 return dispatcher.stop()
             except StoreUnavailableError:
-                orders = Orders(stopping=None, wait=False)
+                orders = _NO_ORDERS
+            except Exception:  # whoever cancels must be heard at the next look
+                logger.exception("orders were not read", extra={"requestId": self.request_id})
+                orders = _NO_ORDERS
             if orders.stopping or orders.wait:
                 dispatcher.stop()
             if orders.stopping:  # it may come while batches end because the request is to wait

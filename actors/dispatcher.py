@@ -19,7 +19,7 @@ from cluster.errors import ImageError, ImageErrorCode, StaleEpochError, StoreUna
 from cluster.mongo.products import ImageResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from cluster.mongo.products import ProductStore
     from cluster.mongo.requests import RequestStore
@@ -43,6 +43,7 @@ class Dispatcher:
         requests: To see whether a newer coordinator has claimed it since.
         products: To read what is to do, and to record what no task could.
         send: Sends a batch to a Ray task.
+        numbers: Of the batches; none comes twice in an epoch.
         settings: The settings.
     """
 
@@ -53,6 +54,7 @@ class Dispatcher:
         requests: RequestStore,
         products: ProductStore,
         send: Callable[[Batch], Sent],
+        numbers: Iterator[int],
         settings: Settings,
     ) -> None:
         self._request = request
@@ -66,7 +68,7 @@ class Dispatcher:
         self._woken = asyncio.Event()
         self._rests_until = 0.0
         self.stopped = asyncio.Event()
-        self._sent = 0
+        self._numbers = numbers
         self._suspects: list[tuple[WorkItem, ...]] = []
         self._pauses = 0
         self.flights = Flights(send)
@@ -106,6 +108,7 @@ class Dispatcher:
             while not self._is_done():
                 await self._turn()
         finally:
+            self.flights.stop()
             for report in self.flights.reports:
                 report.cancel()
             await asyncio.gather(*self.flights.reports, return_exceptions=True)
@@ -166,14 +169,13 @@ class Dispatcher:
         return tuple(each for each in items if each.attempt <= most)
 
     def _send(self, items: tuple[WorkItem, ...], *, is_slow: bool = False) -> None:
-        self._sent += 1
         request = self._request
         self.flights.send(
             Batch(
                 request_id=request.request_id,
                 owner=request.owner,
                 epoch=request.epoch,
-                number=self._sent,
+                number=next(self._numbers),
                 options=request.options,
                 items=items,
                 is_slow=is_slow,

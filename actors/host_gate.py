@@ -97,6 +97,7 @@ class HostGate:
             yield gate
         finally:
             keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
             await gate._leave()
 
     def admits(self, url: str) -> bool:

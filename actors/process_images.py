@@ -31,8 +31,10 @@ def process_images(
     report = process.run(batch, coordinator.stopped.remote(batch.request_id, batch.number))
     if process.is_spent:
         # Within the task, since Ray would give this process another one at once.
-        ray.get(pool.keep_report.remote(batch.key, report), timeout=_LAST_WORDS_SECONDS)
-        os._exit(1)
+        try:
+            ray.get(pool.keep_report.remote(batch.key, report), timeout=_LAST_WORDS_SECONDS)
+        finally:
+            os._exit(1)
     return report
 
 

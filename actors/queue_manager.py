@@ -45,6 +45,7 @@ _ENDING_AT_ONCE = 8
 _DRAIN_POLL_SECONDS = 0.2
 _STOP_SECONDS = 60.0  # after a drain, for the stop that it was for
 _SWEEP_SECONDS = 600.0
+_LATELY_SECONDS = 20.0  # a look that waits for a store takes up to ten, and MongoDB may choose a primary meanwhile
 _HEAD_SECONDS = 0.5  # for its answer, which a look does not need
 logger = logging.getLogger("darkroom.queue_manager")
 
@@ -76,6 +77,7 @@ class QueueManager:
         self._going_on: set[str] = set()  # requests for which somebody is looked for
         self._ending: set[str] = set()  # requests that end here, because they were never admitted
         self._drained_until = 0.0  # of the loop's clock
+        self._looked_at = asyncio.get_running_loop().time()
         self._wake = asyncio.Event()
         self._background = Background()
         self._background.start(self._for_ever(self._look, self._wait_for_notice))
@@ -96,8 +98,9 @@ class QueueManager:
         """Something was deleted: remove what it has left."""
         self._sweeping.wake()
 
-    async def ping(self) -> None:
-        """Answers while this process lives."""
+    async def is_well(self) -> bool:
+        """Whether the queue was looked at lately: this process may live and not reach the stores."""
+        return asyncio.get_running_loop().time() - self._looked_at < _LATELY_SECONDS
 
     async def drain(self, timeout_seconds: float) -> int:
         """Begin nothing more and wait for what runs; for a stop of the whole deployment.
@@ -159,6 +162,7 @@ class QueueManager:
             self._getting_ready = True
             self._background.start(self._get_ready())
         self._background.start(self._share(at_work))
+        self._looked_at = asyncio.get_running_loop().time()
 
     async def _refresh_capacity(self) -> None:
         """What it was before is good enough while the head node, which is asked, is away."""

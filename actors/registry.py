@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import threading
 from typing import TYPE_CHECKING, Any, cast
 
 import ray
@@ -19,6 +20,7 @@ QUEUE_MANAGER = "queue-manager"
 WEBHOOK = "webhook"
 WORKER_POOL = "worker-pool"
 _COORDINATOR = "coordinator"
+_making = threading.Lock()  # `functools.cache` lets threads that come together each make one
 _MAX_CALLS = 10_000  # at once; each batch that runs has one open
 
 
@@ -44,7 +46,9 @@ def start(actor_class: type, name: str, settings: Settings, *arguments: object) 
         "num_cpus": 0,
         "max_concurrency": _MAX_CALLS,
     }
-    return cast("ActorHandle[Any]", _remote(actor_class).options(**options).remote(*arguments))
+    with _making:
+        known = _remote(actor_class)
+    return cast("ActorHandle[Any]", known.options(**options).remote(*arguments))
 
 
 @functools.cache

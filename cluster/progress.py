@@ -173,7 +173,7 @@ def redis_errors() -> Iterator[None]:
     """Turn every way in which Redis can be away or unready into `StoreUnavailableError`."""
     try:
         yield
-    except (RedisError, OSError) as error:
+    except (RedisError, OSError, ValueError) as error:  # the last when its answer cannot be understood
         raise StoreUnavailableError("redis", type(error).__name__) from error
 
 

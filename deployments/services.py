@@ -68,8 +68,10 @@ class Actors:
 
         Raises:
             RayError: It is dead, or being restarted.
+            StoreUnavailableError: It lives where it does not reach the stores.
         """
-        await self._ask("ping")
+        if not await self._ask("is_well"):
+            raise StoreUnavailableError("a store", "the queue manager has not reached it for a while")
 
     def _send(self, notice: Coroutine[Any, Any, None]) -> None:
         async def bounded() -> None:
@@ -83,12 +85,12 @@ class Actors:
     async def _started(self) -> ActorHandle[Any]:
         return await asyncio.to_thread(start_system_actors, self._settings)
 
-    async def _ask(self, method: Literal["ping", "notify", "notify_deleted"]) -> None:
+    async def _ask(self, method: Literal["is_well", "notify", "notify_deleted"]) -> Any:  # noqa: ANN401 - its answer
         # The handle is kept, because finding an actor asks the head node.
         if self._queue_manager is None:
             self._queue_manager = await self._start()
         try:
-            await getattr(self._queue_manager, method).remote()
+            return await getattr(self._queue_manager, method).remote()
         except RayActorError:
             self._queue_manager = None  # the next call finds it again, or starts it
             raise

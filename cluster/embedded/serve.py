@@ -22,6 +22,7 @@ _POLL_SECONDS = 0.2
 _SERVER_ERROR = 500
 _MESSAGE_CHARACTERS = 2000  # the end of a traceback is what says why
 _LOGS = "Ray's session logs (ray/session_latest/logs/serve)"
+_NOT_DEPLOYED = frozenset({"NOT_STARTED", "DEPLOYING", "DEPLOY_FAILED"})
 _FAILED = frozenset({"DEPLOY_FAILED", "UNHEALTHY"})
 
 
@@ -91,6 +92,11 @@ class Serve:
     def applications(self) -> set[str]:
         """The names of all that the cluster serves; none when nobody can say."""
         return set(self._found())
+
+    def is_deployed(self) -> bool:
+        """Whether there are applications, and none has failed to start or has still to."""
+        statuses = {each.get("status") for each in self._found().values()}
+        return bool(statuses) and not statuses & _NOT_DEPLOYED
 
     def failure(self) -> str | None:
         """Why an application cannot start, in Serve's words; None when none has failed, or nobody can say."""

@@ -98,8 +98,8 @@ def revive(home: Home, on_event: Callable[[Event], None]) -> None:
     with home.one_start_at_a_time():
         stack = servers.start(settings, home, on_event, leave_alone=before.embedded - set(dead))
         begun = time.monotonic()
-        # An earlier start may have brought up Ray and then failed to deploy.
-        deploys = stack.ray_is_ours and (RayHead.name in dead or not _serve(stack).applications())
+        # An earlier start may have brought up Ray and then failed to deploy, or been given up meanwhile.
+        deploys = stack.ray_is_ours and (RayHead.name in dead or not _serve(stack).is_deployed())
         if deploys:
             on_event(Event(APPLICATIONS, "starting", 0))
             _deploy(stack)

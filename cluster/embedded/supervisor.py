@@ -134,13 +134,15 @@ def _revived(home: Home, stopped: threading.Event) -> bool:
     It is given up when more dies meanwhile: it may wait for just that, or have taken it for alive.
     """
     child = subprocess.Popen([sys.executable, "-m", "cluster.embedded.revival", str(home.path)])  # noqa: S603 - our own
-    dead = set(_dead(State.read(home.state_file)))
-    while child.poll() is None:
-        is_stopped = stopped.wait(_POLL_SECONDS)
-        still_dead = set(_dead(State.read(home.state_file)))
-        if is_stopped or still_dead - dead:
-            _end(child, after_seconds=0 if is_stopped else _NOTICE_SECONDS)
-        dead = still_dead
+    try:
+        dead = set(_dead(State.read(home.state_file)))
+        while child.poll() is None and not stopped.wait(_POLL_SECONDS):
+            still_dead = set(_dead(State.read(home.state_file)))
+            if still_dead - dead:
+                _end(child, after_seconds=_NOTICE_SECONDS)
+            dead = still_dead
+    finally:
+        _end(child, after_seconds=0)
     return child.returncode == 0
 
 

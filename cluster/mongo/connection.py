@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pymongo
+from bson.errors import InvalidBSON
 from pymongo import ASCENDING, DESCENDING, AsyncMongoClient, IndexModel, WriteConcern
 from pymongo.errors import (
     ConfigurationError,
@@ -13,6 +14,7 @@ from pymongo.errors import (
     ExecutionTimeout,
     NotPrimaryError,
     OperationFailure,
+    ProtocolError,
     WTimeoutError,
 )
 from pymongo.read_concern import ReadConcern
@@ -173,10 +175,10 @@ class Database:
 
 @contextmanager
 def mongo_errors() -> Iterator[None]:
-    """Turn "MongoDB is away" in all its forms into `StoreUnavailableError`; other errors pass."""
+    """Turn "MongoDB is away", or cannot be understood, into `StoreUnavailableError`; other errors pass."""
     try:
         yield
-    except (ConnectionFailure, NotPrimaryError, ExecutionTimeout, WTimeoutError) as error:
+    except (ConnectionFailure, NotPrimaryError, ExecutionTimeout, WTimeoutError, ProtocolError, InvalidBSON) as error:
         raise StoreUnavailableError("mongodb", type(error).__name__) from error
     except OperationFailure as error:  # a BulkWriteError too: without a majority it names the write concern
         passing = error.has_error_label("TransientTransactionError") or error.has_error_label("RetryableWriteError")

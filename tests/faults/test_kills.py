@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 IMAGES = 200
 SLOW_SECONDS = 0.5
 STARTED = 5  # images that are terminal before something is killed
+ADMISSION_SECONDS = 20  # of a small request, by new actors
 TAKEOVER_SECONDS = 10  # of one actor; three at once wait for three new processes, one after another
 IN_FLIGHT = 100  # at most, on two cores: downloads at once, and what was done in the second since the last record
 pytestmark = pytest.mark.timeout(180)
@@ -40,7 +41,7 @@ pytestmark = pytest.mark.timeout(180)
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A service of this module's own, because others would not like what happens to it."""
-    with running_service(tmp_path_factory.mktemp("faults")) as running:
+    with running_service(tmp_path_factory.mktemp("faults"), webhook_retry_seconds=(0.5,) * 100) as running:
         yield running
 
 
@@ -110,10 +111,29 @@ def test_progress_is_right_again_when_redis_was_emptied(own: Service, job: Watch
 )
 def test_work_goes_on_when_an_actor_is_killed(own: Service, job: WatchedJob, actors: list[str], note: Note) -> None:
     at = min([kill_titled(own, name) for name in actors])
-    job.check(fetched_again=0 if actors == ["QueueManager"] else IN_FLIGHT)
+    with own.client() as darkroom:
+        another = darkroom.submit(catalogue([f"{job.origin.url}/0.jpg"])).request_id
+        darkroom.wait(another, timeout_seconds=ADMISSION_SECONDS)
+    job.check(fetched_again=1 if actors == ["QueueManager"] else IN_FLIGHT)
     seconds = job.seconds_until_work_went_on(at)
     assert len(actors) > 1 or seconds < TAKEOVER_SECONDS
     note(f"{', '.join(actors)} killed", seconds)
+
+
+def test_a_webhook_comes_although_its_sender_is_killed_again_and_again(own: Service, job: WatchedJob) -> None:
+    job.refuses_hook = True
+    job.await_end()
+
+    def await_call() -> None:
+        before = len(job.hook_calls)
+        wait_until(lambda: len(job.hook_calls) > before, "it is called again")
+
+    for _ in range(2):
+        await_call()
+        kill_titled(own, "WebhookSender")
+    await_call()
+    job.refuses_hook = False
+    job.check()
 
 
 @pytest.mark.parametrize("actor", ["RequestCoordinator", pytest.param("QueueManager", marks=pytest.mark.long)])

@@ -39,7 +39,8 @@ STARTED = 16  # images that are terminal before something fails
 REDONE = 48  # at most: the batches in flight
 FAULT_SECONDS = 22.0
 SETTLED_SECONDS = 3.0
-TAKEOVER_SECONDS = 15.0  # within 10 are promised, by nodes that do not share two cores with all the others
+TAKEOVER_SECONDS = 10.0
+LEAD_SECONDS = 15.0  # an actor that Ray starts elsewhere, on two cores that all nodes share
 GOES_ON_SECONDS = 30.0
 RETURN_SECONDS = 90.0
 logger = logging.getLogger(__name__)
@@ -203,6 +204,7 @@ def test_another_node_takes_over_and_the_old_coordinator_writes_nothing_more(
         await_return(cluster)
         late = recorder.late_writes(job.request_id)
         logger.info("late writes: %s", Counter(each.machine for each in late))
+        assert late or not hears_of_it
         assert not [each for each in late if each.modified]
         assert not recorder.unfenced_writes(job.request_id)
     if hears_of_it:
@@ -220,7 +222,7 @@ def test_another_queue_manager_leads_and_the_old_one_leaves(cluster: Cluster, or
         old, epoch = living(cluster, registry.QUEUE_MANAGER), lease_epoch(cluster)
         begun = time.monotonic()
         fault.begin(cluster, old.node)
-        taken = seconds_since(begun, lambda: lease_epoch(cluster) > epoch, "another leads", TAKEOVER_SECONDS)
+        taken = seconds_since(begun, lambda: lease_epoch(cluster) > epoch, "another leads", LEAD_SECONDS)
         wait_until(lambda: not processes.command_line(old.pid), "the old one has left")
         small = submit_by_any_node(cluster, origin)
         wait_until(lambda: is_completed(cluster, small), "the new one admits", timeout_seconds=60)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
+    from cluster.client import Darkroom
     from cluster.embedded.processes import ProcessId
     from cluster.settings import Settings
     from tests.faults.conftest import Note
@@ -38,6 +39,7 @@ SLOW_SECONDS = 1.5
 DOWNLOADS_PER_TASK = 2
 REDONE = 20  # at most, by all faults of a store
 GROWTH_BYTES = 60_000_000
+MOST_BYTES = 500_000_000  # of any process, those included that were started meanwhile
 UPLOAD_SECONDS = 40
 LOOK_SECONDS = 1
 NO_RAY = "127.0.0.1:1"
@@ -59,8 +61,10 @@ class Stores(NamedTuple):
     @contextmanager
     def killed(self, name: str) -> Iterator[None]:
         processes.send([self.process(name)], signal.SIGKILL)
-        yield
-        self.start()
+        try:
+            yield
+        finally:
+            self.start()
 
     def start(self) -> None:
         """Start what does not run; MongoDB tells its clients where it is, and that is to be its proxy."""
@@ -76,14 +80,18 @@ class Stores(NamedTuple):
     @contextmanager
     def stopped(self, name: str) -> Iterator[None]:
         processes.send([self.process(name)], signal.SIGSTOP)
-        yield
-        processes.send([self.process(name)], signal.SIGCONT)
+        try:
+            yield
+        finally:
+            processes.send([self.process(name)], signal.SIGCONT)
 
     @contextmanager
     def disturbed(self, name: str, fault: Fault) -> Iterator[None]:
         self.proxies[name].fault = fault
-        yield
-        self.proxies[name].fault = None
+        try:
+            yield
+        finally:
+            self.proxies[name].fault = None
 
 
 @pytest.fixture(scope="module")
@@ -123,15 +131,17 @@ def resident(service: Service) -> dict[ProcessId, int]:
 
 
 class Memory:
-    """How far each process of the service grew that has been there since the beginning."""
+    """How far each process of the service grew that has been there since the beginning, and how large any was."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
         self._first = resident(service)
         self._peaks = dict(self._first)
+        self.largest = 0
 
     def look(self) -> None:
         for each, size in resident(self._service).items():
+            self.largest = max(self.largest, size)
             if each in self._first:
                 self._peaks[each] = max(self._peaks[each], size)
 
@@ -188,6 +198,13 @@ def check_refused(answer: httpx.Response) -> None:
     assert int(answer.headers["retry-after"]) > 0
 
 
+def check_hears(darkroom: Darkroom, job: WatchedJob) -> None:
+    """Its coordinator still does what it is asked to, after all that it has seen."""
+    darkroom.pause(job.request_id)
+    wait_until(lambda: job.seen[-1][1].status == "pending", "it waits", timeout_seconds=60)
+    darkroom.resume(job.request_id)
+
+
 @pytest.mark.parametrize("store", ["mongod", "redis", "seaweedfs"])
 def test_work_goes_on_after_whatever_befalls_a_store(both: tuple[Stores, Service], store: str, note: Note) -> None:
     stores, service = both
@@ -215,8 +232,10 @@ def test_work_goes_on_after_whatever_befalls_a_store(both: tuple[Stores, Service
                 hold(until, memory)
             seconds = job.seconds_until_work_went_on(time.monotonic())
             note(f"{store} behind a proxy: {disturbance} for {DISTURBED_SECONDS} s", seconds)
-        job.check(fetched_again=REDONE)
         with service.client() as darkroom:
+            check_hears(darkroom, job)
+            job.check(fetched_again=REDONE)
             ends = [darkroom.wait(each, timeout_seconds=60) for each in accepted]
     assert [each.counts.completed for each in ends] == [1] * len(ends)
+    assert memory.largest < MOST_BYTES
     assert {title: size for title, size in memory.grown.items() if size > GROWTH_BYTES} == {}

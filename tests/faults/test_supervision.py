@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+import yaml
 
 from cluster.embedded import processes
 from cluster.embedded.home import Home
 from cluster.embedded.serve import Serve
-from cluster.embedded.service import revive
+from cluster.embedded.service import SERVE_CONFIG, revive
 from cluster.embedded.state import State
 from cluster.embedded.supervisor import start_supervisor, stop_supervisor
 from tests.support.foreground import up_in_the_foreground
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cluster.embedded.processes import ProcessId
+    from tests.support.service import Service
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -85,12 +87,28 @@ def test_what_dies_while_something_is_started_again_is_started_again_too(tmp_pat
             stop_supervisor(home)
 
 
+def fail_to_deploy(service: Service, folder: Path) -> None:
+    """Send applications of which none can start."""
+    config = yaml.safe_load(SERVE_CONFIG.read_text())
+    for application in config["applications"]:
+        application["import_path"] = "deployments.serve:nothing"
+    broken = folder / "broken.yaml"
+    broken.write_text(yaml.safe_dump(config))
+    serve = Serve(service.stack.dashboard_url, service.stack.ray_token)
+    serve.deploy(broken, http_host=service.settings.host, http_port=service.stack.http_port, replica_environment={})
+    wait_until(lambda: serve.failure() is not None, "they have failed", timeout_seconds=60)
+
+
+def remove(service: Service, _folder: Path) -> None:
+    Serve(service.stack.dashboard_url, service.stack.ray_token).shutdown(timeout_seconds=60)
+    assert not is_ready(service.stack.home)
+
+
 @pytest.mark.long
 def test_a_start_that_has_failed_to_deploy_is_finished_by_the_next_one(tmp_path: Path) -> None:
-    with running_service(tmp_path) as service:
-        home = service.stack.home
-        Serve(service.stack.dashboard_url, service.stack.ray_token).shutdown(timeout_seconds=60)
-        assert service.stack.dead() == []
-        assert not is_ready(home)
-        revive(home, lambda _event: None)
-        assert is_ready(home)
+    with running_service(tmp_path / "home") as service:
+        for leave_behind in (remove, fail_to_deploy):
+            leave_behind(service, tmp_path)
+            assert service.stack.dead() == []
+            revive(service.stack.home, lambda _event: None)
+            assert is_ready(service.stack.home)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,7 @@ class Hands:
             requests=RequestStore(database),
             products=self.products,
             send=self._send,
+            numbers=itertools.count(1),
             settings=settings,
         )
         self.dispatcher.set_window(ONE_BATCH, at_once=False)

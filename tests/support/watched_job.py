@@ -20,7 +20,7 @@ from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from cluster.client import Darkroom, RequestStatus
-    from tests.support.origin import Exchange, Origin
+    from tests.support.origin import Exchange, Origin, ReceivedRequest
 
 POLL_SECONDS = 0.1
 ON_THEIR_WAY_SECONDS = 1.0  # images that were done before a fault may be seen so long after it
@@ -63,7 +63,7 @@ class WatchedJob:
         seed: int = 0,
     ) -> None:
         self._site = site
-        self._origin = origin
+        self.origin = origin
         self._images = images
         self._chance = random.Random(seed)  # noqa: S311 - to be repeated
         self._hook_failures = hook_failures
@@ -74,22 +74,33 @@ class WatchedJob:
         self.request_id = ""
         self.seen: list[tuple[float, RequestStatus]] = []  # when, of time.monotonic(), and what
         self.accepted_too_early: list[str] = []
+        self.refuses_hook = False
         for number in range(images):
             origin.route(f"/{number}.jpg", slow_headers(slow_seconds, reply(jpeg(seed=number))))
         origin.route(HOOK, self._answer_hook)
 
     def __enter__(self) -> Self:
-        urls = [f"{self._origin.url}/{number}.jpg" for number in range(self._images)]
+        try:
+            self._start()
+        except BaseException:
+            self._close()
+            raise
+        return self
+
+    def _start(self) -> None:
+        urls = [f"{self.origin.url}/{number}.jpg" for number in range(self._images)]
         submission = self._darkroom.submit(
-            catalogue(*[[url] for url in urls]), webhook_url=f"{self._origin.url}{HOOK}", options={"quality": 60}
+            catalogue(*[[url] for url in urls]), webhook_url=f"{self.origin.url}{HOOK}", options={"quality": 60}
         )
         self.request_id = submission.request_id
         self._poller.start()
-        return self
 
     def __exit__(self, *_: object) -> None:
         self._stopping.set()
         self._poller.join()
+        self._close()
+
+    def _close(self) -> None:
         for client in self._clients:
             client.close()
 
@@ -106,12 +117,17 @@ class WatchedJob:
     @property
     def fetches(self) -> list[str]:
         """The pictures in the order in which they were fetched; one that was fetched again is there again."""
-        return [request.path for request in self._origin.requests if request.path != HOOK]
+        return [request.path for request in self.origin.requests if request.path != HOOK]
 
     @property
     def fetched(self) -> int:
         """How often a picture was fetched."""
         return len(self.fetches)
+
+    @property
+    def hook_calls(self) -> list[ReceivedRequest]:
+        """All calls of the webhook so far."""
+        return self.origin.requests_to(HOOK)
 
     def await_done(self, images: int, *, timeout_seconds: float = 90) -> None:
         wait_until(lambda: self.done >= images, f"{images} images are done", timeout_seconds=timeout_seconds)
@@ -164,7 +180,7 @@ class WatchedJob:
     def _check_hook(self, deliveries: int) -> None:
         made = delivered(self._darkroom, self.request_id)
         assert [each.state for each in made] == ["delivered"] * deliveries
-        calls = self._origin.requests_to(HOOK)
+        calls = self.hook_calls
         assert {call.headers["webhook-id"] for call in calls} <= {each.delivery_id for each in made}
         assert calls[-1].headers["webhook-id"] == made[-1].delivery_id
         assert self.accepted_too_early == []
@@ -180,9 +196,10 @@ class WatchedJob:
 
     def _answer_hook(self, exchange: Exchange) -> None:
         with contextlib.suppress(ApiError, BotoCoreError, ClientError):  # then nobody can say; it comes again
-            if (unreadable := self._unreadable()) is not None:
+            unreadable = self._unreadable()
+            if unreadable is not None:
                 self.accepted_too_early.append(unreadable)
-            if self._chance.random() >= self._hook_failures:
+            if not self.refuses_hook and self._chance.random() >= self._hook_failures:
                 return reply(status=204)(exchange)
         return reply(status=500)(exchange)
 
