@@ -25,7 +25,7 @@ SLOW_SECONDS = 0.3
 DOWNLOADS_AT_ONCE = 2  # so that the job takes a minute when nothing happens
 LAST = IMAGES - 80  # after which nothing is killed, because a client may see nothing of the work for ten seconds
 REDONE_PER_KILL = 5  # on average; that many are in flight, and some were done and not recorded yet
-ROUNDS = 2
+KILLS = 20  # each fault once, and others by chance
 
 
 def power_off(service: Service) -> float:
@@ -64,7 +64,7 @@ def supervised(tmp_path: Path) -> Iterator[Service]:
 @pytest.mark.timeout(1200)
 def test_everything_is_killed_at_random_moments(supervised: Service, seed: int, note: Note) -> None:
     chance = random.Random(seed)  # noqa: S311 - to be repeated
-    kills = [*FAULTS] * ROUNDS
+    kills = [*FAULTS, *chance.choices([*FAULTS], k=KILLS - len(FAULTS))]
     chance.shuffle(kills)
     moments = sorted(chance.sample(range(5, LAST), len(kills)))
     seconds: list[tuple[str, float]] = []
