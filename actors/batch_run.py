@@ -149,6 +149,8 @@ class BatchRun:
             await asyncio.gather(everything, return_exceptions=True)
         if not (await recording and await self._record()):
             return BatchReport((), refused=True)
+        # One that was cancelled before its first step has not seen that itself.
+        self._outcomes += [Outcome(item, Fate.RETURNED) for task, item in tasks.items() if task.cancelled()]
         outcomes = tuple(self._outcomes)
         return BatchReport(outcomes, self._loop.time() - started, self._core.idle_seconds, self._counted)
 

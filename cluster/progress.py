@@ -173,7 +173,8 @@ def redis_errors() -> Iterator[None]:
     """Turn every way in which Redis can be away or unready into `StoreUnavailableError`."""
     try:
         yield
-    except (RedisError, OSError, ValueError) as error:  # the last when its answer cannot be understood
+    except (RedisError, OSError, ValueError, RuntimeError) as error:
+        # ValueError: an answer that cannot be understood; RuntimeError: uvloop's, for a transport that has just closed.
         raise StoreUnavailableError("redis", type(error).__name__) from error
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -98,6 +98,27 @@ async def test_who_is_interrupted_at_once_is_not_slow(
     report = await worker.run(batch(request_to_do, [usual] * 4), after(0.2))
     assert fates(report) == {Fate.RETURNED: 4}
     assert not any(outcome.item.is_slow for outcome in report.outcomes)
+
+
+async def test_a_batch_that_is_stopped_before_its_first_step_hands_back_all(
+    worker: Worker, request_to_do: ProcessingRequest, origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual, stop = origin.route("/usual.jpg", reply(jpeg())), asyncio.Event()
+    begin = ProductStore.begin_attempts
+
+    async def begin_and_stop(*arguments: Any) -> bool:  # noqa: ANN401 - handed on
+        begun = await begin(*arguments)
+        stop.set()
+        await asyncio.sleep(0.01)
+        return begun
+
+    async def stopped() -> bool:
+        await stop.wait()
+        return False
+
+    monkeypatch.setattr(ProductStore, "begin_attempts", begin_and_stop)
+    report = await worker.run(batch(request_to_do, [usual] * 4), stopped())
+    assert fates(report) == {Fate.RETURNED: 4}
 
 
 async def test_a_source_that_keeps_the_core_waiting_loses_its_turn(

@@ -174,7 +174,7 @@ class WatchedJob:
         assert {image.status for product in products for image in product.images} == {"completed"}
         assert last.bytes.out == sum(product.images[0].bytes_out for product in products)
         assert len(set(self.fetches)) == self._images
-        assert self.fetched <= self._images + fetched_again
+        assert self.fetched - self._images <= fetched_again
         self._check_hook(deliveries)
 
     def _check_hook(self, deliveries: int) -> None:
