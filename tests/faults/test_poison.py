@@ -6,9 +6,11 @@ import io
 import os
 import time
 from collections import Counter
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 from tests.support.catalogues import catalogue
@@ -18,24 +20,42 @@ from tests.support.pictures import jpeg, picture
 from tests.support.service import Service, running_service
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from tests.faults.conftest import Note
 
 MAX_IMAGE_MEMORY_BYTES = 600_000_000
+ROOM_BYTES = 3_000_000_000  # of which the service takes 2 GB
 CODES = {"segfault": "decoder_crashed", "memory": "out_of_memory", "hang": "timeout"}
 POISONED = Path(__file__).parents[1] / "support" / "poisoned"
 
 
-@pytest.fixture(scope="module")
-def poisonable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+@contextmanager
+def running_with_faults(folder: Path, environment: Mapping[str, str], **changes: object) -> Iterator[Service]:
     """A service whose decoder has faults."""
     with pytest.MonkeyPatch.context() as patch:
         folders = [str(POISONED), *filter(None, [os.environ.get("PYTHONPATH")])]
-        patch.setenv("PYTHONPATH", os.pathsep.join(folders))
-        home = tmp_path_factory.mktemp("poison")
-        with running_service(home, max_image_memory_bytes=MAX_IMAGE_MEMORY_BYTES) as running:
+        for name, value in {"PYTHONPATH": os.pathsep.join(folders), **environment}.items():
+            patch.setenv(name, value)
+        with running_service(folder, **changes) as running:
             yield running
+
+
+@pytest.fixture(scope="module")
+def poisonable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """One that sees by itself which image takes too much memory."""
+    changes = {"max_image_memory_bytes": MAX_IMAGE_MEMORY_BYTES}
+    with running_with_faults(tmp_path_factory.mktemp("poison"), {}, **changes) as running:
+        yield running
+
+
+@pytest.fixture
+def crowded(tmp_path: Path) -> Iterator[Service]:
+    """One whose machine is short of memory before that: Ray ends a task, guilty or not."""
+    memory = psutil.virtual_memory()
+    threshold = (memory.total - memory.available + ROOM_BYTES) / memory.total
+    with running_with_faults(tmp_path, {"RAY_memory_usage_threshold": f"{threshold:.3f}"}) as running:
+        yield running
 
 
 def poison(kind: str, seed: int) -> bytes:
@@ -44,11 +64,9 @@ def poison(kind: str, seed: int) -> bytes:
     return file.getvalue()
 
 
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize(("good", "each"), [(40, 1), pytest.param(200, 5, marks=pytest.mark.long)])
-def test_poison_fails_alone(poisonable: Service, good: int, each: int, note: Note) -> None:
-    bad = [kind for kind in CODES for _ in range(each)]
-    with Origin() as origin, poisonable.client() as darkroom:
+def seconds_with_poison(service: Service, *, good: int, bad: list[str]) -> float:
+    """All good pictures are done, and each bad one fails for its own reason; how long that took."""
+    with Origin() as origin, service.client() as darkroom:
         urls = [origin.route(f"/good-{number}.jpg", reply(jpeg(seed=number))) for number in range(good)]
         for number, kind in enumerate(bad):
             url = origin.route(f"/bad-{number}.jpg", reply(poison(kind, seed=1000 + number)))
@@ -61,8 +79,25 @@ def test_poison_fails_alone(poisonable: Service, good: int, each: int, note: Not
     for url, image in images.items():
         assert image.status == ("completed" if "good" in url else "failed"), (url, image)
     failed = Counter(image.error.code for image in images.values() if image.error)
-    assert failed == dict.fromkeys(CODES.values(), each)
+    assert failed == Counter(CODES[kind] for kind in bad)
     attempts = {image.attempts for image in images.values() if image.error}
-    assert attempts == {poisonable.settings.max_attempts}
-    assert len(poisonable.object_keys(status.request_id)) == good
+    assert attempts == {service.settings.max_attempts}
+    assert len(service.object_keys(status.request_id)) == good
+    return seconds
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("good", "each"), [(40, 1), pytest.param(200, 5, marks=pytest.mark.long)])
+def test_poison_fails_alone(poisonable: Service, good: int, each: int, note: Note) -> None:
+    bad = [kind for kind in CODES for _ in range(each)]
+    seconds = seconds_with_poison(poisonable, good=good, bad=bad)
     note(f"{len(bad)} poison images among {good} (the whole job)", seconds)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+def test_an_image_that_takes_the_memory_of_the_machine_fails_alone(crowded: Service, note: Note) -> None:
+    seconds = seconds_with_poison(crowded, good=40, bad=["memory"])
+    logs = crowded.stack.home.ray.glob("session_2*/logs/worker-*.err")
+    assert any("batch lost: OUT_OF_MEMORY" in file.read_text(errors="replace") for file in logs)
+    note("an image that takes the machine's memory, among 40 (the whole job)", seconds)

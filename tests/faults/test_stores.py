@@ -33,11 +33,12 @@ if TYPE_CHECKING:
     from cluster.settings import Settings
     from tests.faults.conftest import Note
 
-KILLED_SECONDS, STOPPED_SECONDS, DISTURBED_SECONDS = 30, 45, 6
+KILLED_SECONDS, STOPPED_SECONDS, DISTURBED_SECONDS = 30, 45, 5
 IMAGES = {"mongod": 240, "redis": 340, "seaweedfs": 140}  # without Redis work goes on, and needs more to do
 SLOW_SECONDS = 1.5
 DOWNLOADS_PER_TASK = 2
 REDONE = 20  # at most, by all faults of a store
+GIVEN_UP = 8  # downloads, when another request or a pause lets batches end early; four on two cores
 GROWTH_BYTES = 60_000_000
 MOST_BYTES = 500_000_000  # of any process, those included that were started meanwhile
 UPLOAD_SECONDS = 40
@@ -234,7 +235,8 @@ def test_work_goes_on_after_whatever_befalls_a_store(both: tuple[Stores, Service
             note(f"{store} behind a proxy: {disturbance} for {DISTURBED_SECONDS} s", seconds)
         with service.client() as darkroom:
             check_hears(darkroom, job)
-            job.check(fetched_again=REDONE)
+            job.check(fetched_again=REDONE + GIVEN_UP * (len(accepted) + 1))
+            print(f"{job.fetched - IMAGES[store]} of {IMAGES[store]} pictures were fetched again")
             ends = [darkroom.wait(each, timeout_seconds=60) for each in accepted]
     assert [each.counts.completed for each in ends] == [1] * len(ends)
     assert memory.largest < MOST_BYTES

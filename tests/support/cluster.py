@@ -7,6 +7,7 @@ import os
 import sys
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,8 +79,9 @@ class Cluster:
     token: str = ""
     _environment: dict[str, str] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def credentials(self) -> Credentials:
+        """Read once: whoever reads them writes files, too."""
         return Credentials.of(self.home)
 
     @property
