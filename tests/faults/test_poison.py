@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import psutil
 import pytest
@@ -64,8 +64,16 @@ def poison(kind: str, seed: int) -> bytes:
     return file.getvalue()
 
 
-def seconds_with_poison(service: Service, *, good: int, bad: list[str]) -> float:
-    """All good pictures are done, and each bad one fails for its own reason; how long that took."""
+class Outcome(NamedTuple):
+    """What became of the bad pictures of a job."""
+
+    seconds: float  # that the whole job took
+    codes: Counter[str]
+    attempts: set[int]
+
+
+def done_with_poison(service: Service, *, good: int, bad: list[str]) -> Outcome:
+    """All good pictures are done, and each bad one has failed."""
     with Origin() as origin, service.client() as darkroom:
         urls = [origin.route(f"/good-{number}.jpg", reply(jpeg(seed=number))) for number in range(good)]
         for number, kind in enumerate(bad):
@@ -78,26 +86,27 @@ def seconds_with_poison(service: Service, *, good: int, bad: list[str]) -> float
     assert (status.counts.completed, status.counts.failed) == (good, len(bad))
     for url, image in images.items():
         assert image.status == ("completed" if "good" in url else "failed"), (url, image)
-    failed = Counter(image.error.code for image in images.values() if image.error)
-    assert failed == Counter(CODES[kind] for kind in bad)
-    attempts = {image.attempts for image in images.values() if image.error}
-    assert attempts == {service.settings.max_attempts}
     assert len(service.object_keys(status.request_id)) == good
-    return seconds
+    failed = [image for image in images.values() if image.error]
+    return Outcome(seconds, Counter(image.error.code for image in failed if image.error), {e.attempts for e in failed})
 
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(("good", "each"), [(40, 1), pytest.param(200, 5, marks=pytest.mark.long)])
 def test_poison_fails_alone(poisonable: Service, good: int, each: int, note: Note) -> None:
     bad = [kind for kind in CODES for _ in range(each)]
-    seconds = seconds_with_poison(poisonable, good=good, bad=bad)
-    note(f"{len(bad)} poison images among {good} (the whole job)", seconds)
+    outcome = done_with_poison(poisonable, good=good, bad=bad)
+    assert outcome.codes == dict.fromkeys(CODES.values(), each)
+    assert outcome.attempts == {poisonable.settings.max_attempts}
+    note(f"{len(bad)} poison images among {good} (the whole job)", outcome.seconds)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(300)
 def test_an_image_that_takes_the_memory_of_the_machine_fails_alone(crowded: Service, note: Note) -> None:
-    seconds = seconds_with_poison(crowded, good=40, bad=["memory"])
-    logs = crowded.stack.home.ray.glob("session_2*/logs/worker-*.err")
-    assert any("batch lost: OUT_OF_MEMORY" in file.read_text(errors="replace") for file in logs)
-    note("an image that takes the machine's memory, among 40 (the whole job)", seconds)
+    """Ray ends many processes then, our actors among them, and nobody can know which one was guilty of what."""
+    outcome = done_with_poison(crowded, good=40, bad=["memory"])
+    assert outcome.codes.keys() <= {"out_of_memory", "decoder_crashed"}
+    logs = crowded.stack.home.ray.glob("session_2*/logs/raylet.out")
+    assert any("OOM kill reason" in file.read_text(errors="replace") for file in logs)
+    note("an image that takes the machine's memory, among 40 (the whole job)", outcome.seconds)
