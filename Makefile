@@ -22,9 +22,8 @@ down: $(INSTALLED) ## Stop what `make up` started
 test: $(INSTALLED) ## Run all tests, on real servers
 	$(BIN)/pytest
 
-# Most of their time they wait for something to come back, so two run beside each other.
 faults: $(INSTALLED) ## Kill and cut everything that there is, at random moments; FAULTS_SEED=7 repeats a run
-	$(BIN)/pytest tests/faults -m "long or not long" -v -rs -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest tests/faults -m "long or not long" -s -rs
 
 lint: $(INSTALLED) ## Check style and types
 	$(BIN)/ruff check .

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
@@ -23,27 +23,17 @@ class Tried(NamedTuple):
 
 
 TRIED = pytest.StashKey[list[Tried]]()
-SEED = "FAULTS_SEED"
-
-
-def pytest_configure() -> None:
-    """One seed for all processes of a run, which inherit it."""
-    os.environ.setdefault(SEED, str(random.SystemRandom().randrange(10_000)))
-
-
-def pytest_report_header() -> str:
-    return f"{SEED}={os.environ[SEED]}"
 
 
 @pytest.fixture(scope="session")
 def seed() -> int:
     """Of all that is left to chance; FAULTS_SEED=... repeats a run."""
-    return int(os.environ[SEED])
+    return int(os.environ.get("FAULTS_SEED") or random.SystemRandom().randrange(10_000))
 
 
 @pytest.fixture(autouse=True)
 def _print_seed(seed: int, request: pytest.FixtureRequest) -> None:
-    print(f"\n{SEED}={seed}: {request.node.name}")
+    print(f"\nFAULTS_SEED={seed}: {request.node.name}")
 
 
 @pytest.fixture
@@ -53,25 +43,12 @@ def note(request: pytest.FixtureRequest) -> Note:
     return lambda fault, seconds: tried.append(Tried(fault, seconds))
 
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Hand the table to the process that prints it, if this is not the one."""
-    if hasattr(session.config, "workeroutput"):
-        session.config.workeroutput["tried"] = [tuple(each) for each in session.config.stash.get(TRIED, [])]
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_testnodedown(node: Any) -> None:  # noqa: ANN401 - xdist's, which has no types
-    """Take in the table of another process."""
-    tried = node.config.stash.setdefault(TRIED, [])
-    tried += [Tried(*each) for each in getattr(node, "workeroutput", {}).get("tried", [])]
-
-
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     tried: defaultdict[str, list[float]] = defaultdict(list)
     for each in terminalreporter.config.stash.get(TRIED, []):
         tried[each.fault].append(each.seconds)
     if tried:
-        terminalreporter.section(f"faults after which nothing was lost, {SEED}={os.environ[SEED]}")
+        terminalreporter.section("faults after which nothing was lost")
         terminalreporter.line(f"{'fault':<52}{'times':>6}{'until work went on, median':>28}{'slowest':>10}")
     for fault, seconds in tried.items():
         median = sorted(seconds)[len(seconds) // 2]

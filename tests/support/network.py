@@ -57,9 +57,7 @@ class Network:
     def made(cls, *machines: str) -> Iterator[Network]:
         """A network whose machines have nothing but an address and loopback; nothing of it is left after the block."""
         taken = _ip("-brief", "address") + _ip("route")
-        first = os.getpid() % len(RANGES)  # or who makes one at the same moment would choose the same
-        ranges = RANGES[first:] + RANGES[:first]
-        network = cls(next(prefix for prefix in ranges if f"{prefix}." not in taken), machines)
+        network = cls(next(prefix for prefix in RANGES if f"{prefix}." not in taken), machines)
         try:
             network._make()
             yield network
