@@ -5,20 +5,20 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.support.catalogues import catalogue
+from tests.support.command import DARKROOM
 from tests.support.origin import Origin, reply
 from tests.support.pictures import jpeg
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.support.service import Service
 
-DARKROOM = Path(sys.executable).with_name("darkroom")
 pytestmark = pytest.mark.timeout(120)
 
 

@@ -6,20 +6,23 @@ import csv
 import json
 import os
 import subprocess
-import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from PIL import Image
 
 from cluster.demo.catalogue import ARTICLES
 from cluster.embedded.state import State
+from tests.support.command import DARKROOM
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.mark.timeout(180)
 def test_the_demo_compresses_a_catalogue_and_leaves_nothing_running(tmp_path: Path) -> None:
     done = subprocess.run(
-        [Path(sys.executable).with_name("darkroom"), "demo", "--json"],
+        [DARKROOM, "demo", "--json"],
         cwd=tmp_path,
         env=dict(os.environ),
         capture_output=True,

@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ from cluster.embedded.home import Home
 from cluster.embedded.state import State
 from cluster.errors import ApiError
 from tests.support.catalogues import catalogue
+from tests.support.command import DARKROOM
 from tests.support.jobs import delivered
 from tests.support.origin import Origin, reply
 from tests.support.pictures import jpeg
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from tests.support.origin import Answer, Exchange
 
 README = Path(__file__).parents[2] / "README.md"
-DARKROOM = Path(sys.executable).with_name("darkroom")
 THIRD = 12  # images: before the backup, after it, and after the restore
 IMAGES = 3 * THIRD
 SETTINGS = {

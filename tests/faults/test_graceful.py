@@ -11,7 +11,7 @@ import yaml
 from cluster.embedded.environment import settings_environment
 from cluster.embedded.serve import Serve
 from cluster.embedded.service import DRAIN_SECONDS, SERVE_CONFIG, bring_up
-from tests.support.foreground import up_in_the_foreground
+from tests.support.command import up_in_the_foreground
 from tests.support.origin import Origin
 from tests.support.service import Service, running_service
 from tests.support.waiting import wait_until

@@ -15,7 +15,7 @@ from cluster.embedded.serve import Serve
 from cluster.embedded.service import SERVE_CONFIG, revive
 from cluster.embedded.state import State
 from cluster.embedded.supervisor import start_supervisor, stop_supervisor
-from tests.support.foreground import up_in_the_foreground
+from tests.support.command import up_in_the_foreground
 from tests.support.service import running_service
 from tests.support.waiting import wait_until
 

@@ -1,4 +1,4 @@
-"""`darkroom up` as a person has it in a terminal."""
+"""The `darkroom` of this environment, and `darkroom up` as a person has it in a terminal."""
 
 from __future__ import annotations
 
