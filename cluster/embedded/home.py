@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import secrets
 import stat
 from contextlib import contextmanager
 from pathlib import Path
@@ -107,8 +108,10 @@ class Home:
         folder = _own_folder(Path(_SHORT_FOLDER.format(uid=os.getuid())))
         link = folder / hashlib.sha256(str(self.path).encode()).hexdigest()[:8]
         if not link.is_symlink() or link.readlink() != self.path:
-            link.unlink(missing_ok=True)
-            link.symlink_to(self.path)
+            # Servers that start beside each other come here at the same time: one renames over what another made.
+            new = link.with_name(f"{link.name}-{secrets.token_hex(4)}")
+            new.symlink_to(self.path)
+            new.replace(link)
         return link
 
     def remove_link(self) -> None:

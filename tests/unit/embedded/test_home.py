@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import stat
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +19,8 @@ from cluster.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+STARTS, ROUNDS = 8, 50
 
 
 @pytest.fixture(params=[0o022, 0o777, 0o000], ids=oct)
@@ -126,6 +129,26 @@ def test_a_link_that_leads_elsewhere_is_replaced(tmp_path: Path) -> None:
         link.unlink()
         link.symlink_to(tmp_path)
         assert home.short().readlink() == home.path
+    finally:
+        home.remove_link()
+
+
+def test_starts_beside_each_other_get_the_same_link(tmp_path: Path) -> None:
+    home = Home(tmp_path / ("long" * 20) / ".darkroom")
+    home.create()
+    together = threading.Barrier(STARTS)
+
+    def start(_number: int) -> Path:
+        together.wait()
+        return home.short()
+
+    try:
+        with ThreadPoolExecutor(STARTS) as pool:
+            for _ in range(ROUNDS):
+                home.remove_link()
+                assert len(set(pool.map(start, range(STARTS)))) == 1
+        link = home.short()
+        assert list(link.parent.glob(f"{link.name}*")) == [link]
     finally:
         home.remove_link()
 
