@@ -56,9 +56,10 @@ def test_sigterm_finishes_what_runs_and_the_next_up_goes_on(
     first = job.fetched
     assert first < IMAGES, "it was stopped in the middle"
     bring_up(own.given, own.stack.home, lambda _event: None)
+    seconds = job.seconds_until_work_went_on(begun)
     job.check()
     assert not set(job.fetches[:first]) & set(job.fetches[first:])
-    note("SIGTERM to `darkroom up`, then another `up`", job.seconds_until_work_went_on(begun))
+    note("SIGTERM to `darkroom up`, then another `up`", seconds)
 
 
 @pytest.mark.long
@@ -87,5 +88,6 @@ def test_a_changed_config_replaces_the_replicas_and_the_work_goes_on(
 
     wait_until(are_replaced, "two new replicas of each", timeout_seconds=90)
     serve.await_ready(own.url, timeout_seconds=60)
+    seconds = job.seconds_until_work_went_on(begun)
     job.check()
-    note("`serve deploy` of a changed config", job.seconds_until_work_went_on(begun))
+    note("`serve deploy` of a changed config", seconds)

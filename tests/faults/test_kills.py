@@ -81,8 +81,9 @@ def test_work_waits_for_a_store_that_was_killed_and_goes_on(
         assert int(answer.headers["retry-after"]) > 0
     begun = time.monotonic()
     servers.start(own.given, own.stack.home, lambda _event: None)
+    seconds = job.seconds_until_work_went_on(begun)
     job.check()  # A store that was away costs no image a second download, as long as the task could wait for it.
-    note(f"{store} killed, from its next start", job.seconds_until_work_went_on(begun))
+    note(f"{store} killed, from its next start", seconds)
 
 
 def test_progress_is_right_again_when_redis_was_emptied(own: Service, job: WatchedJob, note: Note) -> None:
@@ -96,8 +97,9 @@ def test_progress_is_right_again_when_redis_was_emptied(own: Service, job: Watch
     at, before = time.monotonic(), recorded()
     wait_until(lambda: job.done >= before, "progress is rebuilt")
     assert job.done <= recorded() < IMAGES
+    seconds = job.seconds_until_work_went_on(at)
     job.check()
-    note("Redis emptied", job.seconds_until_work_went_on(at))
+    note("Redis emptied", seconds)
 
 
 @pytest.mark.parametrize(
@@ -114,8 +116,8 @@ def test_work_goes_on_when_an_actor_is_killed(own: Service, job: WatchedJob, act
     with own.client() as darkroom:
         another = darkroom.submit(catalogue([f"{job.origin.url}/0.jpg"])).request_id
         darkroom.wait(another, timeout_seconds=ADMISSION_SECONDS)
-    job.check(fetched_again=1 if actors == ["QueueManager"] else IN_FLIGHT)
     seconds = job.seconds_until_work_went_on(at)
+    job.check(fetched_again=1 if actors == ["QueueManager"] else IN_FLIGHT)
     assert len(actors) > 1 or seconds < TAKEOVER_SECONDS
     note(f"{', '.join(actors)} killed", seconds)
 
@@ -181,5 +183,6 @@ def test_everything_is_killed_and_the_next_start_goes_on(own: Service, job: Watc
     kill_servers(own, *own.stack.embedded)
     begun = time.monotonic()
     bring_up(own.given, own.stack.home, lambda _event: None)
+    seconds = job.seconds_until_work_went_on(begun)
     job.check(fetched_again=IN_FLIGHT)
-    note("everything killed, from the next `darkroom up`", job.seconds_until_work_went_on(begun))
+    note("everything killed, from the next `darkroom up`", seconds)

@@ -79,8 +79,9 @@ class Exchange(BaseHTTPRequestHandler):
         self.end_headers()
 
     def pause(self, seconds: float) -> None:
-        """Wait, or break the connection off when the origin stops."""
-        if self.origin.stopping.wait(seconds):
+        """Wait, unless the origin hurries; break the connection off when it stops."""
+        self.origin.hurrying.wait(seconds)
+        if self.origin.stopping.is_set():
             raise ConnectionAbortedError
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, ANN401 - the signature is http.server's
@@ -107,6 +108,7 @@ class Origin:
 
     def __init__(self, ssl_context: ssl.SSLContext | None = None, *, host: str = "127.0.0.1") -> None:
         self.requests: list[ReceivedRequest] = []
+        self.hurrying = threading.Event()
         self.stopping = threading.Event()
         self.connections: set[socket.socket] = set()
         self._routes: dict[str, Answer] = {}
@@ -140,6 +142,10 @@ class Origin:
         """The requests to one path, whatever their query."""
         return [request for request in self.requests if urlsplit(request.path).path == path]
 
+    def hurry(self) -> None:
+        """Be slow no more: nothing that is left needs it."""
+        self.hurrying.set()
+
     def answer_of(self, path: str) -> Answer:
         """The answer of a path."""
         return self._routes.get(path, reply(b"nothing here", status=404, content_type="text/plain"))
@@ -156,6 +162,7 @@ class Origin:
 
     def __exit__(self, *_: object) -> None:
         self.stopping.set()
+        self.hurry()
         self._server.shutdown()
         self._thread.join()
         for connection in list(self.connections):

@@ -155,10 +155,13 @@ class WatchedJob:
     def check(self, *, deliveries: int = 1, fetched_again: int = 0) -> None:
         """Nothing was lost, nothing is there twice, progress never fell, and the webhook came, in time.
 
+        From here on the pictures come at once: whatever was to happen to the job has happened.
+
         Args:
             deliveries: How many there were; of a request that was tried again, one for each end.
             fetched_again: How many pictures may have been fetched once more: those that were in flight.
         """
+        self.origin.hurry()
         self.await_end()
         last = self.seen[-1][1]
         assert (last.status, last.progress) == ("completed", 100)
