@@ -1,4 +1,4 @@
-"""Where the servers' programs are: installed by the operator, or from the wheels of `darkroom[local]`."""
+"""Where the servers' programs are: installed by the operator, or from the wheels of the extra `local`."""
 
 from __future__ import annotations
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 import signal
 
-INSTALL = 'Install the servers: `pip install "darkroom[local]"`.'
+INSTALL = (
+    "Run `make up` in a checkout of Darkroom, which installs these servers, or name stores of your own: "
+    "DARKROOM_MONGO_URL, DARKROOM_REDIS_URL, DARKROOM_S3_ENDPOINT_URL or DARKROOM_S3_BUCKET."
+)
 
 PORT_TAKEN = "Its port was taken while it started: run `darkroom up` again, which finds a free one."
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,16 @@ def test_ray_takes_the_cluster_file() -> None:
     # Without it the head knows of no workers, and starts none.
     assert "--autoscaling-config=$HOME/ray_bootstrap_config.yaml" in config["head_start_ray_commands"][0]
     assert config["file_mounts"]["~/.config/systemd/user/ray.service"].endswith("cluster/ray.service")
+
+
+def test_every_node_gets_what_was_built_here() -> None:
+    """By its name alone, pip would install whatever a stranger has put on PyPI."""
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    wheel = f"darkroom-{version}-py3-none-any.whl"
+    config: dict[str, Any] = yaml.safe_load((ROOT / "ray-cluster.yaml").read_text())
+    assert config["file_mounts"][f"~/{wheel}"] == f"./dist/{wheel}"
+    installed = [command.split()[-1] for command in config["setup_commands"] if "pip install" in command]
+    assert installed == ["~/requirements.txt", f"~/{wheel}"]
 
 
 def test_systemd_keeps_every_node_running_with_the_settings_that_were_tested() -> None:
