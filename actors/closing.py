@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 from actors.callback import callback
 from cluster.errors import ImageErrorCode, StoreUnavailableError
+from cluster.mongo.products import ProductStore
+from cluster.mongo.requests import RequestStore
+from cluster.mongo.tally import Tally
 from cluster.records import ImageFailure, Reason, Status, utc_now
 
 if TYPE_CHECKING:
-    from cluster.mongo.products import ProductStore
-    from cluster.mongo.requests import RequestStore
+    from cluster.mongo.connection import Database
     from cluster.progress import Progress
     from cluster.records import ProcessingRequest
     from cluster.settings import Settings
@@ -35,11 +37,10 @@ class Closing:
     coordinator has claimed the request.
     """
 
-    def __init__(
-        self, requests: RequestStore, products: ProductStore, progress: Progress, *, settings: Settings
-    ) -> None:
-        self._requests = requests
-        self._products = products
+    def __init__(self, database: Database, progress: Progress, *, settings: Settings) -> None:
+        self._requests = RequestStore(database)
+        self._products = ProductStore(database)
+        self._tally = Tally(database)
         self._progress = progress
         self._public_url = settings.public_url
 
@@ -57,7 +58,7 @@ class Closing:
             reason: Why it has failed although images may have succeeded.
         """
         await self._products.settle(request.request_id, request.epoch)
-        tally, byte_counts = await self._products.tally(request.request_id)
+        tally, byte_counts = await self._tally.count(request.request_id)
         counts = request.counts.model_copy(update={"completed": tally.completed, "failed": tally.failed})
         if counts.completed + counts.failed != counts.images:
             message = f"{counts.images - counts.completed - counts.failed} images are not terminal"
@@ -71,7 +72,7 @@ class Closing:
                 "completed_at": utc_now(),
                 "counts": counts,
                 "bytes": byte_counts,
-                "failures": await self._products.failures(request.request_id),
+                "failures": await self._tally.failures(request.request_id),
             }
         )
         await self._requests.close(closed, callback(closed, public_url=self._public_url))

@@ -23,6 +23,7 @@ from cluster.errors import StaleEpochError, StoreUnavailableError
 from cluster.mongo.control import Orders, RequestControl
 from cluster.mongo.products import ProductStore
 from cluster.mongo.requests import RequestStore
+from cluster.mongo.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -77,9 +78,10 @@ class Coordination:
         self._requests = RequestStore(database)
         self._control = RequestControl(database)
         self._products = ProductStore(database)
+        self._tally = Tally(database)
         self._database = database
         self._progress = progress
-        self._closing = Closing(self._requests, self._products, progress, settings=settings)
+        self._closing = Closing(database, progress, settings=settings)
         self._dispatcher: Dispatcher | None = None
         self._background = Background()
         self._batch_numbers = itertools.count(1)
@@ -206,5 +208,5 @@ class Coordination:
         return Sent(report(), lambda: self._background.start(end_worker()))
 
     async def _park(self, request: ProcessingRequest) -> bool:
-        counts, byte_counts = await self._products.tally(request.request_id)
+        counts, byte_counts = await self._tally.count(request.request_id)
         return await self._control.park(request.request_id, request.epoch, counts, byte_counts)

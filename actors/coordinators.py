@@ -65,7 +65,11 @@ class Coordinators:
 
     @contextlib.contextmanager
     def reserved(self) -> Iterator[str | None]:
-        """The name of one that waits, for this block alone; it waits again unless it was given a request."""
+        """The name of one that waits, for this block alone; it waits again unless it was given a request.
+
+        When the block fails, nobody knows whether MongoDB has given it one: then it leaves, and whoever looks for it
+        finds it or its successor.
+        """
         coordinator = self._ready.pop() if self._ready else None
         if coordinator is None:
             yield None
@@ -73,9 +77,12 @@ class Coordinators:
         self._reserved[coordinator.name] = coordinator
         try:
             yield coordinator.name
-        finally:
-            if self._reserved.pop(coordinator.name, None) is not None:
-                self._ready.append(coordinator)
+        except BaseException:
+            self._reserved.pop(coordinator.name, None)
+            coordinator.actor.leave.remote()
+            raise
+        if self._reserved.pop(coordinator.name, None) is not None:
+            self._ready.append(coordinator)
 
     async def begin(self, request_id: str, name: str, window: Window) -> None:
         """Let the one of that name do a request; it is started when it was not reserved."""
@@ -84,15 +91,18 @@ class Coordinators:
 
     async def go_on(self, request: OpenRequest, window: Window) -> bool:
         """Find again who had a request before this queue manager knew of it; False when nobody of that name is free."""
-        others = {each.name for other, each in self._at_work.items() if other != request.request_id}
-        if request.coordinator is None or request.coordinator in others:
+        if request.coordinator is None:
             return False
         actor = await asyncio.to_thread(registry.find, request.coordinator, self._settings)
-        if actor is None:
+        if actor is None or self._is_anothers(request.coordinator, request.request_id):
             return False
         self._doubtful.discard(request.request_id)
         self._give(request.request_id, Coordinator(request.coordinator, actor, 0), window)
         return True
+
+    def _is_anothers(self, name: str, request_id: str) -> bool:
+        others = {each.name for other, each in self._at_work.items() if other != request_id}
+        return name in others or name in self._reserved
 
     def _give(self, request_id: str, coordinator: Coordinator, window: Window) -> None:
         self._ready = [each for each in self._ready if each.name != coordinator.name]

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import math
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from actors.backoff import backoff_seconds
@@ -160,13 +159,13 @@ class Dispatcher:
         """Set apart those that were at work whenever earlier coordinators died: one may take its whole node with it."""
         most = self._settings.max_attempts
         try:
-            for item in (each for each in items if each.attempt > most + _LONE_LIVES):
+            for item in (each for each in items if each.unknown_ends > most + _LONE_LIVES):
                 await self._fail(item, ImageError(ImageErrorCode.DECODER_CRASHED, "The image crashed its node."))
         except StoreUnavailableError:
             self._feed.put_back(items)  # one that is failed already refuses its batch, and is looked up again
             raise
-        self._suspects += [(each,) for each in items if most < each.attempt <= most + _LONE_LIVES]
-        return tuple(each for each in items if each.attempt <= most)
+        self._suspects += [(each,) for each in items if most < each.unknown_ends <= most + _LONE_LIVES]
+        return tuple(each for each in items if each.unknown_ends <= most)
 
     def _send(self, items: tuple[WorkItem, ...], *, is_slow: bool = False) -> None:
         request = self._request
@@ -228,7 +227,7 @@ class Dispatcher:
             rest_seconds = self._window.rest_seconds(min(report.seconds, self._size.seconds))
             self._rests_until = max(self._rests_until, self._now() + rest_seconds)
         for item, delay_seconds in ((each.item, each.delay_seconds) for each in report.of(Fate.RETRY)):
-            self._feed.put_later(replace(item, attempt=item.attempt + 1), delay_seconds)
+            self._feed.put_later(item.again, delay_seconds)
         deferred = [each.item for each in report.of(Fate.DEFERRED)]
         returned = report.of(Fate.RETURNED)
         for later in (each for each in returned if each.delay_seconds):
@@ -251,8 +250,8 @@ class Dispatcher:
             self._suspects += [items[:middle], items[middle:]]
             return 0
         (item,) = items
-        if item.attempt < self._settings.max_attempts:
-            self._suspects.append((replace(item, attempt=item.attempt + 1),))
+        if item.failures + 1 < self._settings.max_attempts:
+            self._suspects.append((item.again,))
             # Ray ends the newest task of a node that is short of memory, guilty or not: give it time to have some.
             return 1 if loss is Loss.OUT_OF_MEMORY else 0
         await self._fail(item, _loss_error(flight, loss))

@@ -19,9 +19,13 @@ def main() -> None:
     settings = Settings()
     ray.init(address="auto", namespace=settings.ray_namespace, log_to_driver=False)
     manager = registry.find(registry.QUEUE_MANAGER, settings)
+    sender = registry.find(registry.WEBHOOK, settings)
     left: Any = 0
+    calls = None if sender is None else sender.drain.remote()
     if manager is not None:
         left = ray.get(manager.drain.remote(timeout_seconds), timeout=timeout_seconds + _ANSWER_SECONDS)
+    if calls is not None:  # one that has not ended by then is made again by the next sender
+        ray.wait([calls], timeout=_ANSWER_SECONDS)
     registry.stop_all(settings)
     ray.shutdown()
     sys.exit(1 if left else 0)

@@ -163,6 +163,7 @@ def unfinished_items(products: Iterable[Product]) -> list[WorkItem]:
             ordinal=product.first_image + index,
             url=product.input_image_urls[index],
             attempt=image.attempts + 1,
+            failures=image.failures,
         )
         for product in products
         for index, image in enumerate(product.images)

@@ -121,17 +121,21 @@ class ImageSteps:
 
     def failed(self, item: WorkItem, error: ImageError) -> Done:
         """Another attempt later, or the end of an image."""
-        if error.code.transient and item.attempt < self._settings.max_attempts:
+        if error.code.transient and item.failures + 1 < self._settings.max_attempts:
             return Outcome(item, Fate.RETRY, self._delay_seconds(item, error)), None
         return Outcome(item, Fate.FAILED), ImageResult(item.row, item.index, failed_image(item, error), None)
 
     async def record(self, batch: Batch, done: list[Done]) -> bool | None:
         """Write results: whether Redis counted them, too; None when a newer coordinator owns them."""
         results = [(outcome.item.ordinal, result) for outcome, result in done if result is not None]
+        again = [outcome.item.again for outcome, _ in done if outcome.fate is Fate.RETRY]
         async for attempt in _while_a_store_is_away():
             with attempt:
                 ours = await self._stores.products.record_results(
-                    batch.request_id, batch.epoch, [result for _, result in results]
+                    batch.request_id, batch.epoch, [result for _, result in results], batch=batch.number
+                )
+                await self._stores.products.record_failures(
+                    batch.request_id, batch.epoch, [each.failed for each in again], batch=batch.number
                 )
         if not ours:
             return None
@@ -144,7 +148,7 @@ class ImageSteps:
         if error.retry_after_seconds is not None:
             return min(error.retry_after_seconds, _MAX_RETRY_AFTER_SECONDS)
         return backoff_seconds(
-            item.attempt,
+            item.failures + 1,
             base_seconds=self._settings.retry_base_seconds,
             cap_seconds=self._settings.retry_cap_seconds,
         )

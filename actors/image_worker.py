@@ -78,7 +78,7 @@ class Worker:
                 if stop.done():  # it was to end before it had a core, or its sender is dead
                     return BatchReport.all(batch, Fate.RETURNED)
                 tried = [item.tried for item in batch.items if gate.admits(item.url)]
-                if not await self._products.begin_attempts(batch.request_id, batch.epoch, tried):
+                if not await self._products.begin_attempts(batch.request_id, batch.epoch, tried, batch=batch.number):
                     return BatchReport((), refused=True)
                 run = BatchRun(batch, await self._steps(batch), gate, self._settings)
                 report = await run.run(stop)
@@ -94,7 +94,7 @@ class Worker:
     async def _give_back(self, batch: Batch, report: BatchReport) -> None:
         """Images that were not tried to the end have not used an attempt."""
         returned = [each.item.tried for each in report.of(Fate.RETURNED)]
-        await self._products.give_back_attempts(batch.request_id, batch.epoch, returned)
+        await self._products.give_back_attempts(batch.request_id, batch.epoch, returned, batch=batch.number)
 
     async def _steps(self, batch: Batch) -> ImageSteps:
         reuse = None if self._cache is None else Reuse(self._cache, self._objects, batch)

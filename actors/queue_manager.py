@@ -24,9 +24,7 @@ from cluster.drain_rate import DrainRate
 from cluster.errors import StaleEpochError, StoreUnavailableError
 from cluster.mongo.connection import Database
 from cluster.mongo.leader import QueueLeader
-from cluster.mongo.products import ProductStore
 from cluster.mongo.queue import RequestQueue
-from cluster.mongo.requests import RequestStore
 from cluster.progress import Progress
 from cluster.records import utc_now
 from cluster.telemetry import log_as_json
@@ -62,7 +60,7 @@ class QueueManager:
         database = Database(settings)
         self._queue = RequestQueue(database)
         self._leader = QueueLeader(database)
-        self._closing = Closing(RequestStore(database), ProductStore(database), Progress(settings), settings=settings)
+        self._closing = Closing(database, Progress(settings), settings=settings)
         self._drain = DrainMeter(DrainRate(settings))
         self._sweeping = Sweeping(database, settings)
         self._coordinators = Coordinators(settings)

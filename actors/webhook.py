@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from cluster.settings import Settings
 
 _POLL_SECONDS = 1.0
+_STOP_SECONDS = 60.0  # after a drain, for the stop that it was for
 _CONCURRENT_DELIVERIES = 20
 _JITTER = 0.2  # of each pause, up and down
 _GONE = 410
@@ -53,6 +54,17 @@ class WebhookSender:
     async def notify(self) -> None:
         """Something was put in the outbox: look now."""
         self._wake.set()
+
+    async def drain(self) -> None:
+        """Finish the calls that are being made and begin no others, for a stop of the whole deployment."""
+        for _ in range(_CONCURRENT_DELIVERIES):
+            await self._free.acquire()
+        # A stop that was given up must not leave an outbox that nobody empties.
+        asyncio.get_running_loop().call_later(_STOP_SECONDS, self._go_on)
+
+    def _go_on(self) -> None:
+        for _ in range(_CONCURRENT_DELIVERIES):
+            self._free.release()
 
     async def _run(self) -> None:
         while True:
@@ -96,7 +108,11 @@ class WebhookSender:
         logger.info(
             "webhook %s",
             state,
-            extra={"requestId": delivery.request_id, "attempt": delivery.attempts, "httpStatus": response.http_status},
+            extra={
+                "requestId": delivery.request_id,
+                "attempt": delivery.attempts + 1,
+                "httpStatus": response.http_status,
+            },
         )
 
     async def _post(self, delivery: Delivery) -> DeliveryResponse:
@@ -138,7 +154,7 @@ class WebhookSender:
         if status is not None and HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
             return DeliveryState.DELIVERED, 0
         pauses = self._settings.webhook_retry_seconds
-        if status == _GONE or delivery.attempts > len(pauses):
+        if status == _GONE or delivery.attempts >= len(pauses):
             return DeliveryState.FAILED, 0
         jitter = random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - jitter needs no secrecy
-        return DeliveryState.PENDING, pauses[delivery.attempts - 1] * jitter
+        return DeliveryState.PENDING, pauses[delivery.attempts] * jitter

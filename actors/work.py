@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
@@ -22,12 +22,28 @@ class WorkItem:
     ordinal: int  # in the request
     url: str
     attempt: int  # this one's number, from 1
+    failures: int = 0  # of those before it, whose bad end is known
     is_slow: bool = False  # its source has kept a core waiting
 
     @property
     def tried(self) -> tuple[int, int, int]:
         """Row, index and attempt: what is recorded before it is tried."""
         return self.row, self.index, self.attempt
+
+    @property
+    def failed(self) -> tuple[int, int, int]:
+        """Row, index and failures: what is recorded after one."""
+        return self.row, self.index, self.failures
+
+    @property
+    def unknown_ends(self) -> int:
+        """Attempts, this one among them, whose end nobody has told: it may have been that of their coordinator."""
+        return self.attempt - self.failures
+
+    @property
+    def again(self) -> WorkItem:
+        """The next attempt, after one that has failed."""
+        return replace(self, attempt=self.attempt + 1, failures=self.failures + 1)
 
 
 @dataclass(frozen=True, slots=True)

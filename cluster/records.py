@@ -91,6 +91,7 @@ class Image(Record):
     error: ImageFailure | None = None  # of the last attempt, once it has failed for good
     http_status: int | None = None  # what the source answered
     attempts: int = 0  # counted before the image is decoded
+    failures: int = 0  # of these, that ended in a transient error; nobody may have lived to tell of the others
     bytes_in: int = 0  # as downloaded
     bytes_out: int = 0  # as stored
     width: int | None = None  # pixels, of the output
@@ -100,6 +101,7 @@ class Image(Record):
     decision: Decision | None = None
     outputs: list[Output] = Field(default=[])  # when the options ask for several
     repeats: Place | None = None  # an earlier image of the same URL, which is done for both
+    batch: int | None = None  # the newest that has begun it: an older one may live on, and must not write any more
 
 
 class Product(Record):
@@ -220,7 +222,7 @@ class Delivery(Record):
     event: Literal["request.completed", "request.failed"]
     payload: str  # the body, byte for byte the same at every attempt
     state: DeliveryState = DeliveryState.PENDING
-    attempts: int = 0
+    attempts: int = 0  # that came to an end, since it was last made due by hand
     next_attempt_at: datetime
     created_at: datetime
     responses: list[DeliveryResponse] = Field(default=[])

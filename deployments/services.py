@@ -24,6 +24,7 @@ from cluster.mongo.outbox import Outbox
 from cluster.mongo.products import ProductStore
 from cluster.mongo.queue import RequestQueue
 from cluster.mongo.requests import RequestStore
+from cluster.mongo.tally import Tally
 from cluster.progress import Progress
 from cluster.records import ApiKey, ProcessingRequest, Scope
 from cluster.secrets import Secrets
@@ -104,6 +105,7 @@ class Services:
         self.database = Database(settings)
         self.requests = RequestStore(self.database)
         self.products = ProductStore(self.database)
+        self.tally = Tally(self.database)
         self.outbox = Outbox(self.database)
         self.keys = ApiKeyStore(self.database)
         self.control = RequestControl(self.database)

@@ -35,7 +35,7 @@ class Outbox:
         with mongo_errors():
             document = await self._deliveries.find_one_and_update(
                 {"state": DeliveryState.PENDING, "nextAttemptAt": {"$lte": now}},
-                {"$set": {"nextAttemptAt": now + timedelta(seconds=lease_seconds)}, "$inc": {"attempts": 1}},
+                {"$set": {"nextAttemptAt": now + timedelta(seconds=lease_seconds)}},
                 sort=[("nextAttemptAt", ASCENDING)],
                 return_document=ReturnDocument.AFTER,
             )
@@ -51,11 +51,15 @@ class Outbox:
     ) -> None:
         """Write what an attempt got, on the delivery and on its request, both or neither.
 
+        Only here it is counted: one whose sender died says nothing about the endpoint.
         When the delivery was claimed again meanwhile, only the response is kept: its state is the later claimer's.
         """
         this = {"deliveryId": delivery.delivery_id}
         still_ours = this | {"state": DeliveryState.PENDING, "nextAttemptAt": delivery.next_attempt_at}
-        kept = {"$push": {"responses": {"$each": [response.document()], "$slice": -_MAX_RESPONSES}}}
+        kept = {
+            "$inc": {"attempts": 1},
+            "$push": {"responses": {"$each": [response.document()], "$slice": -_MAX_RESPONSES}},
+        }
         accepted = {"$set": {"webhook.triggered": True}} if state is DeliveryState.DELIVERED else {}
 
         async def write(session: AsyncClientSession) -> None:

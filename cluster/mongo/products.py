@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pymongo import ASCENDING, DESCENDING, UpdateOne
 
 from cluster.mongo.connection import Document, mongo_errors
-from cluster.records import ByteCounts, Counts, FailureCount, Image, Product, Status
+from cluster.records import Image, Product, Status
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
+    from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+
+    from pymongo.asynchronous.collection import AsyncCollection
 
     from cluster.errors import ImageErrorCode
     from cluster.mongo.connection import Database
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 _UNFINISHED = [Status.PENDING, Status.PROCESSING]
 _PAGE_PRODUCTS = 200
+_BATCH_BITS = 32  # of the 63 that a number in MongoDB has
 _PART_ROWS = 20_000  # far below what MongoDB updates within the time limit of a call
 
 _ALL_IMAGES_TERMINAL: Document = {"images.status": {"$nin": _UNFINISHED}}
@@ -57,7 +60,9 @@ class ProductStore:
 
     async def delete(self, request_id: str) -> None:
         """Remove all products of a request."""
-        await self._by_parts(request_id, self._products.delete_many)
+        with mongo_errors():
+            async for part in parts(self._products, request_id):
+                await self._products.delete_many(part)
 
     async def take_over(self, request_id: str, epoch: int) -> None:
         """Give what is unfinished to a new coordinator; from now on, writes of older ones are refused.
@@ -98,20 +103,26 @@ class ProductStore:
             yield products
             after_row = products[-1].row
 
-    async def begin_attempts(self, request_id: str, epoch: int, images: Sequence[tuple[int, int, int]]) -> bool:
+    async def begin_attempts(
+        self, request_id: str, epoch: int, images: Sequence[tuple[int, int, int]], *, batch: int
+    ) -> bool:
         """Write `(row, index, attempt)` before it is tried, the same again any number of times.
 
         Returns:
-            False when any was not ours to try: it is terminal, or belongs to a newer epoch.
+            False when any was not ours to try: it is terminal, or belongs to a newer epoch or a newer batch.
         """
         if not images:
             return True
         updates = [
             UpdateOne(
-                _unfinished_image(request_id, epoch, row, index),
+                _unfinished_image(request_id, epoch, row, index, batch),
                 {
                     "$max": {f"images.{index}.attempts": attempt},
-                    "$set": {f"images.{index}.status": Status.PROCESSING, "processingStatus": Status.PROCESSING},
+                    "$set": {
+                        f"images.{index}.status": Status.PROCESSING,
+                        f"images.{index}.batch": _token(epoch, batch),
+                        "processingStatus": Status.PROCESSING,
+                    },
                 },
             )
             for row, index, attempt in images
@@ -120,13 +131,15 @@ class ProductStore:
             result = await self._products.bulk_write(updates, ordered=False)
         return result.matched_count == len(images)
 
-    async def give_back_attempts(self, request_id: str, epoch: int, images: Sequence[tuple[int, int, int]]) -> None:
+    async def give_back_attempts(
+        self, request_id: str, epoch: int, images: Sequence[tuple[int, int, int]], *, batch: int
+    ) -> None:
         """Take back attempts `(row, index, attempt)` that were begun and not made."""
         if not images:
             return
         updates = [
             UpdateOne(
-                _unfinished_image(request_id, epoch, row, index) | {f"images.{index}.attempts": attempt},
+                _unfinished_image(request_id, epoch, row, index, batch) | {f"images.{index}.attempts": attempt},
                 {"$set": {f"images.{index}.attempts": attempt - 1}},
             )
             for row, index, attempt in images
@@ -134,16 +147,27 @@ class ProductStore:
         with mongo_errors():
             await self._products.bulk_write(updates, ordered=False)
 
-    async def record_results(self, request_id: str, epoch: int, results: Sequence[ImageResult]) -> bool:
-        """Write terminal images; one that is already terminal, or belongs to a newer epoch, stays as it is.
+    async def record_results(
+        self, request_id: str, epoch: int, results: Sequence[ImageResult], *, batch: int | None = None
+    ) -> bool:
+        """Write terminal images; one that is already terminal, or belongs to somebody newer, stays as it is.
+
+        Args:
+            request_id: The request.
+            epoch: Of the coordinator.
+            results: The images.
+            batch: Who did them; None for the coordinator itself.
 
         Returns:
-            False when a product belongs to a newer epoch.
+            False when a product belongs to a newer epoch, or an image to a newer batch.
         """
         if not results:
             return True
         updates = [
-            UpdateOne(_unfinished_image(request_id, epoch, row, index), {"$set": _terminal_fields(index, image, key)})
+            UpdateOne(
+                _unfinished_image(request_id, epoch, row, index, batch),
+                {"$set": _terminal_fields(index, image, key)},
+            )
             for row, index, image, key in results
         ]
         rows = sorted({row for row, *_ in results})
@@ -151,13 +175,36 @@ class ProductStore:
         with mongo_errors():
             written = await self._products.bulk_write(updates, ordered=False)
             await self._products.update_many(ours | _ALL_IMAGES_TERMINAL, _SETTLE)
-            return written.matched_count == len(results) or await self._products.count_documents(ours) == len(rows)
+            if written.matched_count == len(results):
+                return True
+            if await self._products.count_documents(ours) < len(rows):
+                return False
+            if batch is None:
+                return True
+            begun_later = {"$gt": _token(epoch, batch)}
+            theirs = [{"row": row, f"images.{index}.batch": begun_later} for row, index, *_ in results]
+            return await self._products.count_documents(ours | {"$or": theirs}) == 0
+
+    async def record_failures(
+        self, request_id: str, epoch: int, images: Sequence[tuple[int, int, int]], *, batch: int
+    ) -> None:
+        """Write how many attempts `(row, index, failures)` have failed, at images that will be tried again."""
+        if not images:
+            return
+        updates = [
+            UpdateOne(
+                _unfinished_image(request_id, epoch, row, index, batch),
+                {"$set": {f"images.{index}.failures": failures}},
+            )
+            for row, index, failures in images
+        ]
+        with mongo_errors():
+            await self._products.bulk_write(updates, ordered=False)
 
     async def settle(self, request_id: str, epoch: int) -> None:
         """Close the products whose images are all terminal: what `record_results` does, should it die half-way."""
         query = {"requestId": request_id, "epoch": epoch, "processingStatus": {"$in": _UNFINISHED}}
-        with mongo_errors():
-            await self._products.update_many(query | _ALL_IMAGES_TERMINAL, _SETTLE)
+        await self._update_by_parts(query | _ALL_IMAGES_TERMINAL, _SETTLE)
 
     async def fail_unfinished(self, request_id: str, epoch: int, failure: ImageFailure) -> None:
         """End every image that is not terminal; of a large request, part after part."""
@@ -187,54 +234,6 @@ class ProductStore:
         }
         await self._update_by_parts(query, [{"$set": change}])
 
-    async def tally(self, request_id: str) -> tuple[Counts, ByteCounts]:
-        """Count the images by outcome; the truth behind the progress in Redis. One pass over the request's products."""
-        pipeline: list[Document] = [
-            {"$match": {"requestId": request_id}},
-            {"$project": {"images": 1}},
-            {"$unwind": "$images"},
-            {
-                "$group": {
-                    "_id": "$images.status",
-                    "images": {"$sum": 1},
-                    "bytesIn": {"$sum": "$images.bytesIn"},
-                    "bytesOut": {"$sum": "$images.bytesOut"},
-                },
-            },
-        ]
-        with mongo_errors():
-            groups = {group["_id"]: group async for group in await self._products.aggregate(pipeline)}
-            products = await self._products.count_documents({"requestId": request_id})
-        completed, failed = groups.get(Status.COMPLETED, {}), groups.get(Status.FAILED, {})
-        counts = Counts(
-            rows=products,
-            products=products,
-            images=sum(group["images"] for group in groups.values()),
-            completed=completed.get("images", 0),
-            failed=failed.get("images", 0),
-        )
-        return counts, ByteCounts(in_=completed.get("bytesIn", 0), out=completed.get("bytesOut", 0))
-
-    async def failures(self, request_id: str) -> list[FailureCount]:
-        """The failed images by code, the most frequent first. Its cost grows with the failed images only."""
-        pipeline: list[Document] = [
-            {"$match": {"requestId": request_id, "images.status": Status.FAILED}},
-            {"$project": {"images": 1, "inputImageUrls": 1}},
-            {"$unwind": {"path": "$images", "includeArrayIndex": "index"}},
-            {"$match": {"images.status": Status.FAILED}},
-            {
-                "$group": {
-                    "_id": "$images.error.code",
-                    "count": {"$sum": 1},
-                    "sampleUrl": {"$first": {"$arrayElemAt": ["$inputImageUrls", {"$toInt": "$index"}]}},
-                },
-            },
-            {"$sort": {"count": -1, "_id": 1}},
-            {"$project": {"_id": 0, "code": "$_id", "count": 1, "sampleUrl": 1}},
-        ]
-        with mongo_errors():
-            return [FailureCount.model_validate(group) async for group in await self._products.aggregate(pipeline)]
-
     async def request_ids(self) -> list[str]:
         """Every request that has products, whether it was committed or not."""
         with mongo_errors():
@@ -242,17 +241,9 @@ class ProductStore:
             return [group["_id"] async for group in groups]
 
     async def _update_by_parts(self, query: Document, change: Document | list[Document]) -> None:
-        async def update(part: Document) -> None:
-            await self._products.update_many(query | part, change)
-
-        await self._by_parts(query["requestId"], update)
-
-    async def _by_parts(self, request_id: str, act: Callable[[Document], Awaitable[object]]) -> None:
-        """Do something to many products of one request, as many at once as MongoDB does within the limit of a call."""
         with mongo_errors():
-            last = await self._products.find_one({"requestId": request_id}, {"row": 1}, sort=[("row", DESCENDING)])
-            for row in range(0, last["row"] + 1 if last else 0, _PART_ROWS):
-                await act({"requestId": request_id, "row": {"$gte": row, "$lt": row + _PART_ROWS}})
+            async for part in parts(self._products, query["requestId"]):
+                await self._products.update_many(query | part, change)
 
     async def _find(self, query: Document, limit: int) -> list[Product]:
         with mongo_errors():
@@ -260,16 +251,35 @@ class ProductStore:
             return [Product.model_validate(document) async for document in cursor]
 
 
-def _unfinished_image(request_id: str, epoch: int, row: int, index: int) -> Document:
-    return {
+async def parts(products: AsyncCollection[Document], request_id: str) -> AsyncIterator[Document]:
+    """Queries that are all products of a request together, each for as many as MongoDB does within the limit of a call.
+
+    Args:
+        products: The collection.
+        request_id: The request.
+    """
+    last = await products.find_one({"requestId": request_id}, {"row": 1}, sort=[("row", DESCENDING)])
+    for row in range(0, last["row"] + 1 if last else 0, _PART_ROWS):
+        yield {"requestId": request_id, "row": {"$gte": row, "$lt": row + _PART_ROWS}}
+
+
+def _unfinished_image(request_id: str, epoch: int, row: int, index: int, batch: int | None) -> Document:
+    """One that is not terminal, and that nobody newer than this batch has begun."""
+    query: Document = {
         "requestId": request_id,
         "row": row,
         "epoch": epoch,
         f"images.{index}.status": {"$in": _UNFINISHED},
     }
+    return query if batch is None else query | {f"images.{index}.batch": {"$not": {"$gt": _token(epoch, batch)}}}
+
+
+def _token(epoch: int, batch: int) -> int:
+    """Grows with every batch of a request, whichever coordinator sends it."""
+    return epoch << _BATCH_BITS | batch
 
 
 def _terminal_fields(index: int, image: Image, key: str | None) -> dict[str, Any]:
-    # `attempts` was counted when the attempt began; what an image repeats is not for a result to say.
-    fields = image.model_dump(exclude={"attempts", "repeats"})
+    # These were written when the attempt began, or are not for a result to say.
+    fields = image.model_dump(exclude={"attempts", "failures", "batch", "repeats"})
     return {f"images.{index}.{name}": value for name, value in fields.items()} | {f"outputImageUrls.{index}": key}

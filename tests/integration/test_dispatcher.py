@@ -220,7 +220,8 @@ async def test_an_image_that_takes_its_coordinator_with_it_comes_to_an_end_and_i
                 await asyncio.sleep(POLL_SECONDS)
                 continue
             batch, _ = hands.sent[number]
-            await hands.products.begin_attempts(batch.request_id, batch.epoch, [item.tried for item in batch.items])
+            tried = [item.tried for item in batch.items]
+            await hands.products.begin_attempts(batch.request_id, batch.epoch, tried, batch=batch.number)
             died = guilty in {item.ordinal for item in batch.items}
             if not died:
                 await hands.complete(number)

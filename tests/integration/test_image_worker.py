@@ -91,6 +91,23 @@ async def test_a_batch_that_is_stopped_keeps_what_is_done_and_hands_back_the_res
     assert statuses == [Status.COMPLETED] * 5 + [Status.PROCESSING] * 7
 
 
+async def test_attempts_that_died_with_their_coordinators_cost_an_image_none_of_its_tries(
+    worker: Worker, patient: Settings, request_to_do: ProcessingRequest, origin: Origin
+) -> None:
+    broken, most = origin.route("/broken.jpg", reply(status=500)), patient.max_attempts
+    (item,) = batch(request_to_do, [broken]).items
+    item = replace(item, attempt=most + 1)
+    for number in range(1, most):
+        report = await worker.run(replace(batch(request_to_do, [broken], number=number), items=(item,)), never())
+        (outcome,) = report.outcomes
+        assert outcome.fate is Fate.RETRY
+        (image, *_) = await images_of(patient, request_to_do)
+        assert (image.status, image.attempts, image.failures) == (Status.PROCESSING, most + number, number)
+        item = outcome.item.again
+    report = await worker.run(replace(batch(request_to_do, [broken], number=most), items=(item,)), never())
+    assert fates(report) == {Fate.FAILED: 1}
+
+
 async def test_who_is_interrupted_at_once_is_not_slow(
     worker: Worker, request_to_do: ProcessingRequest, origin: Origin
 ) -> None:
@@ -106,8 +123,8 @@ async def test_a_batch_that_is_stopped_before_its_first_step_hands_back_all(
     usual, stop = origin.route("/usual.jpg", reply(jpeg())), asyncio.Event()
     begin = ProductStore.begin_attempts
 
-    async def begin_and_stop(*arguments: Any) -> bool:  # noqa: ANN401 - handed on
-        begun = await begin(*arguments)
+    async def begin_and_stop(*arguments: Any, **options: Any) -> bool:  # noqa: ANN401 - handed on
+        begun = await begin(*arguments, **options)
         stop.set()
         await asyncio.sleep(0.01)
         return begun

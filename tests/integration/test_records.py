@@ -10,6 +10,7 @@ from cluster.errors import StaleEpochError
 from cluster.mongo.outbox import Outbox
 from cluster.mongo.products import ImageResult, ProductStore
 from cluster.mongo.requests import RequestStore
+from cluster.mongo.tally import Tally
 from cluster.records import (
     ByteCounts,
     Counts,
@@ -32,7 +33,7 @@ async def only_product(database: Database, request: ProcessingRequest) -> Produc
 async def test_an_attempt_is_counted_before_it_is_made(database: Database) -> None:
     request = await committed(database)
     products = ProductStore(database)
-    assert await products.begin_attempts(request.request_id, request.epoch, [(2, 0, 1)])
+    assert await products.begin_attempts(request.request_id, request.epoch, [(2, 0, 1)], batch=1)
     found = await only_product(database, request)
     assert found.images[0].attempts == 1
     assert found.processing_status is Status.PROCESSING
@@ -48,7 +49,7 @@ async def test_a_result_is_written_once(database: Database) -> None:
     found = await only_product(database, request)
     assert found.output_image_urls == ["a", "b"]
     assert found.processing_status is Status.COMPLETED
-    assert not await products.begin_attempts(request.request_id, request.epoch, [(2, 0, 1)])
+    assert not await products.begin_attempts(request.request_id, request.epoch, [(2, 0, 1)], batch=1)
 
 
 async def test_a_product_fails_when_any_of_its_images_does(database: Database) -> None:
@@ -68,7 +69,7 @@ async def test_a_write_of_an_older_coordinator_changes_nothing(database: Databas
     assert newer is not None
     assert newer.epoch == request.epoch + 1
     await products.take_over(request.request_id, newer.epoch)
-    assert not await products.begin_attempts(request.request_id, request.epoch, [(2, 0, 1)])
+    assert not await products.begin_attempts(request.request_id, request.epoch, [(2, 0, 1)], batch=1)
     await products.record_results(request.request_id, request.epoch, [ImageResult(2, 0, DONE, "a")])
     assert await only_product(database, request) == product(request.request_id, 2).model_copy(
         update={"epoch": newer.epoch}
@@ -98,10 +99,10 @@ async def test_images_are_tallied_by_outcome_and_failures_by_code(database: Data
     products = ProductStore(database)
     results = [ImageResult(2, 0, DONE, "a"), ImageResult(2, 1, GONE, None), ImageResult(3, 1, DONE, "b")]
     await products.record_results(request.request_id, request.epoch, results)
-    counts, byte_counts = await products.tally(request.request_id)
+    counts, byte_counts = await Tally(database).count(request.request_id)
     assert (counts.products, counts.images, counts.completed, counts.failed) == (3, 6, 2, 1)
     assert (byte_counts.in_, byte_counts.out) == (200, 80)
-    (failure,) = await products.failures(request.request_id)
+    (failure,) = await Tally(database).failures(request.request_id)
     assert (failure.code, failure.count) == ("not_found", 1)
     assert failure.sample_url == "https://shop.example/2/1.jpg"
 
@@ -118,7 +119,7 @@ async def test_an_attempt_that_is_begun_again_is_counted_once(database: Database
     request = await committed(database)
     products = ProductStore(database)
     for _ in range(5):
-        assert await products.begin_attempts(request.request_id, request.epoch, [(2, 0, 1)])
+        assert await products.begin_attempts(request.request_id, request.epoch, [(2, 0, 1)], batch=1)
     assert (await only_product(database, request)).images[0].attempts == 1
 
 
@@ -130,6 +131,47 @@ async def test_a_refused_result_is_told(database: Database) -> None:
     assert not await products.record_results(request.request_id, request.epoch, results)
     assert await products.record_results(request.request_id, request.epoch + 1, results)
     assert await products.record_results(request.request_id, request.epoch + 1, results)  # its answer was lost
+
+
+async def test_a_batch_that_was_taken_for_lost_writes_nothing_once_another_has_begun(database: Database) -> None:
+    request = await committed(database)
+    products, mine = ProductStore(database), (request.request_id, request.epoch)
+    lost, newer = [ImageResult(2, 0, GONE, None)], [ImageResult(2, 0, DONE, "a")]
+    assert await products.begin_attempts(*mine, [(2, 0, 1)], batch=1)
+    assert await products.begin_attempts(*mine, [(2, 0, 1)], batch=2)
+    assert not await products.begin_attempts(*mine, [(2, 0, 2)], batch=1)
+    await products.record_failures(*mine, [(2, 0, 1)], batch=1)
+    await products.give_back_attempts(*mine, [(2, 0, 1)], batch=1)
+    assert not await products.record_results(*mine, lost, batch=1)
+    image = (await only_product(database, request)).images[0]
+    assert (image.status, image.attempts, image.failures) == (Status.PROCESSING, 1, 0)
+    for _ in range(2):  # its answer was lost
+        assert await products.record_results(*mine, newer, batch=2)
+    assert not await products.record_results(*mine, lost, batch=1)
+    assert (await only_product(database, request)).output_image_urls == ["a"]
+
+
+async def test_the_batches_of_a_new_coordinator_are_newer_than_all_before(database: Database) -> None:
+    request = await committed(database)
+    products, epoch = ProductStore(database), request.epoch + 1
+    assert await products.begin_attempts(request.request_id, request.epoch, [(2, 0, 1)], batch=1000)
+    await products.take_over(request.request_id, epoch)
+    assert await products.begin_attempts(request.request_id, epoch, [(2, 0, 2)], batch=1)
+    assert await products.record_results(request.request_id, epoch, [ImageResult(2, 0, DONE, "a")], batch=1)
+
+
+async def test_a_tally_in_parts_is_that_of_the_whole(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    request = await committed(database, products=9, images=2)
+    results = [ImageResult(row, 0, DONE, "a") for row in range(2, 11)] + [
+        ImageResult(row, 1, GONE, None) for row in (3, 9)
+    ]
+    await ProductStore(database).record_results(request.request_id, request.epoch, results)
+    tally = Tally(database)
+    whole = await tally.count(request.request_id), await tally.failures(request.request_id)
+    monkeypatch.setattr("cluster.mongo.products._PART_ROWS", 4)
+    assert (await tally.count(request.request_id), await tally.failures(request.request_id)) == whole
+    assert (whole[0][0].images, whole[0][0].completed, whole[0][0].failed) == (18, 9, 2)
+    assert [(each.count, each.sample_url) for each in whole[1]] == [(2, "https://shop.example/3/1.jpg")]
 
 
 async def test_a_coordinator_does_not_claim_from_its_successor(database: Database) -> None:

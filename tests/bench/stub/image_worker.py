@@ -32,7 +32,8 @@ class Worker:
         started = asyncio.get_running_loop().time()
         stop = asyncio.ensure_future(stopped)
         try:
-            await self._products.begin_attempts(batch.request_id, batch.epoch, [item.tried for item in batch.items])
+            tried = [item.tried for item in batch.items]
+            await self._products.begin_attempts(batch.request_id, batch.epoch, tried, batch=batch.number)
             await asyncio.wait([stop], timeout=IMAGE_SECONDS * len(batch.items))
             if stop.done():
                 return BatchReport.all(batch, Fate.RETURNED)
@@ -40,7 +41,7 @@ class Worker:
                 ImageResult(item.row, item.index, IMAGE, object_key(batch.request_id, item.row, item.index, "jpg"))
                 for item in batch.items
             ]
-            if not await self._products.record_results(batch.request_id, batch.epoch, results):
+            if not await self._products.record_results(batch.request_id, batch.epoch, results, batch=batch.number):
                 return BatchReport((), refused=True)
             counted = [CountedImage.of(item.ordinal, IMAGE) for item in batch.items]
             await self._progress.count(batch.request_id, counted)
