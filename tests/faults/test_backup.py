@@ -25,6 +25,7 @@ from tests.support.origin import Origin, reply
 from tests.support.pictures import jpeg
 from tests.support.service import Service
 from tests.support.waiting import wait_until
+from tests.support.watched_job import OPTIONS, check_outputs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -177,7 +178,8 @@ def test_a_lost_machine_is_replaced_and_what_was_accepted_is_finished(
         darkroom.wait(earlier, timeout_seconds=60)
         (product_before,) = darkroom.products(earlier)
         wait_until(lambda: bool(origin.requests_to("/earlier")), "its webhook was refused once")
-        unfinished = darkroom.submit(catalogue(*[[url] for url in urls]), webhook_url=f"{origin.url}/hook").request_id
+        file, hook = catalogue(*[[url] for url in urls]), f"{origin.url}/hook"
+        unfinished = darkroom.submit(file, webhook_url=hook, options=OPTIONS).request_id
         wait_until(lambda: done(darkroom, unfinished) == THIRD, "some images are done")
         for command in to_back_up:
             one.type(command)
@@ -197,7 +199,9 @@ def test_a_lost_machine_is_replaced_and_what_was_accepted_is_finished(
         restored.set()
         status = darkroom.wait(unfinished, timeout_seconds=60)
         assert (status.status, status.counts.completed, status.counts.failed) == ("completed", IMAGES, 0)
-        assert [each.processing_status for each in darkroom.products(unfinished)] == ["completed"] * IMAGES
+        products = list(darkroom.products(unfinished))
+        assert [each.processing_status for each in products] == ["completed"] * IMAGES
+        check_outputs(products)
         check_results(darkroom, earlier, product_before)
         with pytest.raises(ApiError) as caught:
             darkroom.status(lost)

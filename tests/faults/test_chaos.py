@@ -1,4 +1,4 @@
-"""At random moments of one job, everything that there is gets killed; nothing is lost, nothing is there twice."""
+"""At random moments of a job, and at its end, everything that there is gets killed; nothing is lost, or there twice."""
 
 from __future__ import annotations
 
@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 IMAGES = 500
 SLOW_SECONDS = 0.3
 DOWNLOADS_AT_ONCE = 2  # so that the job takes a minute when nothing happens
-LAST = IMAGES - 80  # after which nothing is killed, because a client may see nothing of the work for ten seconds
+LAST = IMAGES - 80  # a client may see nothing of the work for ten seconds, and it is to see it go on
 REDONE_PER_KILL = 5  # on average; that many are in flight, and some were done and not recorded yet
 KILLS = 20  # each fault once, and others by chance
+AT_THE_END = 4  # of them: while the request is closed, and its webhook is called
+TOGETHER = 0.5  # of the actors' deaths come before what died just now is back
 
 
 def power_off(service: Service) -> float:
@@ -52,9 +54,23 @@ FAULTS: dict[str, Callable[[Service], float]] = {
 }
 
 
+PARTS_OF_RAY = {"raylet killed", "GCS killed", "power cut, then `darkroom up`"}
+
+
+def some_together(kills: list[str], chance: random.Random) -> list[list[str]]:
+    """The same ones, alone or in pairs, of which the second is an actor's."""
+    groups: list[list[str]] = []
+    for fault in kills:
+        if groups and len(groups[-1]) == 1 and fault not in PARTS_OF_RAY and chance.random() < TOGETHER:
+            groups[-1].append(fault)
+        else:
+            groups.append([fault])
+    return groups
+
+
 @pytest.fixture
 def supervised(tmp_path: Path) -> Iterator[Service]:
-    impatient_host = {"max_downloads_per_host": DOWNLOADS_AT_ONCE, "webhook_retry_seconds": (0.5,) * 30}
+    impatient_host = {"max_downloads_per_host": DOWNLOADS_AT_ONCE, "webhook_retry_seconds": (0.5,) * 300}
     with running_service(tmp_path, **impatient_host) as running:
         start_supervisor(running.stack.home)
         yield running
@@ -66,19 +82,26 @@ def test_everything_is_killed_at_random_moments(supervised: Service, seed: int, 
     chance = random.Random(seed)  # noqa: S311 - to be repeated
     kills = [*FAULTS, *chance.choices([*FAULTS], k=KILLS - len(FAULTS))]
     chance.shuffle(kills)
-    moments = sorted(chance.sample(range(5, LAST), len(kills)))
-    seconds: list[tuple[str, float]] = []
+    groups = some_together(kills[AT_THE_END:], chance)
+    moments = sorted(chance.sample(range(5, LAST), len(groups)))
     with (
         Origin() as origin,
         WatchedJob(supervised, origin, images=IMAGES, slow_seconds=SLOW_SECONDS, hook_failures=0.5, seed=seed) as job,
     ):
-        for moment, fault in zip(moments, kills, strict=True):
+        for moment, group in zip(moments, groups, strict=True):
             job.await_done(moment, timeout_seconds=180)
-            at = FAULTS[fault](supervised)
-            seconds.append((fault, job.seconds_until_work_went_on(at, timeout_seconds=180)))
-            print(f"{fault} after {moment} images; work went on after {seconds[-1][1]:.1f} s")
+            at = [FAULTS[fault](supervised) for fault in group]
+            seconds = job.seconds_until_work_went_on(at[-1])
+            print(f"{', '.join(group)} after {moment} images; work went on after {seconds:.1f} s")
+            note(group[0] if len(group) == 1 else "two of these, one while the other is started again", seconds)
+        job.refuses_hook = True
+        job.await_done(IMAGES - chance.randrange(20), timeout_seconds=180)
+        for fault in kills[:AT_THE_END]:
+            at = [FAULTS[fault](supervised)]
+            seconds = job.seconds_until_hook_is_called(at[0])
+            print(f"{fault} at the end; the webhook came after {seconds:.1f} s")
+            note(f"{fault}, until the webhook comes", seconds)
+        job.refuses_hook = False
         job.check(fetched_again=REDONE_PER_KILL * len(kills))
         assert len(supervised.object_keys("")) == IMAGES
         print(f"{job.fetched - IMAGES} of {IMAGES} pictures were fetched again")
-    for each in seconds:
-        note(*each)

@@ -11,8 +11,11 @@ import yaml
 from cluster.embedded.environment import settings_environment
 from cluster.embedded.serve import Serve
 from cluster.embedded.service import DRAIN_SECONDS, SERVE_CONFIG, bring_up
+from tests.support.catalogues import catalogue
 from tests.support.command import up_in_the_foreground
-from tests.support.origin import Origin
+from tests.support.jobs import delivered
+from tests.support.origin import Origin, reply, slow_headers
+from tests.support.pictures import jpeg
 from tests.support.service import Service, running_service
 from tests.support.waiting import wait_until
 from tests.support.watched_job import WatchedJob
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 IMAGES = 250
 SLOW_SECONDS = 1.0
 STARTED = 10
+HOOK_SECONDS = 8.0  # longer than the process that drains takes to start
+UPLOAD_EVERY_SECONDS, REPLACED_SECONDS = 0.3, 90
 STOP_SECONDS = DRAIN_SECONDS + 30  # with a start of the process that drains, and the servers' own ends
 pytestmark = pytest.mark.timeout(180)
 
@@ -34,7 +39,10 @@ pytestmark = pytest.mark.timeout(180)
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A service of this module's own, because it is stopped."""
     with running_service(
-        tmp_path_factory.mktemp("graceful"), downloads_per_task=4, download_timeout_seconds=10
+        tmp_path_factory.mktemp("graceful"),
+        downloads_per_task=4,
+        download_timeout_seconds=10,
+        webhook_timeout_seconds=15,
     ) as running:
         yield running
 
@@ -50,14 +58,22 @@ def job(own: Service) -> Iterator[WatchedJob]:
 def test_sigterm_finishes_what_runs_and_the_next_up_goes_on(
     own: Service, job: WatchedJob, note: Note, tmp_path: Path
 ) -> None:
+    hook = job.origin.route("/slow-hook", slow_headers(HOOK_SECONDS, reply(status=204)))
+    file = catalogue([job.origin.route("/small.jpg", reply(jpeg()))])
     with up_in_the_foreground(own.stack.home.path, tmp_path / "told", settings_environment(own.given)):
-        begun = time.monotonic()  # it has found all running; SIGTERM comes now
+        with own.client() as darkroom:
+            small = darkroom.submit(file, webhook_url=hook, priority=9).request_id
+        wait_until(lambda: bool(job.origin.requests_to("/slow-hook")), "a webhook is being called")
+        begun = time.monotonic()  # SIGTERM comes now
     assert time.monotonic() - begun < STOP_SECONDS
     first = job.fetched
     assert first < IMAGES, "it was stopped in the middle"
     bring_up(own.given, own.stack.home, lambda _event: None)
     seconds = job.seconds_until_work_went_on(begun)
     job.check()
+    with own.client() as darkroom:
+        assert [each.state for each in delivered(darkroom, small)] == ["delivered"]
+    assert len(job.origin.requests_to("/slow-hook")) == 1
     assert not set(job.fetches[:first]) & set(job.fetches[first:])
     note("SIGTERM to `darkroom up`, then another `up`", seconds)
 
@@ -86,8 +102,17 @@ def test_a_changed_config_replaces_the_replicas_and_the_work_goes_on(
         now = {*own.ray_processes("ServeReplica:upload"), *own.ray_processes("ServeReplica:status")}
         return len(now) == 4 and not now & before
 
-    wait_until(are_replaced, "two new replicas of each", timeout_seconds=90)
-    serve.await_ready(own.url, timeout_seconds=60)
-    seconds = job.seconds_until_work_went_on(begun)
-    job.check()
+    file = catalogue([job.origin.route("/small.jpg", reply(jpeg()))])
+    with own.client() as darkroom:
+        accepted = []
+        while not are_replaced():
+            assert time.monotonic() < begun + REPLACED_SECONDS
+            accepted.append(darkroom.submit(file).request_id)
+            time.sleep(UPLOAD_EVERY_SECONDS)
+        serve.await_ready(own.url, timeout_seconds=60)
+        seconds = job.seconds_until_work_went_on(begun)
+        job.check()
+        assert accepted
+        assert {darkroom.wait(each, timeout_seconds=60).counts.completed for each in accepted} == {1}
+    assert job.unanswered == 0
     note("`serve deploy` of a changed config", seconds)

@@ -76,7 +76,18 @@ def cut_from(*others: str) -> Fault:
     )
 
 
-DEATH = Fault(lambda cluster, node: cluster.network.kill(node), lambda cluster, node: cluster.start(node))
+def power_off(cluster: Cluster, node: str) -> None:
+    """Nobody hears of it: a process that is killed would still say good-bye to all it was connected with."""
+    cluster.network.cut(node, *cluster.network.others(node))
+    cluster.network.kill(node)
+
+
+def power_on(cluster: Cluster, node: str) -> None:
+    cluster.network.heal(node, *cluster.network.others(node))
+    cluster.start(node)
+
+
+DEATH = Fault(power_off, power_on)
 
 
 @pytest.fixture(scope="module")

@@ -34,9 +34,10 @@ IMAGES = 40  # of a request
 PICTURES = 20
 WIDTH, HEIGHT = 1600, 1200
 MAX_QUEUED_IMAGES = 2000
-SENDERS = 8
+SENDERS = 64  # which send in waves, so that more come at once than Serve lets wait
 SAMPLE_SECONDS = 2
-MAX_BYTES_A_MINUTE = 6_000_000  # of each of our processes, in the second half
+MAX_BYTES_A_MINUTE = 6_000_000  # of each process, in the second half
+STORES_MAX_BYTES_A_MINUTE = 40_000_000  # of mongod and SeaweedFS, which fill their caches up to their limits
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
 
@@ -156,6 +157,6 @@ def test_uploads_at_four_times_the_pace_are_refused_and_none_is_lost(crowded: Se
     assert {refusal.status for refusal in crowd.refused} <= {429, 503}
     assert all(refusal.retry_after and int(refusal.retry_after) > 0 for refusal in crowd.refused)
     assert {(end.status, end.counts.completed) for end in ends} == {("completed", IMAGES)}
-    ours = {part: max(values) for part, values in slopes.items() if part.startswith("ray: ")}
-    assert {part: slope for part, slope in ours.items() if slope > MAX_BYTES_A_MINUTE} == {}
+    limits = defaultdict(lambda: MAX_BYTES_A_MINUTE, dict.fromkeys(("mongod", "seaweedfs"), STORES_MAX_BYTES_A_MINUTE))
+    assert {part: max(values) for part, values in slopes.items() if max(values) > limits[part]} == {}
     note(f"uploads at {TIMES} times the pace for {SECONDS} s, until drained", drained_seconds)

@@ -70,12 +70,16 @@ class Network:
             return list(command)
         return [str(shutil.which("ip")), "netns", "exec", self._namespace(machine), *command]
 
+    def others(self, machine: str) -> list[str]:
+        """All but one, the driver among them."""
+        return [name for name in self.addresses if name != machine]
+
     def pids(self, machine: str) -> list[int]:
         """All processes of a machine."""
         return [int(pid) for pid in _ip("netns", "pids", self._namespace(machine)).split()]
 
     def kill(self, machine: str) -> None:
-        """End all processes of a machine at once, as when its power fails."""
+        """End all processes of a machine at once."""
 
         def is_empty() -> bool:
             for pid in self.pids(machine):

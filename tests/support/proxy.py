@@ -34,7 +34,7 @@ class Fault(StrEnum):
     CORRUPT = auto()
     """Some pieces are replaced by noise of the same length."""
     SILENCE = auto()
-    """Connections stay open, and nothing passes."""
+    """Connections stay open, and nothing passes, for good: as when a firewall forgets them. Later ones are well."""
 
 
 class Proxy:
@@ -54,8 +54,7 @@ class Proxy:
         self._server: asyncio.Server | None = None
         self.port = 0
         self._fault: Fault | None = None
-        self._loud = asyncio.Event()
-        self._loud.set()
+        self._silences = 0  # so far
 
     @property
     def fault(self) -> Fault | None:
@@ -65,7 +64,7 @@ class Proxy:
     @fault.setter
     def fault(self, fault: Fault | None) -> None:
         self._fault = fault
-        self._loop.call_soon_threadsafe(self._loud.clear if fault is Fault.SILENCE else self._loud.set)
+        self._silences += fault is Fault.SILENCE
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -112,11 +111,12 @@ class Proxy:
         except OSError:  # the store itself is away
             writer.close()
             return
+        silences = self._silences
         ends = {writer, there[1]}
         self._writers |= ends
         ways = [
-            asyncio.create_task(self._pass_on(reader, there[1])),
-            asyncio.create_task(self._pass_on(*there[:1], writer)),
+            asyncio.create_task(self._pass_on(reader, there[1], silences)),
+            asyncio.create_task(self._pass_on(*there[:1], writer, silences)),
         ]
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
@@ -128,12 +128,13 @@ class Proxy:
             for end in ends:
                 self._end(end)
 
-    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, silences: int) -> None:
         with contextlib.suppress(ConnectionError):
             while data := await reader.read(CHUNK_BYTES):
                 if self.fault is Fault.DELAY:
                     await asyncio.sleep(DELAY_SECONDS)
-                await self._loud.wait()
+                if self.fault is Fault.SILENCE or self._silences > silences:
+                    continue
                 writer.write(self._garbled(data) if self.fault is Fault.CORRUPT else data)
                 await writer.drain()
 

@@ -77,8 +77,8 @@ class Service:
 
     def ray_processes(self, name: str) -> list[ProcessId]:
         """The processes whose title says that they run an actor or a task of that name."""
-        leader = State.read(self.stack.home.state_file).servers["ray"].process
-        family = processes.family(leader, self.stack.home.path)
+        ray = State.read(self.stack.home.state_file).servers.get("ray")
+        family = [] if ray is None else processes.family(ray.process, self.stack.home.path)
         return [each for each in family if _title(each.pid).startswith(f"ray::{name}")]
 
     def object_keys(self, prefix: str) -> set[str]:

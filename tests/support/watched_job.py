@@ -8,6 +8,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Protocol, Self
 
+import httpx
 from botocore.exceptions import BotoCoreError, ClientError
 
 from cluster.client.waiting import passes
@@ -17,14 +18,18 @@ from tests.support.jobs import delivered
 from tests.support.origin import reply, slow_headers
 from tests.support.pictures import jpeg
 from tests.support.waiting import wait_until
+from tests.unit.imaging.pictures import run as compressed
 
 if TYPE_CHECKING:
-    from cluster.client import Darkroom, RequestStatus
+    from collections.abc import Iterable
+
+    from cluster.client import Darkroom, Product, RequestStatus
     from tests.support.origin import Exchange, Origin, ReceivedRequest
 
 POLL_SECONDS = 0.1
 ON_THEIR_WAY_SECONDS = 1.0  # images that were done before a fault may be seen so long after it
 HOOK = "/hook"
+OPTIONS = {"quality": 60}
 ENDS = frozenset({"completed", "failed"})
 
 
@@ -36,6 +41,14 @@ class Site(Protocol):
 
     def object_keys(self, prefix: str) -> set[str]:
         """The keys of all objects under a prefix."""
+
+
+def check_outputs(products: Iterable[Product]) -> None:
+    """Under their links is, byte for byte, what comes of the pictures `jpeg(seed=row - 2)` when nothing fails."""
+    with httpx.Client(trust_env=False) as http:
+        for product in products:
+            answer = http.get(str(product.output_image_urls[0])).raise_for_status()
+            assert answer.content == compressed(jpeg(seed=product.row - 2), **OPTIONS).data, product.row
 
 
 class WatchedJob:
@@ -75,8 +88,10 @@ class WatchedJob:
         self.seen: list[tuple[float, RequestStatus]] = []  # when, of time.monotonic(), and what
         self.accepted_too_early: list[str] = []
         self.refuses_hook = False
-        for number in range(images):
-            origin.route(f"/{number}.jpg", slow_headers(slow_seconds, reply(jpeg(seed=number))))
+        self.unanswered = 0  # questions how far it is
+        self._paths = [f"/{number}.jpg" for number in range(images)]
+        for number, path in enumerate(self._paths):
+            origin.route(path, slow_headers(slow_seconds, reply(jpeg(seed=number))))
         origin.route(HOOK, self._answer_hook)
 
     def __enter__(self) -> Self:
@@ -88,9 +103,10 @@ class WatchedJob:
         return self
 
     def _start(self) -> None:
-        urls = [f"{self.origin.url}/{number}.jpg" for number in range(self._images)]
         submission = self._darkroom.submit(
-            catalogue(*[[url] for url in urls]), webhook_url=f"{self.origin.url}{HOOK}", options={"quality": 60}
+            catalogue(*[[self.origin.url + path] for path in self._paths]),
+            webhook_url=f"{self.origin.url}{HOOK}",
+            options=OPTIONS,
         )
         self.request_id = submission.request_id
         self._poller.start()
@@ -117,7 +133,8 @@ class WatchedJob:
     @property
     def fetches(self) -> list[str]:
         """The pictures in the order in which they were fetched; one that was fetched again is there again."""
-        return [request.path for request in self.origin.requests if request.path != HOOK]
+        ours = set(self._paths)
+        return [request.path for request in self.origin.requests if request.path in ours]
 
     @property
     def fetched(self) -> int:
@@ -144,6 +161,15 @@ class WatchedJob:
             return next(later, None)
 
         wait_until(lambda: first() is not None, "work goes on", timeout_seconds=timeout_seconds)
+        return (first() or fault_at) - fault_at
+
+    def seconds_until_hook_is_called(self, fault_at: float, *, timeout_seconds: float = 120) -> float:
+        """From a fault, of `time.monotonic()`, to the next call of the webhook."""
+
+        def first() -> float | None:
+            return next((call.at for call in self.hook_calls if call.at > fault_at), None)
+
+        wait_until(lambda: first() is not None, "the webhook comes", timeout_seconds=timeout_seconds)
         return (first() or fault_at) - fault_at
 
     def await_end(self, *, timeout_seconds: float = 180) -> None:
@@ -175,6 +201,7 @@ class WatchedJob:
         assert [product.row for product in products] == list(range(2, self._images + 2))
         assert {product.processing_status for product in products} == {"completed"}
         assert {image.status for product in products for image in product.images} == {"completed"}
+        check_outputs(products)
         assert last.bytes.out == sum(product.images[0].bytes_out for product in products)
         assert len(set(self.fetches)) == self._images
         assert self.fetched - self._images <= fetched_again
@@ -195,10 +222,13 @@ class WatchedJob:
             except ApiError as error:
                 if not passes(error):
                     raise
+                self.unanswered += 1
                 self._way = (self._way + 1) % len(self._clients)
 
     def _answer_hook(self, exchange: Exchange) -> None:
-        with contextlib.suppress(ApiError, BotoCoreError, ClientError):  # then nobody can say; it comes again
+        with contextlib.suppress(
+            ApiError, BotoCoreError, ClientError, httpx.HTTPError
+        ):  # then nobody can say; it comes again
             unreadable = self._unreadable()
             if unreadable is not None:
                 self.accepted_too_early.append(unreadable)
@@ -214,5 +244,6 @@ class WatchedJob:
         keys = {f"{self.request_id}/{each.row}/0.jpg" for each in products if each.processing_status == "completed"}
         missing = keys - self._site.object_keys(self.request_id)
         if status in ENDS and len(products) == self._images and not unfinished and not missing:
+            check_outputs(products[:1])
             return None
         return f"{status}, {len(products)} products, not finished: {unfinished}, not in the bucket: {missing}"
