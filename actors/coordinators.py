@@ -59,6 +59,11 @@ class Coordinators:
         return list(self._at_work)
 
     @property
+    def names(self) -> list[str]:
+        """Of those at work."""
+        return [each.name for each in self._at_work.values()]
+
+    @property
     def is_any_ready(self) -> bool:
         """Whether one waits for a request."""
         return bool(self._ready)

@@ -19,6 +19,7 @@ from actors.drain_meter import DrainMeter
 from actors.fair_queue import next_in_line, who_gives_way
 from actors.notices import Notices
 from actors.sweeping import Sweeping
+from actors.watch import WATCH_SECONDS, Watch
 from actors.windows import CLOSED, Claim, Window, windows
 from cluster.drain_rate import DrainRate
 from cluster.errors import StaleEpochError, StoreUnavailableError
@@ -64,6 +65,7 @@ class QueueManager:
         self._drain = DrainMeter(DrainRate(settings))
         self._sweeping = Sweeping(database, settings)
         self._coordinators = Coordinators(settings)
+        self._watch = Watch(settings)
         self._standings: dict[str, Standing] = {}
         self._working_since: dict[str, float] = {}  # of the loop's clock, by request
         self._shared_among: dict[str, int] = {}  # request to priority, at the last time
@@ -79,6 +81,7 @@ class QueueManager:
         self._wake = asyncio.Event()
         self._background = Background()
         self._background.start(self._for_ever(self._look, self._wait_for_notice))
+        self._background.start(self._for_ever(self._watch_others, functools.partial(asyncio.sleep, WATCH_SECONDS)))
         self._background.start(
             self._for_ever(self._sweeping.sweep, functools.partial(self._sweeping.wait, _SWEEP_SECONDS))
         )
@@ -99,6 +102,9 @@ class QueueManager:
     async def is_well(self) -> bool:
         """Whether the queue was looked at lately: this process may live and not reach the stores."""
         return asyncio.get_running_loop().time() - self._looked_at < _LATELY_SECONDS
+
+    async def ping(self) -> None:
+        """Answers while this process lives."""
 
     async def drain(self, timeout_seconds: float) -> int:
         """Begin nothing more and wait for what runs; for a stop of the whole deployment.
@@ -131,6 +137,9 @@ class QueueManager:
             except Exception:  # the queue must not stop at what we did not foresee
                 logger.exception("the queue stumbled; trying again")
             await pause()
+
+    async def _watch_others(self) -> None:
+        await self._watch.look([registry.WORKER_POOL, registry.WEBHOOK, *self._coordinators.names])
 
     async def _wait_for_notice(self) -> None:
         with contextlib.suppress(TimeoutError):

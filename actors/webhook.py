@@ -55,6 +55,9 @@ class WebhookSender:
         """Something was put in the outbox: look now."""
         self._wake.set()
 
+    async def ping(self) -> None:
+        """Answers while this process lives."""
+
     async def drain(self) -> None:
         """Finish the calls that are being made and begin no others, for a stop of the whole deployment."""
         for _ in range(_CONCURRENT_DELIVERIES):

@@ -6,13 +6,16 @@ own tasks, each would have workers of its own, on every core, and every request 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
 import ray
 from ray.exceptions import OutOfMemoryError, RayError, WorkerCrashedError
 
+from actors import registry
 from actors.process_images import process_images
+from actors.watch import WATCH_SECONDS, Watch
 from actors.work import Loss
 from cluster.telemetry import log_as_json
 
@@ -35,6 +38,17 @@ class WorkerPool:
         self._tasks: dict[tuple[str, int, int], ObjectRef[BatchReport]] = {}
         self._last_reports: dict[tuple[str, int, int], BatchReport] = {}  # of workers that end with their batch
         self._self = ray.get_runtime_context().current_actor
+        self._watching = asyncio.get_running_loop().create_task(self._watch_queue_manager())
+
+    async def _watch_queue_manager(self) -> None:
+        """It watches all others."""
+        watch = Watch(self._settings)
+        while True:
+            await watch.look([registry.QUEUE_MANAGER])
+            await asyncio.sleep(WATCH_SECONDS)
+
+    async def ping(self) -> None:
+        """Answers while this process lives."""
 
     async def run(self, batch: Batch, coordinator: ActorHandle[Any]) -> BatchReport | Loss:
         """Do a batch in a worker, and say what became of it, or how it was lost."""

@@ -62,6 +62,7 @@ def job(own: Service, origin: Origin) -> Iterator[WatchedJob]:
         yield submitted
 
 
+@pytest.mark.brief
 @pytest.mark.parametrize("store", ["mongod", "redis", "seaweedfs"])
 def test_work_waits_for_a_store_that_was_killed_and_goes_on(
     own: Service, job: WatchedJob, store: str, note: Note

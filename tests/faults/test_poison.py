@@ -92,7 +92,9 @@ def done_with_poison(service: Service, *, good: int, bad: list[str]) -> Outcome:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(("good", "each"), [(40, 1), pytest.param(200, 5, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    ("good", "each"), [pytest.param(40, 1, marks=pytest.mark.brief), pytest.param(200, 5, marks=pytest.mark.long)]
+)
 def test_poison_fails_alone(poisonable: Service, good: int, each: int, note: Note) -> None:
     bad = [kind for kind in CODES for _ in range(each)]
     outcome = done_with_poison(poisonable, good=good, bad=bad)

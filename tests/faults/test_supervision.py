@@ -20,12 +20,20 @@ from tests.support.service import running_service
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from cluster.embedded.processes import ProcessId
     from tests.support.service import Service
 
 pytestmark = pytest.mark.timeout(240)
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service of this module's own, without a supervisor."""
+    with running_service(tmp_path_factory.mktemp("supervision")) as running:
+        yield running
 
 
 def servers(home: Home) -> dict[str, ProcessId]:
@@ -70,21 +78,18 @@ def test_what_dies_is_started_again_until_the_end(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_what_dies_while_something_is_started_again_is_started_again_too(tmp_path: Path) -> None:
-    with running_service(tmp_path) as service:
-        home = service.stack.home
-        log = home.log_file("supervisor")
-        start_supervisor(home)
-        try:
-            processes.send(parts_of_ray(home, "/gcs/gcs_server"), signal.SIGKILL)
-            wait_until(lambda: "darkroom starting" in log.read_text(), "Ray is back", timeout_seconds=60)
-            processes.send(parts_of_ray(home, "ray::DashboardAgent"), signal.SIGKILL)
-            wait_until(
-                lambda: "not everything could be started" in log.read_text(), "it is noticed", timeout_seconds=30
-            )
-            wait_until(lambda: is_ready(home), "all is ready", timeout_seconds=60)
-        finally:
-            stop_supervisor(home)
+def test_what_dies_while_something_is_started_again_is_started_again_too(own: Service) -> None:
+    home = own.stack.home
+    log = home.log_file("supervisor")
+    start_supervisor(home)
+    try:
+        processes.send(parts_of_ray(home, "/gcs/gcs_server"), signal.SIGKILL)
+        wait_until(lambda: "darkroom starting" in log.read_text(), "Ray is back", timeout_seconds=60)
+        processes.send(parts_of_ray(home, "ray::DashboardAgent"), signal.SIGKILL)
+        wait_until(lambda: "not everything could be started" in log.read_text(), "it is noticed", timeout_seconds=30)
+        wait_until(lambda: is_ready(home), "all is ready", timeout_seconds=60)
+    finally:
+        stop_supervisor(home)
 
 
 def fail_to_deploy(service: Service, folder: Path) -> None:
@@ -105,10 +110,9 @@ def remove(service: Service, _folder: Path) -> None:
 
 
 @pytest.mark.long
-def test_a_start_that_has_failed_to_deploy_is_finished_by_the_next_one(tmp_path: Path) -> None:
-    with running_service(tmp_path / "home") as service:
-        for leave_behind in (remove, fail_to_deploy):
-            leave_behind(service, tmp_path)
-            assert service.stack.dead() == []
-            revive(service.stack.home, lambda _event: None)
-            assert is_ready(service.stack.home)
+def test_a_start_that_has_failed_to_deploy_is_finished_by_the_next_one(own: Service, tmp_path: Path) -> None:
+    for leave_behind in (remove, fail_to_deploy):
+        leave_behind(own, tmp_path)
+        assert own.stack.dead() == []
+        revive(own.stack.home, lambda _event: None)
+        assert is_ready(own.stack.home)

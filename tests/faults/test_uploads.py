@@ -22,9 +22,9 @@ from tests.support.service import Service, running_service
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-UPLOADS = 12
+UPLOADS = 8
 SENDERS = 3
-ROWS = 4000  # so that storing them takes a moment, and some die in the middle of it
+ROWS = 3000  # so that storing them takes a moment, and some die in the middle of it
 AGAIN_SECONDS = 0.5
 pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
 
