@@ -66,7 +66,7 @@ async def _reached(services: Services, request: ProcessingRequest) -> Snapshot:
         logger.warning("progress is read from MongoDB: %s", error, extra={"requestId": request.request_id})
         snapshot = None
     if snapshot is None:
-        counts, byte_counts = await services.tally.count(request.request_id)
+        counts, byte_counts = await services.counted(request.request_id)
         await services.requests.keep_reached(request.request_id, request.epoch, counts, byte_counts)
         snapshot = Snapshot(counts.completed, counts.failed, 0, byte_counts.in_, byte_counts.out)
     # MongoDB may be a moment ahead of Redis, and what was shown from the one is never taken back by the other.

@@ -29,7 +29,7 @@ from cluster.progress import Progress
 from cluster.records import ApiKey, ProcessingRequest, Scope
 from cluster.secrets import Secrets
 from deployments.room import Room
-from deployments.shared_call import SharedCall
+from deployments.shared_call import SharedCall, SharedCalls
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
@@ -106,6 +106,7 @@ class Services:
         self.requests = RequestStore(self.database)
         self.products = ProductStore(self.database)
         self.tally = Tally(self.database)
+        self.counted = SharedCalls(self.tally.count)  # of a large request it is too much for everybody who asks
         self.outbox = Outbox(self.database)
         self.keys = ApiKeyStore(self.database)
         self.control = RequestControl(self.database)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -22,6 +23,11 @@ class SharedCall(Generic[T]):
         self._call = call
         self._running: asyncio.Task[T] | None = None
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the call is being made."""
+        return self._running is not None and not self._running.done()
+
     async def __call__(self) -> T:
         """The outcome of the call that runs, or of a new one."""
         if self._running is None or self._running.done():
@@ -34,3 +40,24 @@ def _take_note(task: asyncio.Task[Any]) -> None:
     """Nobody may be left to hear of the error."""
     if not task.cancelled():
         task.exception()
+
+
+class SharedCalls(Generic[T]):
+    """The same by key: calls for different keys are made beside each other.
+
+    Args:
+        call: What is called, with the key.
+    """
+
+    def __init__(self, call: Callable[[str], Coroutine[Any, Any, T]]) -> None:
+        self._call = call
+        self._shared: dict[str, SharedCall[T]] = {}  # those that somebody waits for
+
+    async def __call__(self, key: str) -> T:
+        """The outcome of the call that runs for this key, or of a new one."""
+        shared = self._shared.setdefault(key, SharedCall(functools.partial(self._call, key)))
+        try:
+            return await shared()
+        finally:
+            if not shared.is_running and self._shared.get(key) is shared:
+                del self._shared[key]

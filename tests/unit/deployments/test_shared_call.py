@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from deployments.shared_call import SharedCall
+from deployments.shared_call import SharedCall, SharedCalls
 
 
 async def test_all_who_wait_share_one_call_and_its_error() -> None:
@@ -29,3 +29,24 @@ async def test_all_who_wait_share_one_call_and_its_error() -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - it is the one above
         await shared()
     assert calls == 2
+
+
+async def test_calls_for_different_keys_are_made_beside_each_other_and_forgotten() -> None:
+    calls: list[str] = []
+    go_on = asyncio.Event()
+
+    async def call(key: str) -> str:
+        calls.append(key)
+        await go_on.wait()
+        return key.upper()
+
+    shared = SharedCalls(call)
+    waiting = [asyncio.create_task(shared(key)) for key in ("a", "b", "a")]
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(shared("b"), 0.01)  # who leaves does not take the call from the others
+    go_on.set()
+    assert await asyncio.gather(*waiting) == ["A", "B", "A"]
+    assert calls == ["a", "b"]
+    assert await shared("a") == "A"
+    assert calls == ["a", "b", "a"]
+    assert shared._shared == {}
