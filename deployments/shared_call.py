@@ -23,23 +23,12 @@ class SharedCall(Generic[T]):
         self._call = call
         self._running: asyncio.Task[T] | None = None
 
-    @property
-    def is_running(self) -> bool:
-        """Whether the call is being made."""
-        return self._running is not None and not self._running.done()
-
     async def __call__(self) -> T:
         """The outcome of the call that runs, or of a new one."""
         if self._running is None or self._running.done():
             self._running = asyncio.create_task(self._call())
             self._running.add_done_callback(_take_note)
         return await asyncio.shield(self._running)
-
-
-def _take_note(task: asyncio.Task[Any]) -> None:
-    """Nobody may be left to hear of the error."""
-    if not task.cancelled():
-        task.exception()
 
 
 class SharedCalls(Generic[T]):
@@ -51,13 +40,21 @@ class SharedCalls(Generic[T]):
 
     def __init__(self, call: Callable[[str], Coroutine[Any, Any, T]]) -> None:
         self._call = call
-        self._shared: dict[str, SharedCall[T]] = {}  # those that somebody waits for
+        self._running: dict[str, asyncio.Task[T]] = {}
 
     async def __call__(self, key: str) -> T:
         """The outcome of the call that runs for this key, or of a new one."""
-        shared = self._shared.setdefault(key, SharedCall(functools.partial(self._call, key)))
-        try:
-            return await shared()
-        finally:
-            if not shared.is_running and self._shared.get(key) is shared:
-                del self._shared[key]
+        if key not in self._running:
+            self._running[key] = asyncio.create_task(self._call(key))
+            self._running[key].add_done_callback(functools.partial(self._ended, key))
+        return await asyncio.shield(self._running[key])
+
+    def _ended(self, key: str, task: asyncio.Task[T]) -> None:
+        del self._running[key]
+        _take_note(task)
+
+
+def _take_note(task: asyncio.Task[Any]) -> None:
+    """Nobody may be left to hear of the error."""
+    if not task.cancelled():
+        task.exception()

@@ -31,7 +31,7 @@ async def test_all_who_wait_share_one_call_and_its_error() -> None:
     assert calls == 2
 
 
-async def test_calls_for_different_keys_are_made_beside_each_other_and_forgotten() -> None:
+async def test_calls_for_different_keys_are_made_beside_each_other() -> None:
     calls: list[str] = []
     go_on = asyncio.Event()
 
@@ -49,4 +49,3 @@ async def test_calls_for_different_keys_are_made_beside_each_other_and_forgotten
     assert calls == ["a", "b"]
     assert await shared("a") == "A"
     assert calls == ["a", "b", "a"]
-    assert shared._shared == {}
