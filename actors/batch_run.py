@@ -52,7 +52,7 @@ class Steps(Protocol):
         """What becomes of an image that has failed."""
 
     async def record(self, batch: Batch, done: list[Done]) -> bool | None:
-        """Write results: whether Redis counted them; None when a newer coordinator owns them."""
+        """Write results: whether Redis counted them; None when a newer coordinator or batch has them."""
 
 
 class _Downloads(NamedTuple):
@@ -249,7 +249,7 @@ class BatchRun:
         return Outcome(item, Fate.RETURNED), None
 
     async def _record(self) -> bool:
-        """Write what was done since the last time; False when a newer coordinator owns it."""
+        """Write what was done since the last time; False when a newer coordinator or batch has it."""
         done, self._unrecorded = self._unrecorded, []
         counted = await self._steps.record(self._batch, done) if done else True
         self._recorded_at = self._loop.time()

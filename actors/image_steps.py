@@ -126,7 +126,7 @@ class ImageSteps:
         return Outcome(item, Fate.FAILED), ImageResult(item.row, item.index, failed_image(item, error), None)
 
     async def record(self, batch: Batch, done: list[Done]) -> bool | None:
-        """Write results: whether Redis counted them, too; None when a newer coordinator owns them."""
+        """Write results: whether Redis counted them, too; None when a newer coordinator or batch has them."""
         results = [(outcome.item.ordinal, result) for outcome, result in done if result is not None]
         again = [outcome.item.again for outcome, _ in done if outcome.fate is Fate.RETRY]
         async for attempt in _while_a_store_is_away():

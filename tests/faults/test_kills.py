@@ -1,9 +1,12 @@
-"""What was accepted is finished: a store, an actor, or everything is killed in the middle of the work."""
+"""What was accepted is finished, and is there once: a store, an actor, or everything is killed in the middle of it."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -11,21 +14,24 @@ import pytest
 from pymongo import MongoClient
 from redis import Redis
 
+from cluster.client.waiting import passes
 from cluster.embedded import processes
 from cluster.embedded import stack as servers
 from cluster.embedded.service import bring_up
+from cluster.errors import ApiError
 from cluster.mongo.connection import Database
 from cluster.mongo.leader import QueueLeader
 from tests.support.catalogues import catalogue
 from tests.support.jobs import delivered
 from tests.support.kills import kill_servers, kill_titled
-from tests.support.origin import Origin
+from tests.support.origin import Origin, reply
+from tests.support.pictures import jpeg
 from tests.support.service import Service, running_service
 from tests.support.waiting import wait_until
 from tests.support.watched_job import WatchedJob
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.faults.conftest import Note
 
@@ -37,6 +43,9 @@ TAKEOVER_SECONDS = 10  # of one actor; three at once wait for three new processe
 DOWNLOADS_PER_TASK = 2
 IN_FLIGHT = 40  # at most, on two cores: downloads at once, and what was done in the second since the last record
 GIVEN_UP = 8  # downloads, when another request lets batches end early
+UPLOADS, SENDERS = 8, 3
+ROWS = 3000  # so that storing them takes a moment, and some die in the middle of it
+AGAIN_SECONDS = 0.5
 pytestmark = pytest.mark.timeout(180)
 
 
@@ -199,6 +208,52 @@ def test_a_queue_manager_that_another_has_succeeded_leaves(own: Service, job: Wa
     asyncio.run(succeed())
     wait_until(lambda: not processes.is_alive(deposed), "it has left")
     job.check()
+
+
+def restart_mongod(service: Service) -> None:
+    kill_servers(service, "mongod")
+    servers.start(service.given, service.stack.home, lambda _event: None)
+
+
+UPLOAD_FAULTS: dict[str, Callable[[Service], object]] = {
+    "replica": lambda service: kill_titled(service, "ServeReplica:upload"),
+    "proxy": lambda service: kill_titled(service, "ProxyActor"),
+    "mongod": restart_mongod,
+}
+
+
+def submit_until_accepted(service: Service, file: bytes, filename: str) -> str:
+    """The request, by as many uploads with one idempotency key as it takes."""
+    key = uuid.uuid4().hex
+    with service.client() as darkroom:
+        while True:
+            try:
+                return darkroom.submit(file, filename=filename, idempotency_key=key).request_id
+            except ApiError as error:
+                if not passes(error):
+                    raise
+                threading.Event().wait(AGAIN_SECONDS)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("fault", UPLOAD_FAULTS)
+def test_an_upload_that_dies_half_way_is_there_once_when_it_is_sent_again(
+    own: Service, origin: Origin, fault: str
+) -> None:
+    with own.client() as darkroom, ThreadPoolExecutor(SENDERS) as pool:
+        picture = origin.route("/picture.jpg", reply(jpeg()))
+        file = catalogue(*[[picture]] * ROWS)
+        uploads = [pool.submit(submit_until_accepted, own, file, f"{fault}.csv") for _ in range(UPLOADS)]
+        uploads[SENDERS - 1].result()  # some are accepted, and others are under way
+        UPLOAD_FAULTS[fault](own)
+        assert not all(upload.done() for upload in uploads)
+        ids = {upload.result() for upload in uploads}
+        ends = [darkroom.wait(request_id, timeout_seconds=120) for request_id in ids]
+    assert len(ids) == UPLOADS
+    assert {(end.status, end.counts.completed) for end in ends} == {("completed", ROWS)}
+    with MongoClient[dict[str, Any]](own.settings.mongo_url) as client:
+        stored = client[own.settings.mongo_database]["processing_requests"].find({"filename": f"{fault}.csv"})
+        assert {each["requestId"] for each in stored} == ids
 
 
 def test_everything_is_killed_and_the_next_start_goes_on(own: Service, job: WatchedJob, note: Note) -> None:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 COORDINATORS, REPLICAS = "coordinator_", ("SERVE_REPLICA::upload", "SERVE_REPLICA::status")
 IMAGES = 180
 SLOW_SECONDS = 1.0
-STARTED = 16  # images that are terminal before something fails
+STARTED = 8  # images that are terminal before something fails
 REDONE = 48  # at most: the batches in flight
 FAULT_SECONDS = 16.0
 SETTLED_SECONDS = 3.0

@@ -34,9 +34,10 @@ if TYPE_CHECKING:
     from cluster.settings import Settings
     from tests.faults.conftest import Note
 
-KILLED_SECONDS, STOPPED_SECONDS, DISTURBED_SECONDS = 30, 45, 5
+KILLED_SECONDS, STOPPED_SECONDS, DISTURBED_SECONDS = 30, 45, 4
 IMAGES = 340
 SLOW_SECONDS = 1.5
+STARTED = 4
 DOWNLOADS_PER_TASK = 2
 REDONE = 20  # at most, by all faults of a store
 GIVEN_UP = 8  # downloads, when another request or a pause lets batches end early; four on two cores
@@ -231,7 +232,7 @@ def test_work_goes_on_after_whatever_befalls_a_store(both: tuple[Stores, Service
         Origin() as origin,
         WatchedJob(service, origin, images=IMAGES, slow_seconds=SLOW_SECONDS) as job,
     ):
-        job.await_done(10)
+        job.await_done(STARTED)
         memory = Memory(service)
         for what, (fault, seconds) in away.items():
             with fault(store):
