@@ -39,7 +39,7 @@ _INDEXES: dict[str, list[IndexModel]] = {
         IndexModel([("requestId", ASCENDING), ("row", ASCENDING)], unique=True),
         IndexModel([("requestId", ASCENDING), ("processingStatus", ASCENDING), ("row", ASCENDING)]),
         IndexModel(
-            [("requestId", ASCENDING), ("images.status", ASCENDING)],
+            [("requestId", ASCENDING), ("images.status", ASCENDING), ("row", ASCENDING)],
             partialFilterExpression={"images.status": "failed"},
         ),
     ],
