@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 COORDINATORS, REPLICAS = "coordinator_", ("SERVE_REPLICA::upload", "SERVE_REPLICA::status")
 IMAGES = 180
 SLOW_SECONDS = 1.0
-STARTED = 8  # images that are terminal before something fails
+STARTED = 16  # images that are terminal before something fails
 REDONE = 48  # at most: the batches in flight
 FAULT_SECONDS = 16.0
 SETTLED_SECONDS = 3.0
@@ -170,6 +170,10 @@ def is_ready(cluster: Cluster, node: str) -> bool:
         return False
 
 
+def has_image_worker(cluster: Cluster, node: str) -> bool:
+    return any(processes.command_line(pid).startswith("ray::images") for pid in cluster.network.pids(node))
+
+
 def is_completed(cluster: Cluster, request_id: str) -> bool:
     return bool(request_of(cluster, request_id)["status"] == "completed")
 
@@ -269,6 +273,8 @@ def test_everything_goes_on_when_the_head_was_killed_and_comes_back(
     keep_off_the_head(cluster, *everyone)
     wait_until(lambda: any(is_ready(cluster, node) for node in WORKERS), "a worker has a proxy", timeout_seconds=60)
     with Recorder(cluster) as recorder, job_at_work(cluster, origin) as job:
+        # One that is just starting asks the head; Ray sends nothing to its core meanwhile, and knows of no other.
+        wait_until(lambda: all(has_image_worker(cluster, node) for node in WORKERS), "every core has its worker")
         with DEATH.of(cluster, HEAD) as begun:
             done = job.done + REDONE  # more than was in flight
             went_on = seconds_to_next(job, begun)
