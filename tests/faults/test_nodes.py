@@ -36,10 +36,10 @@ if TYPE_CHECKING:
 COORDINATORS, REPLICAS = "coordinator_", ("SERVE_REPLICA::upload", "SERVE_REPLICA::status")
 IMAGES = 180
 SLOW_SECONDS = 1.0
-STARTED = 16  # images that are terminal before something fails
+STARTED = 8  # images that are terminal before something fails
 REDONE = 48  # at most: the batches in flight
-FAULT_SECONDS = 16.0
-SETTLED_SECONDS = 3.0
+FAULT_SECONDS = 14.0
+SETTLED_SECONDS = 2.0
 TAKEOVER_SECONDS = 10.0
 LEAD_SECONDS = 15.0  # an actor that Ray starts elsewhere, on two cores that all nodes share
 GOES_ON_SECONDS = 30.0

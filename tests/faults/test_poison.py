@@ -44,7 +44,7 @@ def running_with_faults(folder: Path, environment: Mapping[str, str], **changes:
 @pytest.fixture(scope="module")
 def poisonable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """One that sees by itself which image takes too much memory."""
-    changes = {"max_image_memory_bytes": MAX_IMAGE_MEMORY_BYTES}
+    changes = {"max_image_memory_bytes": MAX_IMAGE_MEMORY_BYTES, "image_timeout_seconds": 2}
     with running_with_faults(tmp_path_factory.mktemp("poison"), {}, **changes) as running:
         yield running
 
