@@ -180,7 +180,7 @@ def test_a_server_that_is_not_installed_names_the_package(house: House, monkeypa
     monkeypatch.setattr(binaries, "_WHEELS", Path("/nowhere"))
     monkeypatch.setattr(binaries, "_SCRIPTS", Path("/nowhere"))
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(ServerStartError, match=r"darkroom\[local\]"):
+    with pytest.raises(ServerStartError, match="make up"):
         house.start(ray_address=NO_RAY)
     assert house.mentioned() == []
 
