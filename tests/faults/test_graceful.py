@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 IMAGES = 250
 SLOW_SECONDS = 1.0
+DOWNLOADS_AT_ONCE = 8  # so that the job takes half a minute, however slow a batch takes its sources to be
 STARTED = 10
 HOOK_SECONDS = 8.0  # longer than the process that drains takes to start
 UPLOAD_EVERY_SECONDS, REPLACED_SECONDS = 1.0, 90
@@ -39,12 +40,13 @@ pytestmark = pytest.mark.timeout(180)
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A service of this module's own, because it is stopped."""
-    with running_service(
-        tmp_path_factory.mktemp("graceful"),
-        downloads_per_task=4,
-        download_timeout_seconds=10,
-        webhook_timeout_seconds=15,
-    ) as running:
+    changes = {
+        "downloads_per_task": 4,
+        "max_downloads_per_host": DOWNLOADS_AT_ONCE,
+        "download_timeout_seconds": 10,
+        "webhook_timeout_seconds": 15,
+    }
+    with running_service(tmp_path_factory.mktemp("graceful"), **changes) as running:
         yield running
 
 

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
     from tests.faults.conftest import Note
 
-IMAGES = 200
-SLOW_SECONDS = 0.5
+IMAGES = 300
+SLOW_SECONDS = 0.2  # no batch takes that for a source to be waited for, with many downloads at once
 STARTED = 5  # images that are terminal before something is killed
 ADMISSION_SECONDS = 20  # of a small request, by new actors
 TAKEOVER_SECONDS = 10  # of one actor; three at once wait for three new processes, one after another
