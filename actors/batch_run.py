@@ -189,7 +189,7 @@ class BatchRun:
         except asyncio.CancelledError:
             done = self._given_back(item)
         self._outcomes.append(done[0])
-        if done[0].fate in (Fate.COMPLETED, Fate.FAILED, Fate.RETRY):
+        if done[0].is_done:
             self._unrecorded.append(done)
 
     async def _done(self, item: WorkItem) -> Done:

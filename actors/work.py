@@ -95,9 +95,6 @@ class Fate(Enum):
     RETURNED = auto()  # not tried, or not to the end; not before `delay_seconds`, no attempt was used up
 
 
-_DONE = (Fate.COMPLETED, Fate.FAILED, Fate.RETRY)
-
-
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of one image in a task."""
@@ -105,6 +102,11 @@ class Outcome:
     item: WorkItem
     fate: Fate
     delay_seconds: float = 0
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it was tried to the end."""
+        return self.fate in (Fate.COMPLETED, Fate.FAILED, Fate.RETRY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,7 @@ class BatchReport:
     @property
     def done(self) -> int:
         """How many images were tried to the end."""
-        return sum(outcome.fate in _DONE for outcome in self.outcomes)
+        return sum(outcome.is_done for outcome in self.outcomes)
 
     def of(self, fate: Fate) -> list[Outcome]:
         """The outcomes of one kind."""

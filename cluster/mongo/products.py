@@ -111,8 +111,6 @@ class ProductStore:
         Returns:
             False when any was not ours to try: it is terminal, or belongs to a newer epoch or a newer batch.
         """
-        if not images:
-            return True
         updates = [
             UpdateOne(
                 _unfinished_image(request_id, epoch, row, index, batch),
@@ -127,16 +125,12 @@ class ProductStore:
             )
             for row, index, attempt in images
         ]
-        with mongo_errors():
-            result = await self._products.bulk_write(updates, ordered=False)
-        return result.matched_count == len(images)
+        return await self._update_images(updates) == len(images)
 
     async def give_back_attempts(
         self, request_id: str, epoch: int, images: Sequence[tuple[int, int, int]], *, batch: int
     ) -> None:
         """Take back attempts `(row, index, attempt)` that were begun and not made."""
-        if not images:
-            return
         updates = [
             UpdateOne(
                 _unfinished_image(request_id, epoch, row, index, batch) | {f"images.{index}.attempts": attempt},
@@ -144,8 +138,7 @@ class ProductStore:
             )
             for row, index, attempt in images
         ]
-        with mongo_errors():
-            await self._products.bulk_write(updates, ordered=False)
+        await self._update_images(updates)
 
     async def record_results(
         self, request_id: str, epoch: int, results: Sequence[ImageResult], *, batch: int | None = None
@@ -189,8 +182,6 @@ class ProductStore:
         self, request_id: str, epoch: int, images: Sequence[tuple[int, int, int]], *, batch: int
     ) -> None:
         """Write how many attempts `(row, index, failures)` have failed, at images that will be tried again."""
-        if not images:
-            return
         updates = [
             UpdateOne(
                 _unfinished_image(request_id, epoch, row, index, batch),
@@ -198,8 +189,7 @@ class ProductStore:
             )
             for row, index, failures in images
         ]
-        with mongo_errors():
-            await self._products.bulk_write(updates, ordered=False)
+        await self._update_images(updates)
 
     async def settle(self, request_id: str, epoch: int) -> None:
         """Close the products whose images are all terminal: what `record_results` does, should it die half-way."""
@@ -239,6 +229,13 @@ class ProductStore:
         with mongo_errors():
             groups = await self._products.aggregate([{"$group": {"_id": "$requestId"}}])
             return [group["_id"] async for group in groups]
+
+    async def _update_images(self, updates: list[UpdateOne]) -> int:
+        """Returns how many of them there were."""
+        if not updates:
+            return 0
+        with mongo_errors():
+            return (await self._products.bulk_write(updates, ordered=False)).matched_count
 
     async def _update_by_parts(self, query: Document, change: Document | list[Document]) -> None:
         with mongo_errors():

@@ -97,8 +97,7 @@ def test_everything_is_killed_at_random_moments(supervised: Service, seed: int, 
         job.refuses_hook = True
         job.await_done(IMAGES - chance.randrange(20), timeout_seconds=180)
         for fault in kills[:AT_THE_END]:
-            at = [FAULTS[fault](supervised)]
-            seconds = job.seconds_until_hook_is_called(at[0])
+            seconds = job.seconds_until_hook_is_called(FAULTS[fault](supervised))
             print(f"{fault} at the end; the webhook came after {seconds:.1f} s")
             note(f"{fault}, until the webhook comes", seconds)
         job.refuses_hook = False
