@@ -52,7 +52,8 @@ async def admit(services: Services, upload: Upload) -> UploadAnswer:
     Raises:
         CatalogueError: The CSV has errors.
         RefusedError: Another part of the upload is not accepted, or the queue is full.
-        StoreUnavailableError: MongoDB does not answer; nothing was accepted.
+        StoreUnavailableError: A store does not answer. Nothing was accepted, unless it was MongoDB's answer to the
+            commit that was lost: a repeat with the same `Idempotency-Key` tells.
     """
     settings, fields = services.settings, upload.form.fields
     webhook = _webhook(services, upload)
@@ -85,6 +86,7 @@ async def admit(services: Services, upload: Upload) -> UploadAnswer:
         idempotency_key=upload.idempotency_key,
         fingerprint=fingerprint,
     )
+    await services.require_stores()  # again: a large file takes its time
     with services.room.storing(upload.owner, survey.images):
         return await _store(services, request, catalogue, survey)
 

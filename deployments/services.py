@@ -28,6 +28,7 @@ from cluster.mongo.tally import Tally
 from cluster.progress import Progress
 from cluster.records import ApiKey, ProcessingRequest, Scope
 from cluster.secrets import Secrets
+from deployments.reachable import Reachable
 from deployments.room import Room
 from deployments.shared_call import SharedCall, SharedCalls
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from cluster.settings import Settings
 
 _NOTICE_SECONDS = 5
+_ANSWER_SECONDS = 5.0  # of a store, to an upload
 logger = logging.getLogger("darkroom.api")
 
 
@@ -115,6 +117,11 @@ class Services:
         self.room = Room(RequestQueue(self.database), self._drain_rate, settings)
         self.bucket = Bucket(settings)
         self.ping_bucket = SharedCall(self._ping_bucket)
+        seconds = min(_ANSWER_SECONDS, settings.store_timeout_seconds)
+        self._needed = (
+            Reachable("redis", self.progress.ping, timeout_seconds=seconds),
+            Reachable("s3", self.ping_bucket, timeout_seconds=seconds),
+        )
         self.secrets = Secrets(settings)
         self.actors = Actors(settings)
         self.unprepared: str | None = "preparing"
@@ -155,14 +162,17 @@ class Services:
             self.unprepared = "the stores cannot be prepared; the log says why"
             raise
 
-    def require_prepared(self) -> None:
-        """Nothing is accepted before the indexes that keep it unique, and the bucket, are there.
+    async def require_stores(self) -> None:
+        """Nothing is accepted without the indexes that keep it unique and the bucket, nor while Redis or S3 is away.
+
+        Whether MongoDB is there, the upload itself will tell.
 
         Raises:
-            StoreUnavailableError: They are not.
+            StoreUnavailableError: They are not, or Redis or S3 does not answer.
         """
         if self.unprepared is not None:
             raise StoreUnavailableError("a store", self.unprepared)
+        await asyncio.gather(*(store.check() for store in self._needed))
 
 
 def services_of(request: Request) -> Services:

@@ -34,9 +34,10 @@ async def upload(
     Answers 202 once the request is stored for good; its progress is at `Location`. A repeat with the same
     `Idempotency-Key` answers as the first call did, and processes nothing twice.
     """
-    services.require_prepared()
     if idempotency_key is None or await services.requests.find_repeat(key.owner, idempotency_key) is None:
-        await services.room.check(key.owner)  # before the file is read, which may be large
+        # Before the file is read, which may be large.
+        await services.require_stores()
+        await services.room.check(key.owner)
     async with upload_form(request) as form:
         answer = await admit(services, Upload(form, owner=key.owner, idempotency_key=idempotency_key))
     if answer.request_id is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+import uuid
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -173,39 +174,50 @@ def hold(until: float, memory: Memory) -> None:
         time.sleep(LOOK_SECONDS)
 
 
-def upload(service: Service, origin: Origin) -> httpx.Response:
-    return httpx.post(
-        f"{service.url}/api/upload",
-        files={"file": catalogue([f"{origin.url}/0.jpg"])},
-        headers=service.authorization,
-        timeout=UPLOAD_SECONDS,
-        trust_env=False,
-    )
+class Uploads:
+    """Small uploads while a store is away or disturbed, each with an `Idempotency-Key` of its own."""
+
+    def __init__(self, service: Service, origin: Origin) -> None:
+        self._service = service
+        self._file = catalogue([f"{origin.url}/0.jpg"])
+        self.answers: dict[str, httpx.Response] = {}  # by key
+
+    def send(self, key: str | None = None) -> httpx.Response:
+        """Send another one, or one again."""
+        key = key or uuid.uuid4().hex
+        self.answers[key] = httpx.post(
+            f"{self._service.url}/api/upload",
+            files={"file": self._file},
+            headers={**self._service.authorization, "idempotency-key": key},
+            timeout=UPLOAD_SECONDS,
+            trust_env=False,
+        )
+        return self.answers[key]
+
+    def accepted(self) -> set[str]:
+        """The requests, after all were sent again: what was accepted is the same, whatever was answered."""
+        before = {key: answer.json() for key, answer in self.answers.items() if answer.is_success}
+        after = {key: self.send(key) for key in self.answers}
+        assert {answer.status_code for answer in after.values()} == {202}
+        ids = {key: answer.json()["requestId"] for key, answer in after.items()}
+        assert {key: ids[key] for key in before} == {key: answer["requestId"] for key, answer in before.items()}
+        return set(ids.values())
 
 
-def check_answers_while_away(service: Service, store: str, origin: Origin, accepted: list[str]) -> None:
-    """The service tells which store is away, and takes what it can keep."""
+def check_answers_while_away(service: Service, store: str, uploads: Uploads) -> None:
+    """The service tells which store is away, and accepts nothing that it could not do now."""
 
     def is_told() -> bool:
         answer = httpx.get(f"{service.url}/readyz", timeout=20, trust_env=False)
         return answer.status_code == 503 and not answer.json()["checks"][CHECKS[store]]["ok"]
 
     wait_until(is_told, f"readyz tells that {store} is away", timeout_seconds=30)
-    answer = upload(service, origin)
-    if store == "mongod":
-        check_refused(answer)
-    else:
-        assert answer.status_code == 202, answer.text
-        accepted.append(answer.json()["requestId"])
+    check_refused(uploads.send())
 
 
-def check_answers_while_disturbed(service: Service, origin: Origin, accepted: list[str]) -> None:
-    """An upload is accepted or refused, and does not hang."""
-    answer = upload(service, origin)
-    if answer.status_code == 202:
-        accepted.append(answer.json()["requestId"])
-    else:
-        check_refused(answer)
+def requests_of(service: Service) -> set[str]:
+    with service.client() as darkroom:
+        return {each.request_id for each in darkroom.requests(limit=100).requests}
 
 
 def check_refused(answer: httpx.Response) -> None:
@@ -227,32 +239,34 @@ def test_work_goes_on_after_whatever_befalls_a_store(both: tuple[Stores, Service
         f"killed, back after {KILLED_SECONDS} s": (stores.killed, KILLED_SECONDS),
         f"stopped for {STOPPED_SECONDS} s": (stores.stopped, STOPPED_SECONDS),
     }
-    accepted: list[str] = []
+    earlier = requests_of(service)
     with (
         Origin() as origin,
         WatchedJob(service, origin, images=IMAGES, slow_seconds=SLOW_SECONDS) as job,
     ):
         job.await_done(STARTED)
-        memory = Memory(service)
+        memory, uploads = Memory(service), Uploads(service, origin)
         for what, (fault, seconds) in away.items():
             with fault(store):
                 until = time.monotonic() + seconds
-                check_answers_while_away(service, store, origin, accepted)
+                check_answers_while_away(service, store, uploads)
                 hold(until, memory)
             note(f"{store} {what}", job.seconds_until_work_went_on(time.monotonic()))
         for disturbance in Fault:
             with stores.disturbed(store, disturbance):
                 until = time.monotonic() + DISTURBED_SECONDS
-                check_answers_while_disturbed(service, origin, accepted)
+                if (answer := uploads.send()).status_code != httpx.codes.ACCEPTED:
+                    check_refused(answer)
                 hold(until, memory)
             seconds = job.seconds_until_work_went_on(time.monotonic())
             note(f"{store} behind a proxy: {disturbance} for {DISTURBED_SECONDS} s", seconds)
         with service.client() as darkroom:
             if store == "mongod":  # by which it is told
                 check_hears(darkroom, job)
-            job.check(fetched_again=REDONE + GIVEN_UP * (len(accepted) + 1))
+            job.check(fetched_again=REDONE + GIVEN_UP * (len(uploads.answers) + 1))
             print(f"{job.fetched - IMAGES} of {IMAGES} pictures were fetched again")
-            ends = [darkroom.wait(each, timeout_seconds=60) for each in accepted]
-    assert [each.counts.completed for each in ends] == [1] * len(ends)
+            accepted = uploads.accepted()
+            assert {darkroom.wait(each, timeout_seconds=60).counts.completed for each in accepted} == {1}
+    assert requests_of(service) == {*earlier, job.request_id, *accepted}
     assert memory.largest < MOST_BYTES
     assert {title: size for title, size in memory.grown.items() if size > GROWTH_BYTES} == {}

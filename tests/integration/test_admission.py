@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 
 from cluster.mongo.queue import RequestQueue
 from cluster.records import Scope
+from deployments.reachable import FRESH_SECONDS
 from tests.support.app import running_app
 from tests.support.catalogues import catalogue
+from tests.support.proxy import Fault, Proxy
+from tests.support.waiting import wait_until_async
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-
-    import httpx
 
     from cluster.settings import Settings
     from tests.support.app import Api
@@ -105,6 +107,34 @@ async def test_503_while_mongodb_is_away(isolated: Settings, unused_tcp_port: in
         assert checks["redis"]["ok"] is checks["s3"]["ok"] is True
         assert "127.0.0.1" not in ready.text
         assert (await api.get("/healthz")).status_code == 200
+
+
+@pytest.mark.parametrize(("store", "setting"), [("redis", "redis_url"), ("s3", "s3_endpoint_url")])
+async def test_503_while_another_store_is_away(isolated: Settings, store: str, setting: str) -> None:
+    there = httpx.URL(getattr(isolated, setting))
+    assert there.port is not None
+    with Proxy(there.port) as proxy:
+        behind = {setting: str(there.copy_with(port=proxy.port)), "store_timeout_seconds": 0.5}
+        async with running_app(isolated.model_copy(update=behind)) as api:
+            accepted = await upload(api, key="order-9")
+            before = await api.stored()
+            proxy.fault = Fault.SILENCE
+            await asyncio.sleep(FRESH_SECONDS)
+            refused = await upload(api)
+            assert refused.status_code == 503
+            assert refused.json()["code"] == "store_unavailable"
+            assert refused.json()["detail"].lower().startswith(f"{store} does not answer")
+            assert int(refused.headers["retry-after"]) > 0
+            assert await api.stored() == before
+            repeat = await upload(api, key="order-9")
+            assert repeat.status_code == 202, "what was accepted stays accepted"
+            assert repeat.json()["requestId"] == accepted.json()["requestId"]
+            proxy.fault = None
+
+            async def is_accepted() -> bool:
+                return (await upload(api)).status_code == 202
+
+            await wait_until_async(is_accepted, f"{store} answers again")
 
 
 async def test_a_repeat_with_the_same_key_is_the_same_request(api: Api) -> None:
