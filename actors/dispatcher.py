@@ -29,7 +29,7 @@ _PAUSE_BASE_SECONDS = 1
 _PAUSE_CAP_SECONDS = 10
 _MAX_SLOW_IMAGES = 64  # of a batch that waits for its sources
 _MAKE_ROOM_SECONDS = 0.3
-_LONE_LIVES = 5  # of an image, beyond its attempts, when whoever sent it may have died by it
+_LONE_LIVES = 5  # of an image, beyond its attempts, when its node or its coordinator may have died by it
 _MANY = 100_000  # slots that whoever has not read all its images could use
 logger = logging.getLogger("darkroom.dispatcher")
 
@@ -156,7 +156,7 @@ class Dispatcher:
                 return items
 
     async def _without_suspects(self, items: tuple[WorkItem, ...]) -> tuple[WorkItem, ...]:
-        """Set apart those that were at work whenever earlier coordinators died: one may take its whole node with it."""
+        """Set apart those that were at work whenever nodes or coordinators died: one may take its node with it."""
         most = self._settings.max_attempts
         try:
             for item in (each for each in items if each.unknown_ends > most + _LONE_LIVES):
@@ -243,7 +243,8 @@ class Dispatcher:
         if self.stopped.is_set() and not flight.is_overdue:
             return 0  # we ended its worker ourselves
         if loss is Loss.OTHER and not flight.is_overdue:
-            self._feed.put_back(items)
+            # One of those that were begun may have taken its node with it.
+            self._feed.put_back([item.after_unknown_end for item in items] if flight.has_begun else items)
             return len(items)
         if len(items) > 1:
             middle = len(items) // 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any
 
 import ray
@@ -21,11 +22,12 @@ def main() -> None:
     manager = registry.find(registry.QUEUE_MANAGER, settings)
     sender = registry.find(registry.WEBHOOK, settings)
     left: Any = 0
+    deadline = time.monotonic() + timeout_seconds
     calls = None if sender is None else sender.drain.remote()
     if manager is not None:
         left = ray.get(manager.drain.remote(timeout_seconds), timeout=timeout_seconds + _ANSWER_SECONDS)
     if calls is not None:  # one that has not ended by then is made again by the next sender
-        ray.wait([calls], timeout=_ANSWER_SECONDS)
+        ray.wait([calls], timeout=max(0, deadline - time.monotonic()))
     registry.stop_all(settings)
     ray.shutdown()
     sys.exit(1 if left else 0)

@@ -27,10 +27,16 @@ class Flight:
     batch: Batch
     report: asyncio.Task[BatchReport]
     end_worker: Callable[[], None]
+    sent_at: float  # of the loop's clock
     to_end: asyncio.Event = field(default_factory=asyncio.Event)
-    begun_at: float | None = None  # of the loop's clock; None while it waits for a core
+    begun_at: float | None = None  # the same
     in_hurry: bool = False
     is_overdue: bool = False
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a task is at it; else it waits for a core."""
+        return self.begun_at is not None
 
 
 class Flights:
@@ -64,6 +70,11 @@ class Flights:
         return self.on_cores < len(self._flights)
 
     @property
+    def waiting_seconds(self) -> float:
+        """How long the oldest that waits for a worker has waited."""
+        return max((self._now() - each.sent_at for each in self._flights.values() if not each.has_begun), default=0)
+
+    @property
     def reports(self) -> list[asyncio.Task[BatchReport]]:
         """What to wait for."""
         return [flight.report for flight in self._flights.values()]
@@ -71,7 +82,7 @@ class Flights:
     def send(self, batch: Batch) -> None:
         """Send a batch."""
         report, end_worker = self._send(batch)
-        self._flights[batch.number] = Flight(batch, asyncio.create_task(report), end_worker)
+        self._flights[batch.number] = Flight(batch, asyncio.create_task(report), end_worker, self._now())
 
     async def stopped(self, number: int) -> bool:
         """The task of a batch asks this when it begins, and is answered when it is to end: whether in a hurry."""
@@ -95,7 +106,7 @@ class Flights:
     def shrink(self, running: int) -> bool:
         """Let all batches end early but the oldest that run, so many; returns whether that ends any."""
         on_cores = [each for each in self._flights.values() if not (each.batch.is_slow or each.to_end.is_set())]
-        begun = [each for each in on_cores if each.begun_at is not None]
+        begun = [each for each in on_cores if each.has_begun]
         ending = [each for each in on_cores if each not in begun[:running]]
         for flight in ending:
             flight.to_end.set()

@@ -37,13 +37,18 @@ class WorkItem:
 
     @property
     def unknown_ends(self) -> int:
-        """Attempts, this one among them, whose end nobody has told: it may have been that of their coordinator."""
+        """Attempts, this one among them, whose end nobody has told: it may have been that of their node."""
         return self.attempt - self.failures
 
     @property
     def again(self) -> WorkItem:
         """The next attempt, after one that has failed."""
         return replace(self, attempt=self.attempt + 1, failures=self.failures + 1)
+
+    @property
+    def after_unknown_end(self) -> WorkItem:
+        """The next attempt, after one of which nobody knows how it ended."""
+        return replace(self, attempt=self.attempt + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +75,7 @@ class Loss(Enum):
 
     CRASHED = auto()  # its worker
     OUT_OF_MEMORY = auto()  # its worker
-    OTHER = auto()  # no image can cause this: a node is gone, or a worker cannot start
+    OTHER = auto()  # its node is gone, or a worker could not start
 
 
 class BatchLostError(Exception):

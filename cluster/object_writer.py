@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _CREDENTIALS_SECONDS = 30  # how long they are used before botocore is asked for fresh ones
 _ANSWER_BYTES = 4096
+_SLOWEST_BYTES_PER_SECOND = 100_000  # of a put; what is slower counts as silent
 _ERROR_CODE = re.compile(rb"<Code>(\w+)</Code>")
 
 
@@ -36,7 +37,7 @@ class ObjectWriter:
     Made and used in one event loop.
 
     Args:
-        settings: The bucket, its region, its encryption, and how long a put may take.
+        settings: The bucket, its region, its encryption, and how long it may take to answer.
         max_connections: Puts at once.
     """
 
@@ -44,6 +45,7 @@ class ObjectWriter:
         self._loop = asyncio.get_running_loop()
         self._bucket = settings.s3_bucket
         self._region = settings.s3_region
+        self._timeout_seconds = settings.store_timeout_seconds
         self._aws = botocore.session.Session()
         self.bucket_url = _bucket_url(self._aws, settings)
         sse = settings.s3_server_side_encryption
@@ -53,7 +55,6 @@ class ObjectWriter:
         authorities = self._aws.get_config_variable("ca_bundle") or certifi.where()
         self._http = aiohttp.ClientSession(
             connector=Pool(limit=max_connections, ssl=ssl.create_default_context(cafile=authorities)),
-            timeout=aiohttp.ClientTimeout(total=settings.store_timeout_seconds),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             proxy=get_environ_proxies(str(self.bucket_url)).get(self.bucket_url.scheme),  # as for boto3
@@ -96,6 +97,7 @@ class ObjectWriter:
                 data=io.BytesIO(data),
                 headers={**request.headers, "Content-Length": str(len(data))},
                 allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=self._timeout_seconds + len(data) / _SLOWEST_BYTES_PER_SECOND),
             )
             async with answer:
                 # Of a put that was done nothing is left to learn.

@@ -18,6 +18,7 @@ from cluster.embedded import ports
 from cluster.embedded import stack as servers
 from cluster.embedded.environment import changed_settings, settings_from, without_settings
 from cluster.embedded.files import write_private
+from cluster.embedded.mongod import Mongod
 from cluster.embedded.named_stores import check_named_stores
 from cluster.embedded.ray_head import RayHead
 from cluster.embedded.serve import Serve
@@ -152,7 +153,7 @@ def take_down(home: Home, on_event: Callable[[Event], None]) -> None:
 
 def _drain(stack: RunningStack, on_event: Callable[[Event], None]) -> None:
     """As far as it goes: what cannot be drained is redone after the next start."""
-    if stack.dead():
+    if {RayHead.name, Mongod.name} & set(stack.dead()):
         return
     begun = time.monotonic()
     on_event(Event(APPLICATIONS, "stopping", 0))

@@ -111,8 +111,10 @@ class Supervisor:
             return
         self._attempts += 1
         self._is_whole = False
-        self._is_whole = self._revive()
-        self._latest = time.monotonic()
+        try:
+            self._is_whole = self._revive()
+        finally:
+            self._latest = time.monotonic()
         logger.warning("all runs again" if self._is_whole else "not everything could be started")
 
 

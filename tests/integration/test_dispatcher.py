@@ -239,3 +239,30 @@ async def test_an_image_that_takes_its_coordinator_with_it_comes_to_an_end_and_i
     codes = [product.images[0].error and product.images[0].error.code for product in products]
     assert codes == [ImageErrorCode.DECODER_CRASHED if place == guilty else None for place in range(IMAGES)]
     assert deaths == settings.max_attempts + 5
+
+
+async def test_an_image_that_takes_its_node_with_it_comes_to_an_end_and_its_neighbours_do_not(
+    hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.dispatcher._PAUSE_BASE_SECONDS", 0.1)
+    run, guilty, number = asyncio.create_task(hands.dispatcher.run()), 2, 0
+    deaths: list[int] = []  # the images that were in tasks
+    while not run.done():
+        if number == len(hands.sent):
+            await asyncio.sleep(POLL_SECONDS)
+            continue
+        batch, future = hands.sent[number]
+        number += 1
+        if guilty not in {item.ordinal for item in batch.items}:
+            await hands.complete(number - 1)
+            continue
+        (task,) = await hands.begun(batch.number)
+        future.set_exception(BatchLostError(Loss.OTHER))
+        deaths.append(len(batch.items))
+        await task
+    products = await hands.products.page(hands.request.request_id, after_row=0, limit=IMAGES)
+    codes = [product.images[0].error and product.images[0].error.code for product in products]
+    assert codes == [ImageErrorCode.DECODER_CRASHED if place == guilty else None for place in range(IMAGES)]
+    lone = [images for images in deaths if images == 1]
+    assert deaths[-len(lone) :] == lone
+    assert len(lone) == 5

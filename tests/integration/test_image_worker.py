@@ -108,6 +108,31 @@ async def test_attempts_that_died_with_their_coordinators_cost_an_image_none_of_
     assert fates(report) == {Fate.FAILED: 1}
 
 
+async def test_while_s3_is_away_images_are_deferred_and_lose_no_attempt(
+    patient: Settings,
+    request_to_do: ProcessingRequest,
+    origin: Origin,
+    unused_tcp_port: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("actors.image_steps._STORE_AWAY_SECONDS", 0.5)
+    picture = origin.route("/picture.jpg", reply(jpeg()))
+    away = Worker(patient.model_copy(update={"s3_endpoint_url": f"http://127.0.0.1:{unused_tcp_port}"}))
+    try:
+        report = await away.run(batch(request_to_do, [picture] * 4), never())
+    finally:
+        await away.close()
+    assert fates(report) == {Fate.DEFERRED: 4}
+    deferred = tuple(outcome.item for outcome in report.outcomes)
+    back = Worker(patient)
+    try:
+        report = await back.run(replace(batch(request_to_do, [], number=2), items=deferred), never())
+    finally:
+        await back.close()
+    assert fates(report) == {Fate.COMPLETED: 4}
+    assert {image.attempts for image in (await images_of(patient, request_to_do))[:4]} == {1}
+
+
 async def test_who_is_interrupted_at_once_is_not_slow(
     worker: Worker, request_to_do: ProcessingRequest, origin: Origin
 ) -> None:

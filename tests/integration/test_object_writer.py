@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING
 
 import httpx
@@ -11,6 +12,7 @@ from cluster.errors import StoreUnavailableError
 from cluster.identifiers import new_identifier
 from cluster.object_writer import ObjectWriter
 from tests.support.origin import Origin, drip, hang_up, reply
+from tests.support.proxy import Fault, Proxy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -43,6 +45,20 @@ async def test_what_was_put_can_be_read(isolated: Settings, size_bytes: int) -> 
         answer = await client.get(Bucket(isolated).link(key))
     assert (answer.status_code, answer.headers["content-type"]) == (200, "image/jpeg")
     assert answer.content == data
+
+
+async def test_a_large_object_may_take_longer_than_a_call_on_a_slow_line(isolated: Settings) -> None:
+    there, key = httpx.URL(str(isolated.s3_endpoint_url)), f"{new_identifier('test')}/large"
+    assert there.port is not None
+    with Proxy(there.port) as proxy:
+        behind = {"s3_endpoint_url": str(there.copy_with(port=proxy.port)), "store_timeout_seconds": 1}
+        proxy.fault = Fault.DELAY
+        started = time.monotonic()
+        await put(isolated.model_copy(update=behind), key, os.urandom(500_000))
+        assert time.monotonic() - started > 1
+        proxy.fault = Fault.SILENCE
+        with pytest.raises(StoreUnavailableError, match="TimeoutError"):
+            await put(isolated.model_copy(update=behind), key, b"small")
 
 
 async def test_credentials_that_are_wrong(isolated: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
