@@ -15,6 +15,7 @@ from actors.backoff import backoff_seconds
 from actors.closing import Closing
 from actors.dispatcher import Dispatcher
 from actors.flights import Sent
+from actors.reach import Reach
 from actors.repeats import settle_repeats
 from actors.reporting import Reporting
 from actors.windows import CLOSED
@@ -50,6 +51,7 @@ class Standing(NamedTuple):
     images_in_tasks: int
     demand: int | None  # task slots that the request could use now; None while its work has not begun
     images_done: int  # since this coordinator has the request
+    waiting_seconds: float  # of the oldest batch that no worker has begun
 
 
 class Coordination:
@@ -82,6 +84,7 @@ class Coordination:
         self._database = database
         self._progress = progress
         self._closing = Closing(database, progress, settings=settings)
+        self._reach = Reach(settings)
         self._dispatcher: Dispatcher | None = None
         self._background = Background()
         self._batch_numbers = itertools.count(1)
@@ -91,10 +94,10 @@ class Coordination:
         """How much of the cluster the request may use from now on; `at_once`: what is too much ends early."""
         self._window = window
         if self._dispatcher is None:
-            return Standing(0, None, 0)
+            return Standing(0, None, 0, 0)
         self._dispatcher.set_window(window, at_once=at_once)
-        dispatcher = self._dispatcher
-        return Standing(dispatcher.flights.images, dispatcher.demand, dispatcher.images_done)
+        flights = self._dispatcher.flights
+        return Standing(flights.images, self._dispatcher.demand, self._dispatcher.images_done, flights.waiting_seconds)
 
     async def stopped(self, batch_number: int) -> bool:
         """Return when a batch is to end early: whether in a hurry."""
@@ -112,6 +115,7 @@ class Coordination:
                 break
             except StoreUnavailableError as error:
                 logger.warning("waiting: %s", error, extra={"requestId": self.request_id})
+                self._reach.failed()
             except Exception:  # a coordinator must not end before its request
                 logger.exception("coordination failed; starting over", extra={"requestId": self.request_id})
             await asyncio.sleep(backoff_seconds(attempt, base_seconds=1, cap_seconds=_STORE_RETRY_CAP_SECONDS))
@@ -119,6 +123,7 @@ class Coordination:
 
     async def _coordinate(self) -> None:
         while (request := await self._claim()) is not None:
+            self._reach.reached()
             if request.retrying is not None:
                 await self._reopen(request)
             await self._products.take_over(request.request_id, request.epoch)
@@ -175,10 +180,12 @@ class Coordination:
         while True:
             try:
                 orders = await self._control.orders(request.request_id, request.epoch)
+                self._reach.reached()
             except StaleEpochError:
                 return dispatcher.stop()
             except StoreUnavailableError:
                 orders = _NO_ORDERS
+                self._reach.failed()
             except Exception:  # whoever cancels must be heard at the next look
                 logger.exception("orders were not read", extra={"requestId": self.request_id})
                 orders = _NO_ORDERS

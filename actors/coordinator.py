@@ -15,6 +15,7 @@ from actors import registry
 from actors.background import Background
 from actors.coordination import Coordination
 from actors.notices import Notices
+from actors.reach import Reach
 from actors.worker_pool import WorkerPool
 from cluster.errors import StoreUnavailableError
 from cluster.mongo.connection import Database
@@ -94,13 +95,14 @@ class RequestCoordinator:
 
     async def _resume(self) -> None:
         """Go on with the request that this coordinator had before a crash."""
-        queue = RequestQueue(self._database)
+        queue, reach = RequestQueue(self._database), Reach(self._settings)
         while True:
             try:
                 request_id = await queue.assigned_to(self._name)
                 break
             except StoreUnavailableError as error:
                 logger.warning("waiting: %s", error)
+                reach.failed()
                 await asyncio.sleep(_RESUME_SECONDS)
         if request_id is not None and request_id not in self._coordinations:
             await self._run(self._add(request_id))

@@ -12,6 +12,7 @@ from ray.exceptions import ActorUnavailableError, RayActorError
 from actors import registry
 from actors.background import Background
 from actors.coordinator import RequestCoordinator
+from actors.windows import CLOSED
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Collection, Iterator, Mapping
@@ -52,11 +53,6 @@ class Coordinators:
     def has(self, request_id: str) -> bool:
         """Whether somebody is at work on a request."""
         return request_id in self._at_work and request_id not in self._doubtful
-
-    @property
-    def at_work(self) -> list[str]:
-        """The requests that somebody is at work on."""
-        return list(self._at_work)
 
     @property
     def names(self) -> list[str]:
@@ -170,6 +166,12 @@ class Coordinators:
         pushes = [self._push(each, told[each], windows[each], at_once=at_once) for each in told]
         answers = zip(told, await asyncio.gather(*pushes), strict=True)
         return {request_id: standing for request_id, standing in answers if standing is not None}
+
+    async def close_windows(self) -> int:
+        """Let nobody begin anything; returns how many images are still in tasks."""
+        answers = await self.set_windows(dict.fromkeys(self._at_work, CLOSED), at_once=False)
+        # Who does not answer is starting or busy, so nobody knows.
+        return sum(answers[each].images_in_tasks if each in answers else 1 for each in self._at_work)
 
     async def _push(
         self, request_id: str, coordinator: Coordinator, window: Window, *, at_once: bool

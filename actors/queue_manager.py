@@ -18,6 +18,8 @@ from actors.coordinators import Coordinators
 from actors.drain_meter import DrainMeter
 from actors.fair_queue import next_in_line, who_gives_way
 from actors.notices import Notices
+from actors.reach import Reach
+from actors.stalls import Stalls
 from actors.sweeping import Sweeping
 from actors.watch import WATCH_SECONDS, Watch
 from actors.windows import CLOSED, Claim, Window, windows
@@ -66,6 +68,7 @@ class QueueManager:
         self._sweeping = Sweeping(database, settings)
         self._coordinators = Coordinators(settings)
         self._watch = Watch(settings)
+        self._stalls = Stalls.of_cluster(settings)
         self._standings: dict[str, Standing] = {}
         self._working_since: dict[str, float] = {}  # of the loop's clock, by request
         self._shared_among: dict[str, int] = {}  # request to priority, at the last time
@@ -78,6 +81,7 @@ class QueueManager:
         self._ending: set[str] = set()  # requests that end here, because they were never admitted
         self._drained_until = 0.0  # of the loop's clock
         self._looked_at = asyncio.get_running_loop().time()
+        self._reach = Reach(settings)
         self._wake = asyncio.Event()
         self._background = Background()
         self._background.start(self._for_ever(self._look, self._wait_for_notice))
@@ -115,15 +119,9 @@ class QueueManager:
         clock = asyncio.get_running_loop().time
         deadline = clock() + timeout_seconds
         self._drained_until = deadline + _STOP_SECONDS
-        while (left := await self._images_left()) and clock() < deadline:  # noqa: ASYNC110 - of other processes
+        while (left := await self._coordinators.close_windows()) and clock() < deadline:  # noqa: ASYNC110 - of other processes
             await asyncio.sleep(_DRAIN_POLL_SECONDS)
         return left
-
-    async def _images_left(self) -> int:
-        closed = dict.fromkeys(self._coordinators.at_work, CLOSED)
-        answers = await self._coordinators.set_windows(closed, at_once=False)
-        # Who does not answer is starting or busy, so nobody knows.
-        return sum(answers[each].images_in_tasks if each in answers else 1 for each in self._coordinators.at_work)
 
     async def _for_ever(self, act: Callable[[], Awaitable[None]], pause: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -148,8 +146,7 @@ class QueueManager:
 
     async def _look(self) -> None:
         """Take back who is done, find again who is open, admit what there is room for, and share the cores."""
-        await self._leader.claim()
-        await self._leader.check()
+        await self._lead()
         await self._refresh_capacity()
         await self._leader.stop_overdue()
         await self._end_waiting()
@@ -170,6 +167,16 @@ class QueueManager:
             self._background.start(self._get_ready())
         self._background.start(self._share(at_work))
         self._looked_at = asyncio.get_running_loop().time()
+
+    async def _lead(self) -> None:
+        """Renew the lease; who cannot for long, leaves."""
+        try:
+            await self._leader.claim()
+            await self._leader.check()
+        except StoreUnavailableError:
+            self._reach.failed()
+            raise
+        self._reach.reached()
 
     async def _refresh_capacity(self) -> None:
         """What it was before is good enough while the head node, which is asked, is away."""
@@ -249,6 +256,7 @@ class QueueManager:
         standings = await self._coordinators.set_windows(shared, at_once=at_once)
         await self._drain.observe({each: standing.images_done for each, standing in standings.items()}, among)
         self._standings = standings
+        await self._stalls.look(max((each.waiting_seconds for each in standings.values()), default=0))
         clock = asyncio.get_running_loop().time()
         for each, standing in standings.items():
             if standing.demand is not None:

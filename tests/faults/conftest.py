@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import statistics
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -49,7 +50,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         tried[each.fault].append(each.seconds)
     if tried:
         terminalreporter.section("faults after which nothing was lost")
-        terminalreporter.line(f"{'fault':<52}{'times':>6}{'until work went on, median':>28}{'slowest':>10}")
+        terminalreporter.line(f"{'fault':<60}{'times':>6}{'until work went on, median':>28}{'slowest':>10}")
     for fault, seconds in tried.items():
-        median = sorted(seconds)[len(seconds) // 2]
-        terminalreporter.line(f"{fault:<52}{len(seconds):>6}{median:>26.1f} s{max(seconds):>8.1f} s")
+        median = statistics.median(seconds)
+        terminalreporter.line(f"{fault:<60}{len(seconds):>6}{median:>26.1f} s{max(seconds):>8.1f} s")

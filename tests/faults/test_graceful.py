@@ -30,7 +30,7 @@ IMAGES = 250
 SLOW_SECONDS = 1.0
 DOWNLOADS_AT_ONCE = 8  # so that the job takes half a minute, however slow a batch takes its sources to be
 STARTED = 10
-HOOK_SECONDS = 8.0  # longer than the process that drains takes to start
+HOOK_SECONDS = 13.0  # longer than the process that drains takes to start, and nearly too long for a call
 UPLOAD_EVERY_SECONDS, REPLACED_SECONDS = 1.0, 90
 GIVEN_UP = 8  # downloads, by each small request, which lets batches end early: four on two cores
 STOP_SECONDS = DRAIN_SECONDS + 30  # with a start of the process that drains, and the servers' own ends
@@ -110,6 +110,7 @@ def test_a_changed_config_replaces_the_replicas_and_the_work_goes_on(
         accepted = []
         while not are_replaced():
             assert time.monotonic() < begun + REPLACED_SECONDS
+            job.note_done()
             accepted.append(darkroom.submit(file).request_id)
             time.sleep(UPLOAD_EVERY_SECONDS)
         serve.await_ready(own.url, timeout_seconds=60)

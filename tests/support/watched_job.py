@@ -89,6 +89,7 @@ class WatchedJob:
         self.accepted_too_early: list[str] = []
         self.refuses_hook = False
         self.unanswered = 0  # questions how far it is
+        self._done_by: list[tuple[set[str], int]] = []  # pictures, and the number of fetches before they were done
         self._paths = [f"/{number}.jpg" for number in range(images)]
         for number, path in enumerate(self._paths):
             origin.route(path, slow_headers(slow_seconds, reply(jpeg(seed=number))))
@@ -149,6 +150,12 @@ class WatchedJob:
     def await_done(self, images: int, *, timeout_seconds: float = 90) -> None:
         wait_until(lambda: self.done >= images, f"{images} images are done", timeout_seconds=timeout_seconds)
 
+    def note_done(self) -> None:
+        """What is done by now must not be fetched again."""
+        products = self._darkroom.products(self.request_id, product_status="completed")
+        done = {self._paths[product.row - 2] for product in products}
+        self._done_by.append((done, self.fetched))
+
     def seconds_until_work_went_on(self, fault_at: float, *, timeout_seconds: float = 120) -> float:
         """From a fault, of `time.monotonic()`, to the first poll that shows another image done."""
         settled_at = fault_at + ON_THEIR_WAY_SECONDS
@@ -205,6 +212,8 @@ class WatchedJob:
         assert last.bytes.out == sum(product.images[0].bytes_out for product in products)
         assert len(set(self.fetches)) == self._images
         assert self.fetched - self._images <= fetched_again
+        for done, fetched in self._done_by:
+            assert not done & set(self.fetches[fetched:])
         self._check_hook(deliveries)
 
     def _check_hook(self, deliveries: int) -> None:
