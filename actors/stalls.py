@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from cluster.settings import Settings
 
-_WAIT_SECONDS = 20.0  # a dead node is known by then, and a worker started
-_LOOKS = 10  # one after another, about a second apart, which all find a free core
+_WAIT_SECONDS = 10.0  # a dead node is known by then
+LOOKS = 8  # one after another, about a second apart, which all find a free core
 _HEAD_SECONDS = 2.0
 logger = logging.getLogger("darkroom.stalls")
 
@@ -58,7 +58,7 @@ class Stalls:
         While the head is away nobody knows what is free, and nobody could start another pool.
         """
         self._found = self._found + 1 if waiting_seconds > _WAIT_SECONDS and await self._is_one_free() else 0
-        if self._found >= _LOOKS:
+        if self._found >= LOOKS:
             logger.error("batches wait for %.0f s although cores are free; the worker pool is ended", waiting_seconds)
             self._found = 0
             await self._end_pool()

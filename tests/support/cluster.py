@@ -268,7 +268,7 @@ def _settings(network: Network, home: Home) -> Settings:
         mongo_url=f"mongodb://{stores}:{numbers[ports.MONGOD.name]}/?replicaSet={REPLICA_SET}",
         redis_url=f"redis://{stores}:{numbers[ports.REDIS.name]}/0",
         s3_endpoint_url=f"http://{stores}:{numbers[ports.S3.name]}",
-        store_timeout_seconds=4,
+        store_timeout_seconds=3,
         secret_key=SecretStr(Credentials.of(home).secret_key),
         allowed_networks=(IPv4Network(network.range),),
         allow_http_webhooks=True,

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from actors.stalls import Stalls
+from actors.stalls import LOOKS, Stalls
 
 
 class Cluster:
@@ -32,23 +32,23 @@ class Cluster:
 
 async def test_a_pool_is_ended_when_its_batches_wait_in_vain() -> None:
     cluster = Cluster()
-    await cluster.look(9)
+    await cluster.look(LOOKS - 1)
     assert cluster.pools_ended == 0
     await cluster.look(1)
     assert cluster.pools_ended == 1
-    await cluster.look(9)
+    await cluster.look(LOOKS - 1)
     assert cluster.pools_ended == 1
 
 
-@pytest.mark.parametrize(("cores", "waiting_seconds"), [(0, 60), (0.5, 60), (None, 60), (1, 10)])
+@pytest.mark.parametrize(("cores", "waiting_seconds"), [(0, 60), (0.5, 60), (None, 60), (1, 5)])
 async def test_a_single_look_that_finds_nothing_to_blame_it_for_spares_it(
     monkeypatch: pytest.MonkeyPatch, cores: float | None, waiting_seconds: float
 ) -> None:
     monkeypatch.setattr("actors.stalls._HEAD_SECONDS", 0.01)
     cluster = Cluster()
-    await cluster.look(9)
+    await cluster.look(LOOKS - 1)
     cluster.cores = cores
     await cluster.look(1, waiting_seconds=waiting_seconds)
     cluster.cores = 1
-    await cluster.look(9)
+    await cluster.look(LOOKS - 1)
     assert cluster.pools_ended == 0
