@@ -217,13 +217,15 @@ def write_late(cluster: Cluster, request_id: str, epoch: int) -> bool:
     return asyncio.run(written())
 
 
-def check(job: WatchedJob, recorder: Recorder) -> None:
+def check(cluster: Cluster, job: WatchedJob, recorder: Recorder) -> None:
     """Nothing was lost, and no late write came through."""
     job.check(fetched_again=REDONE)
     late = recorder.late_writes(job.request_id)
     logger.info("late writes: %s", Counter(each.machine for each in late))
     assert not [each for each in late if each.modified]
     assert not recorder.unfenced_writes(job.request_id)
+    stalls = sum(cluster.log(node).count("the worker pool is ended") for node in NODES)
+    print(f"{stalls} worker pools were ended so far because their batches waited in vain")
 
 
 @pytest.mark.parametrize(
@@ -249,7 +251,7 @@ def test_another_node_takes_over_and_the_old_coordinator_writes_nothing_more(
             logger.info("%s: a newer epoch after %.1f s, goes on after %.1f s", node, taken, goes_on)
             assert not write_late(cluster, job.request_id, epoch)
         await_return(cluster)
-        check(job, recorder)
+        check(cluster, job, recorder)
     if hears_of_it:
         assert f'"a newer coordinator owns the request", "requestId": "{job.request_id}"' in cluster.log(node)
     what = request.node.callspec.id
@@ -285,7 +287,7 @@ def test_another_queue_manager_leads_and_the_old_one_leaves(
             wait_until(lambda: not processes.command_line(old.pid), "the old one has left")
             small = submit_by_any_node(cluster, origin)
             wait_until(lambda: is_completed(cluster, small), "the new one admits", timeout_seconds=LEAVES_SECONDS)
-        check(job, recorder)
+        check(cluster, job, recorder)
         await_return(cluster)
     note(f"node of the queue manager {request.node.callspec.id}: another leads", taken)
 
@@ -301,7 +303,7 @@ def test_a_coordinator_that_is_cut_off_from_the_stores_waits_for_them(
         with fault.of(cluster, node):
             pass
         goes_on = seconds_to_next(job, time.monotonic())
-        check(job, recorder)
+        check(cluster, job, recorder)
     note("node cut-from-stores, from its mending", goes_on)
 
 
@@ -320,7 +322,7 @@ def test_everything_goes_on_when_the_head_was_killed_and_comes_back(
             went_on = seconds_to_next(job, begun)
             small = submit_by_any_node(cluster, origin)
             wait_until(lambda: job.done > done, "other nodes go on without the head", timeout_seconds=FAULT_SECONDS)
-        check(job, recorder)
+        check(cluster, job, recorder)
         wait_until(lambda: is_completed(cluster, small), "what came meanwhile is done, too", timeout_seconds=60)
         await_return(cluster)
     note("head killed", went_on)
