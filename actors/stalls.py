@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _WAIT_SECONDS = 10.0  # a dead node is known by then
 LOOKS = 8  # one after another, about a second apart, which all find a free core
+_MOST_LOOKS = 64
 _HEAD_SECONDS = 2.0
 logger = logging.getLogger("darkroom.stalls")
 
@@ -37,6 +38,7 @@ class Stalls:
         self._free_cores = free_cores
         self._end_pool = end_pool
         self._found = 0  # looks, one after another, that found some
+        self._wanted = LOOKS
 
     @classmethod
     def of_cluster(cls, settings: Settings) -> Stalls:
@@ -58,9 +60,11 @@ class Stalls:
         While the head is away nobody knows what is free, and nobody could start another pool.
         """
         self._found = self._found + 1 if waiting_seconds > _WAIT_SECONDS and await self._is_one_free() else 0
-        if self._found >= LOOKS:
+        if self._found >= self._wanted:
             logger.error("batches wait for %.0f s although cores are free; the worker pool is ended", waiting_seconds)
             self._found = 0
+            # The machine may just be slow, and what starts must have the time to.
+            self._wanted = min(_MOST_LOOKS, 2 * self._wanted)
             await self._end_pool()
 
     async def _is_one_free(self) -> bool:

@@ -36,8 +36,16 @@ async def test_a_pool_is_ended_when_its_batches_wait_in_vain() -> None:
     assert cluster.pools_ended == 0
     await cluster.look(1)
     assert cluster.pools_ended == 1
-    await cluster.look(LOOKS - 1)
-    assert cluster.pools_ended == 1
+
+
+async def test_each_time_it_takes_longer_up_to_a_minute() -> None:
+    cluster, looks = Cluster(), []
+    for pools in range(1, 6):
+        looks.append(0)
+        while cluster.pools_ended < pools:
+            await cluster.look(1)
+            looks[-1] += 1
+    assert looks == [LOOKS, 2 * LOOKS, 4 * LOOKS, 8 * LOOKS, 8 * LOOKS]
 
 
 @pytest.mark.parametrize(("cores", "waiting_seconds"), [(0, 60), (0.5, 60), (None, 60), (1, 5)])
