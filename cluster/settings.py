@@ -76,7 +76,7 @@ class Settings(BaseSettings):
     s3_server_side_encryption: str | None = None
     """`AES256` or `aws:kms`, sent with every put."""
     store_timeout_seconds: float = Field(default=10, gt=0)
-    """How long one call to a store may take before the store counts as away."""
+    """How long one call to a store may take before the store counts as away; a put has 10 s more for each MB."""
 
     # Secrets and the network.
     secret_key: SecretStr = SecretStr("")
