@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import ray
 from ray.exceptions import RayError
 
-from actors.background import Background
+from actors.background import Background, end
 from actors.backoff import backoff_seconds
 from actors.closing import Closing
 from actors.dispatcher import Dispatcher
@@ -172,8 +172,8 @@ class Coordination:
                 self._dispatcher.progress_missed = True
             return not self._dispatcher.stopped.is_set()
         finally:
-            for task in beside:
-                task.cancel()
+            # Before the request is closed: who still counted then would bring back what a retry has opened again.
+            await end(*beside)
 
     async def _follow_orders(self, request: ProcessingRequest, dispatcher: Dispatcher) -> None:
         """Stop the work when the request is to end, or to wait, or is not ours any more."""

@@ -9,6 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from actors.background import end
 from cluster.errors import ImageError, ImageErrorCode, StoreUnavailableError
 from cluster.source_hosts import LEASE_SECONDS, Behaviour, Permit, SourceHosts, host_of
 
@@ -96,8 +97,7 @@ class HostGate:
         try:
             yield gate
         finally:
-            keeping.cancel()
-            await asyncio.gather(keeping, return_exceptions=True)
+            await end(keeping)
             await gate._leave()
 
     def admits(self, url: str) -> bool:
