@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 IMAGES = 500
 SLOW_SECONDS = 0.3
-DOWNLOADS_AT_ONCE = 2  # so that the job takes a minute when nothing happens
-LAST = IMAGES - 80  # a client may see nothing of the work for ten seconds, and it is to see it go on
+DOWNLOADS_AT_ONCE = 3  # so that the job takes a minute when nothing happens
+LAST = IMAGES - 120  # a client may see nothing of the work for ten seconds, and it is to see it go on
 REDONE_PER_KILL = 5  # on average; that many are in flight, and some were done and not recorded yet
 KILLS = 20  # each fault once, and others by chance
 AT_THE_END = 4  # of them: while the request is closed, and its webhook is called

@@ -30,7 +30,7 @@ IMAGES = 250
 SLOW_SECONDS = 1.0
 DOWNLOADS_AT_ONCE = 8  # so that the job takes half a minute, however slow a batch takes its sources to be
 STARTED = 10
-HOOK_SECONDS = 13.0  # longer than the process that drains takes to start, and nearly too long for a call
+HOOK_SECONDS = 11.0  # longer than the process that drains takes to start, and nearly too long for a call
 UPLOAD_EVERY_SECONDS, REPLACED_SECONDS = 1.0, 90
 GIVEN_UP = 8  # downloads, by each small request, which lets batches end early: four on two cores
 STOP_SECONDS = DRAIN_SECONDS + 30  # with a start of the process that drains, and the servers' own ends
@@ -43,8 +43,8 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     changes = {
         "downloads_per_task": 4,
         "max_downloads_per_host": DOWNLOADS_AT_ONCE,
-        "download_timeout_seconds": 10,
-        "webhook_timeout_seconds": 15,
+        "download_timeout_seconds": 10.0,
+        "webhook_timeout_seconds": 15.0,
     }
     with running_service(tmp_path_factory.mktemp("graceful"), **changes) as running:
         yield running
@@ -69,6 +69,7 @@ def test_sigterm_finishes_what_runs_and_the_next_up_goes_on(
         wait_until(lambda: bool(job.origin.requests_to("/slow-hook")), "a webhook is being called")
         begun = time.monotonic()  # SIGTERM comes now
     assert time.monotonic() - begun < STOP_SECONDS
+    assert "Ray             was running" in (tmp_path / "told").read_text()
     first = job.fetched
     assert first < IMAGES, "it was stopped in the middle"
     bring_up(own.given, own.stack.home, lambda _event: None)

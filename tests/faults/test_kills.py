@@ -131,7 +131,7 @@ def epochs(service: Service, job: WatchedJob) -> dict[str, int]:
         ["RequestCoordinator"],
         pytest.param(["QueueManager"], marks=pytest.mark.long),
         pytest.param(["WorkerPool"], marks=pytest.mark.long),
-        ["RequestCoordinator", "QueueManager", "WorkerPool"],
+        pytest.param(["RequestCoordinator", "QueueManager", "WorkerPool"], marks=pytest.mark.brief),
     ],
 )
 def test_work_goes_on_when_an_actor_is_killed(own: Service, job: WatchedJob, actors: list[str], note: Note) -> None:
@@ -150,6 +150,7 @@ def test_work_goes_on_when_an_actor_is_killed(own: Service, job: WatchedJob, act
     note(f"{', '.join(actors)} killed", seconds)
 
 
+@pytest.mark.brief
 def test_a_webhook_comes_although_its_sender_is_killed_again_and_again(own: Service, job: WatchedJob) -> None:
     job.refuses_hook = True
     job.origin.hurry()
@@ -192,7 +193,8 @@ def test_a_request_is_cancelled_and_done_again_although_an_actor_is_killed(
         darkroom.retry(job.request_id)
         wait_until(lambda: job.seen[-1][1].status not in {"completed", "failed"}, "its client has seen that")
         del job.seen[:-1]  # only from here on may progress not fall
-        kill_titled(own, actor)
+        at = kill_titled(own, actor)
+        job.seconds_until_work_went_on(at)
         job.origin.hurry()
         darkroom.wait(job.request_id, timeout_seconds=90)
     job.check(deliveries=2, fetched_again=2 * IN_FLIGHT)
@@ -255,6 +257,7 @@ def test_an_upload_that_dies_half_way_is_there_once_when_it_is_sent_again(
         assert {each["requestId"] for each in stored} == ids
 
 
+@pytest.mark.brief
 def test_everything_is_killed_and_the_next_start_goes_on(own: Service, job: WatchedJob, note: Note) -> None:
     kill_servers(own, *own.stack.embedded)
     begun = time.monotonic()

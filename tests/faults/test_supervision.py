@@ -104,15 +104,9 @@ def fail_to_deploy(service: Service, folder: Path) -> None:
     wait_until(lambda: serve.failure() is not None, "they have failed", timeout_seconds=60)
 
 
-def remove(service: Service, _folder: Path) -> None:
-    Serve(service.stack.dashboard_url, service.stack.ray_token).shutdown(timeout_seconds=60)
-    assert not is_ready(service.stack.home)
-
-
 @pytest.mark.long
 def test_a_start_that_has_failed_to_deploy_is_finished_by_the_next_one(own: Service, tmp_path: Path) -> None:
-    for leave_behind in (remove, fail_to_deploy):
-        leave_behind(own, tmp_path)
-        assert own.stack.dead() == []
-        revive(own.stack.home, lambda _event: None)
-        assert is_ready(own.stack.home)
+    fail_to_deploy(own, tmp_path)
+    assert own.stack.dead() == []
+    revive(own.stack.home, lambda _event: None)
+    assert is_ready(own.stack.home)
