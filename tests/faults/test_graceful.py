@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,7 +22,7 @@ from tests.support.waiting import wait_until
 from tests.support.watched_job import WatchedJob
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.faults.conftest import Note
@@ -51,22 +52,34 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 @pytest.fixture
-def job(own: Service) -> Iterator[WatchedJob]:
-    """A job of some seconds, of which some images are done."""
-    with Origin() as origin, WatchedJob(own, origin, images=IMAGES, slow_seconds=SLOW_SECONDS) as submitted:
-        submitted.await_done(STARTED)
-        yield submitted
+def origin() -> Iterator[Origin]:
+    with Origin() as running:
+        yield running
+
+
+@pytest.fixture
+def jobs(own: Service, origin: Origin) -> Iterator[Callable[[], WatchedJob]]:
+    """Begins a job of some seconds; returns when some of its images are done."""
+    with ExitStack() as stack:
+
+        def begin() -> WatchedJob:
+            job = WatchedJob(own, origin, images=IMAGES, slow_seconds=SLOW_SECONDS)
+            stack.enter_context(job).await_done(STARTED)
+            return job
+
+        yield begin
 
 
 def test_sigterm_finishes_what_runs_and_the_next_up_goes_on(
-    own: Service, job: WatchedJob, note: Note, tmp_path: Path
+    own: Service, origin: Origin, jobs: Callable[[], WatchedJob], note: Note, tmp_path: Path
 ) -> None:
-    hook = job.origin.route("/slow-hook", slow_headers(HOOK_SECONDS, reply(status=204)))
-    file = catalogue([job.origin.route("/small.jpg", reply(jpeg()))])
+    hook = origin.route("/slow-hook", slow_headers(HOOK_SECONDS, reply(status=204)))
+    file = catalogue([origin.route("/small.jpg", reply(jpeg()))])
     with up_in_the_foreground(own.stack.home.path, tmp_path / "told", settings_environment(own.given)):
         with own.client() as darkroom:
-            small = darkroom.submit(file, webhook_url=hook, priority=9).request_id
-        wait_until(lambda: bool(job.origin.requests_to("/slow-hook")), "a webhook is being called")
+            small = darkroom.submit(file, webhook_url=hook).request_id
+        wait_until(lambda: bool(origin.requests_to("/slow-hook")), "a webhook is being called")
+        job = jobs()
         begun = time.monotonic()  # SIGTERM comes now
     assert time.monotonic() - begun < STOP_SECONDS
     assert "Ray             was running" in (tmp_path / "told").read_text()
@@ -77,15 +90,16 @@ def test_sigterm_finishes_what_runs_and_the_next_up_goes_on(
     job.check()
     with own.client() as darkroom:
         assert [each.state for each in delivered(darkroom, small)] == ["delivered"]
-    assert len(job.origin.requests_to("/slow-hook")) == 1
+    assert len(origin.requests_to("/slow-hook")) == 1
     assert not set(job.fetches[:first]) & set(job.fetches[first:])
     note("SIGTERM to `darkroom up`, then another `up`", seconds)
 
 
 @pytest.mark.long
 def test_a_changed_config_replaces_the_replicas_and_the_work_goes_on(
-    own: Service, job: WatchedJob, note: Note, tmp_path: Path
+    own: Service, origin: Origin, jobs: Callable[[], WatchedJob], note: Note, tmp_path: Path
 ) -> None:
+    job = jobs()
     before = {*own.ray_processes("ServeReplica:upload"), *own.ray_processes("ServeReplica:status")}
     config = yaml.safe_load(SERVE_CONFIG.read_text())
     for application in config["applications"]:
@@ -106,7 +120,7 @@ def test_a_changed_config_replaces_the_replicas_and_the_work_goes_on(
         now = {*own.ray_processes("ServeReplica:upload"), *own.ray_processes("ServeReplica:status")}
         return len(now) == 4 and not now & before
 
-    file = catalogue([job.origin.route("/small.jpg", reply(jpeg()))])
+    file = catalogue([origin.route("/small.jpg", reply(jpeg()))])
     with own.client() as darkroom:
         accepted = []
         while not are_replaced():
