@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from cluster.settings import Settings
     from tests.faults.conftest import Note
 
-KILLED_SECONDS, STOPPED_SECONDS, DISTURBED_SECONDS = 30, 45, 3
+KILLED_SECONDS, STOPPED_SECONDS, DISTURBED_SECONDS = 30, 45, 2
 IMAGES = 340
 SLOW_SECONDS = 1.5
 STARTED = 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import random
 import threading
 import time
@@ -43,12 +44,24 @@ class Site(Protocol):
         """The keys of all objects under a prefix."""
 
 
+@functools.cache  # all jobs have the same ones
+def picture(number: int) -> bytes:
+    """The picture of a row, counted from 0."""
+    return jpeg(seed=number)
+
+
+@functools.cache
+def output(number: int) -> bytes:
+    """What comes of it."""
+    return compressed(picture(number), **OPTIONS).data
+
+
 def check_outputs(products: Iterable[Product]) -> None:
-    """Under their links is, byte for byte, what comes of the pictures `jpeg(seed=row - 2)` when nothing fails."""
+    """Under their links is, byte for byte, what comes of their pictures when nothing fails."""
     with httpx.Client(trust_env=False) as http:
         for product in products:
             answer = http.get(str(product.output_image_urls[0])).raise_for_status()
-            assert answer.content == compressed(jpeg(seed=product.row - 2), **OPTIONS).data, product.row
+            assert answer.content == output(product.row - 2), product.row
 
 
 class WatchedJob:
@@ -92,7 +105,7 @@ class WatchedJob:
         self._done_by: list[tuple[set[str], int]] = []  # pictures, and the number of fetches before they were done
         self._paths = [f"/{number}.jpg" for number in range(images)]
         for number, path in enumerate(self._paths):
-            origin.route(path, slow_headers(slow_seconds, reply(jpeg(seed=number))))
+            origin.route(path, slow_headers(slow_seconds, reply(picture(number))))
         origin.route(HOOK, self._answer_hook)
 
     def __enter__(self) -> Self:
