@@ -8,6 +8,7 @@ import logging
 import math
 from typing import TYPE_CHECKING
 
+from actors.background import end
 from actors.backoff import backoff_seconds
 from actors.batch_size import BatchSize
 from actors.feed import Feed, unfinished_items
@@ -108,9 +109,7 @@ class Dispatcher:
                 await self._turn()
         finally:
             self.flights.stop()
-            for report in self.flights.reports:
-                report.cancel()
-            await asyncio.gather(*self.flights.reports, return_exceptions=True)
+            await end(*self.flights.reports)
         return self._feed.exhausted and not self._suspects
 
     def _is_done(self) -> bool:

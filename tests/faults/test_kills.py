@@ -22,7 +22,7 @@ from cluster.errors import ApiError
 from cluster.mongo.connection import Database
 from cluster.mongo.leader import QueueLeader
 from tests.support.catalogues import catalogue
-from tests.support.jobs import delivered
+from tests.support.jobs import check_refused, delivered, upload
 from tests.support.kills import kill_servers, kill_titled
 from tests.support.origin import Origin, reply
 from tests.support.pictures import jpeg
@@ -82,15 +82,7 @@ def test_work_waits_for_a_store_that_was_killed_and_goes_on(
         return httpx.get(f"{own.url}/readyz", timeout=10, trust_env=False).status_code == 503
 
     wait_until(is_told, "readyz tells that a store is away")
-    answer = httpx.post(
-        f"{own.url}/api/upload",
-        files={"file": catalogue(["https://shop.example/a.jpg"])},
-        headers=own.authorization,
-        timeout=30,
-        trust_env=False,
-    )
-    assert answer.status_code == 503
-    assert int(answer.headers["retry-after"]) > 0
+    check_refused(upload(own, catalogue(["https://shop.example/a.jpg"])))
     begun = time.monotonic()
     servers.start(own.given, own.stack.home, lambda _event: None)
     seconds = job.seconds_until_work_went_on(begun)

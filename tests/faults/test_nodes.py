@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -26,6 +26,7 @@ from tests.support import network
 from tests.support.catalogues import catalogue
 from tests.support.cluster import HEAD, NODES, STORES, WORKERS, Actor, Cluster, running_cluster
 from tests.support.network import DRIVER
+from tests.support.node_faults import DEATH, Fault, cut_from
 from tests.support.origin import Origin
 from tests.support.recorder import Recorder
 from tests.support.waiting import wait_until
@@ -41,7 +42,6 @@ IMAGES = 180
 SLOW_SECONDS = 1.0
 STARTED = 8  # images that are terminal before something fails
 REDONE = 48  # at most: the batches in flight
-FAULT_SECONDS = 12.0
 SETTLED_SECONDS = 2.0
 TAKEOVER_SECONDS = 10.0
 LEAD_SECONDS = 15.0  # an actor that Ray starts elsewhere, on two cores that all nodes share
@@ -53,45 +53,6 @@ pytestmark = [
     pytest.mark.timeout(400),
     pytest.mark.skipif(not network.is_possible(), reason="network namespaces need root and iproute2"),
 ]
-
-
-class Fault(NamedTuple):
-    """Something that happens to a node, and how it is mended."""
-
-    begin: Callable[[Cluster, str], None]
-    end: Callable[[Cluster, str], None]
-
-    @contextmanager
-    def of(self, cluster: Cluster, node: str) -> Iterator[float]:
-        """It lasts for the block, and long enough for all to notice; yields when it began, of `time.monotonic()`."""
-        begun = time.monotonic()
-        self.begin(cluster, node)
-        try:
-            yield begun
-            wait_until(lambda: time.monotonic() > begun + FAULT_SECONDS, "time passes", timeout_seconds=FAULT_SECONDS)
-        finally:
-            self.end(cluster, node)
-
-
-def cut_from(*others: str) -> Fault:
-    return Fault(
-        lambda cluster, node: cluster.network.cut(node, *others),
-        lambda cluster, node: cluster.network.heal(node, *others),
-    )
-
-
-def power_off(cluster: Cluster, node: str) -> None:
-    """Nobody hears of it: a process that is killed would still say good-bye to all it was connected with."""
-    cluster.network.cut(node, *cluster.network.others(node))
-    cluster.network.kill(node)
-
-
-def power_on(cluster: Cluster, node: str) -> None:
-    cluster.network.heal(node, *cluster.network.others(node))
-    cluster.start(node)
-
-
-DEATH = Fault(power_off, power_on)
 
 
 @pytest.fixture(scope="module")

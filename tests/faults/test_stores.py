@@ -20,6 +20,7 @@ from cluster.embedded.home import Home
 from cluster.embedded.state import State
 from cluster.embedded.stopping import stop
 from tests.support.catalogues import catalogue
+from tests.support.jobs import check_refused, upload
 from tests.support.origin import Origin
 from tests.support.proxy import Fault, Proxy
 from tests.support.service import Service, impatient_settings, running_service
@@ -44,7 +45,6 @@ REDONE = 20  # at most, by all faults of a store
 GIVEN_UP = 8  # downloads, when another request or a pause lets batches end early; four on two cores
 GROWTH_BYTES = 60_000_000
 MOST_BYTES = 500_000_000  # of any process, those included that were started meanwhile
-UPLOAD_SECONDS = 40
 LOOK_SECONDS = 1
 NODE_NOT_FOUND = 74  # MongoDB's code
 NO_RAY = "127.0.0.1:1"
@@ -185,13 +185,7 @@ class Uploads:
     def send(self, key: str | None = None) -> httpx.Response:
         """Send another one, or one again."""
         key = key or uuid.uuid4().hex
-        self.answers[key] = httpx.post(
-            f"{self._service.url}/api/upload",
-            files={"file": self._file},
-            headers={**self._service.authorization, "idempotency-key": key},
-            timeout=UPLOAD_SECONDS,
-            trust_env=False,
-        )
+        self.answers[key] = upload(self._service, self._file, idempotency_key=key)
         return self.answers[key]
 
     def accepted(self) -> set[str]:
@@ -218,11 +212,6 @@ def check_answers_while_away(service: Service, store: str, uploads: Uploads) -> 
 def requests_of(service: Service) -> set[str]:
     with service.client() as darkroom:
         return {each.request_id for each in darkroom.requests(limit=100).requests}
-
-
-def check_refused(answer: httpx.Response) -> None:
-    assert answer.status_code == 503, answer.text
-    assert int(answer.headers["retry-after"]) > 0
 
 
 def check_hears(darkroom: Darkroom, job: WatchedJob) -> None:

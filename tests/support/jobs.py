@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import httpx
+
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from cluster.client import Darkroom, Delivery, Product, RequestStatus
+    from tests.support.service import Service
+
+_UPLOAD_SECONDS = 40
 
 
 def finished(
@@ -45,3 +50,21 @@ def delivered(darkroom: Darkroom, request_id: str) -> list[Delivery]:
 
 def codes(product: Product) -> list[str | None]:
     return [image.error.code if image.error else None for image in product.images]
+
+
+def upload(service: Service, file: bytes, *, idempotency_key: str | None = None) -> httpx.Response:
+    """Upload a catalogue once, without the patience of the client."""
+    key = {} if idempotency_key is None else {"idempotency-key": idempotency_key}
+    return httpx.post(
+        f"{service.url}/api/upload",
+        files={"file": file},
+        headers={**service.authorization, **key},
+        timeout=_UPLOAD_SECONDS,
+        trust_env=False,
+    )
+
+
+def check_refused(answer: httpx.Response) -> None:
+    """It was not accepted, and says when to come again."""
+    assert answer.status_code == 503, answer.text
+    assert int(answer.headers["retry-after"]) > 0
