@@ -36,7 +36,7 @@ TUNING_ENVIRONMENT = {
     "RAY_grpc_client_keepalive_timeout_ms": "5000",
     "RAY_health_check_failure_threshold": "3",
     "RAY_health_check_initial_delay_ms": "1000",
-    "RAY_health_check_period_ms": "1000",
+    "RAY_health_check_period_ms": "500",
     "RAY_health_check_timeout_ms": "1000",
     "RAY_task_oom_retries": "3",
     # Actors count as workers, so by default a worker ends after a second without work, and the next batch waits for a
@@ -48,7 +48,7 @@ TUNING_ENVIRONMENT = {
 HEAD_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     # A node that is alone is never cut off, but may be so busy that it does not answer within a second.
-    "RAY_health_check_failure_threshold": "30",
+    "RAY_health_check_failure_threshold": "40",
     "RAY_task_events_max_num_task_in_gcs": "2000",  # for the dashboard; the 100,000 of its default take 200 MB
     "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",  # moving work to another node; this is the only one
 }
