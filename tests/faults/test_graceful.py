@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
     from tests.faults.conftest import Note
 
-IMAGES = 250
+STOPPED_IMAGES, DEPLOYED_IMAGES = 150, 250
 SLOW_SECONDS = 1.0
-DOWNLOADS_AT_ONCE = 8  # so that the job takes half a minute, however slow a batch takes its sources to be
+DOWNLOADS_AT_ONCE = 8  # so that the jobs take 20 and 30 seconds, however slow a batch takes its sources to be
 STARTED = 10
 HOOK_SECONDS = 11.0  # longer than the process that drains takes to start, and nearly too long for a call
 UPLOAD_EVERY_SECONDS, REPLACED_SECONDS = 1.0, 90
@@ -58,12 +58,12 @@ def origin() -> Iterator[Origin]:
 
 
 @pytest.fixture
-def jobs(own: Service, origin: Origin) -> Iterator[Callable[[], WatchedJob]]:
-    """Begins a job of some seconds; returns when some of its images are done."""
+def jobs(own: Service, origin: Origin) -> Iterator[Callable[[int], WatchedJob]]:
+    """Begins a job of so many images; returns when some of them are done."""
     with ExitStack() as stack:
 
-        def begin() -> WatchedJob:
-            job = WatchedJob(own, origin, images=IMAGES, slow_seconds=SLOW_SECONDS)
+        def begin(images: int) -> WatchedJob:
+            job = WatchedJob(own, origin, images=images, slow_seconds=SLOW_SECONDS)
             stack.enter_context(job).await_done(STARTED)
             return job
 
@@ -71,7 +71,7 @@ def jobs(own: Service, origin: Origin) -> Iterator[Callable[[], WatchedJob]]:
 
 
 def test_sigterm_finishes_what_runs_and_the_next_up_goes_on(
-    own: Service, origin: Origin, jobs: Callable[[], WatchedJob], note: Note, tmp_path: Path
+    own: Service, origin: Origin, jobs: Callable[[int], WatchedJob], note: Note, tmp_path: Path
 ) -> None:
     hook = origin.route("/slow-hook", slow_headers(HOOK_SECONDS, reply(status=204)))
     file = catalogue([origin.route("/small.jpg", reply(jpeg()))])
@@ -79,12 +79,12 @@ def test_sigterm_finishes_what_runs_and_the_next_up_goes_on(
         with own.client() as darkroom:
             small = darkroom.submit(file, webhook_url=hook).request_id
         wait_until(lambda: bool(origin.requests_to("/slow-hook")), "a webhook is being called")
-        job = jobs()
+        job = jobs(STOPPED_IMAGES)
         begun = time.monotonic()  # SIGTERM comes now
     assert time.monotonic() - begun < STOP_SECONDS
     assert "Ray             was running" in (tmp_path / "told").read_text()
     first = job.fetched
-    assert first < IMAGES, "it was stopped in the middle"
+    assert first < STOPPED_IMAGES, "it was stopped in the middle"
     bring_up(own.given, own.stack.home, lambda _event: None)
     seconds = job.seconds_until_work_went_on(begun)
     job.check()
@@ -97,9 +97,9 @@ def test_sigterm_finishes_what_runs_and_the_next_up_goes_on(
 
 @pytest.mark.long
 def test_a_changed_config_replaces_the_replicas_and_the_work_goes_on(
-    own: Service, origin: Origin, jobs: Callable[[], WatchedJob], note: Note, tmp_path: Path
+    own: Service, origin: Origin, jobs: Callable[[int], WatchedJob], note: Note, tmp_path: Path
 ) -> None:
-    job = jobs()
+    job = jobs(DEPLOYED_IMAGES)
     before = {*own.ray_processes("ServeReplica:upload"), *own.ray_processes("ServeReplica:status")}
     config = yaml.safe_load(SERVE_CONFIG.read_text())
     for application in config["applications"]:

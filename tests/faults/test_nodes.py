@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from tests.faults.conftest import Note
 
 COORDINATORS, REPLICAS = "coordinator_", ("SERVE_REPLICA::upload", "SERVE_REPLICA::status")
-IMAGES = 180
+IMAGES = 150
 SLOW_SECONDS = 1.0
 STARTED = 8  # images that are terminal before something fails
 REDONE = 48  # at most: the batches in flight
@@ -70,7 +70,7 @@ def origin(cluster: Cluster) -> Iterator[Origin]:
 
 @contextmanager
 def job_at_work(cluster: Cluster, origin: Origin) -> Iterator[WatchedJob]:
-    """A job of a minute, some of which is done."""
+    """A job of half a minute, some of which is done."""
     with WatchedJob(cluster, origin, images=IMAGES, slow_seconds=SLOW_SECONDS, hook_failures=0.5) as job:
         job.await_done(STARTED)
         logger.info("%s", {each.name: each.node for each in cluster.actors()})

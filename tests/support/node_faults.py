@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from tests.support.cluster import Cluster
 
-FAULT_SECONDS = 12.0
+FAULT_SECONDS = 10.0
 
 
 class Fault(NamedTuple):
