@@ -124,6 +124,7 @@ class Coordination:
     async def _coordinate(self) -> None:
         while (request := await self._claim()) is not None:
             self._reach.reached()
+            self._background.start(self._end_earlier(request.request_id, request.epoch, next(self._batch_numbers)))
             if request.retrying is not None:
                 await self._reopen(request)
             await self._products.take_over(request.request_id, request.epoch)
@@ -144,6 +145,9 @@ class Coordination:
         request = await self._requests.claim(self.request_id)
         self._epoch = None if request is None else request.epoch
         return request
+
+    async def _end_earlier(self, *batch_key: *tuple[str, int, int]) -> None:
+        (await self._find_pool()).end_earlier.remote(batch_key)
 
     async def _reopen(self, request: ProcessingRequest) -> None:
         """Begin a retry: failed images are pending again, and nothing has counted them."""

@@ -15,7 +15,7 @@ from actors.coordinator import RequestCoordinator
 from actors.windows import CLOSED
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Collection, Iterator, Mapping
+    from collections.abc import Awaitable, Collection, Iterable, Iterator, Mapping
 
     from ray.actor import ActorHandle
 
@@ -167,11 +167,11 @@ class Coordinators:
         answers = zip(told, await asyncio.gather(*pushes), strict=True)
         return {request_id: standing for request_id, standing in answers if standing is not None}
 
-    async def close_windows(self) -> int:
-        """Let nobody begin anything; returns how many images are still in tasks."""
+    async def close_windows(self, open_ids: Iterable[str]) -> int:
+        """Let nobody begin anything; returns how many images of these requests are still in tasks."""
         answers = await self.set_windows(dict.fromkeys(self._at_work, CLOSED), at_once=False)
-        # Who does not answer is starting or busy, so nobody knows.
-        return sum(answers[each].images_in_tasks if each in answers else 1 for each in self._at_work)
+        # Who does not answer is starting or busy, or was not found yet, so nobody knows.
+        return sum(answers[each].images_in_tasks if each in answers else 1 for each in open_ids)
 
     async def _push(
         self, request_id: str, coordinator: Coordinator, window: Window, *, at_once: bool

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
+from ray.exceptions import GetTimeoutError, RayActorError
 
 from actors import registry
 from cluster.settings import Settings
 
+if TYPE_CHECKING:
+    from ray import ObjectRef
+    from ray.actor import ActorHandle
+
 _ANSWER_SECONDS = 10
+_RETRY_SECONDS = 0.5
 
 
 def main() -> None:
@@ -21,16 +27,27 @@ def main() -> None:
     ray.init(address="auto", namespace=settings.ray_namespace, log_to_driver=False)
     manager = registry.find(registry.QUEUE_MANAGER, settings)
     sender = registry.find(registry.WEBHOOK, settings)
-    left: Any = 0
     deadline = time.monotonic() + timeout_seconds
     calls = None if sender is None else sender.drain.remote()
-    if manager is not None:
-        left = ray.get(manager.drain.remote(timeout_seconds), timeout=timeout_seconds + _ANSWER_SECONDS)
+    left = 0 if manager is None else _drained(manager, deadline)
     if calls is not None:  # one that has not ended by then is made again by the next sender
         ray.wait([calls], timeout=max(0, deadline - time.monotonic()))
     registry.stop_all(settings)
     ray.shutdown()
     sys.exit(1 if left else 0)
+
+
+def _drained(manager: ActorHandle[Any], deadline: float) -> int:
+    """How many images are left; 1 when nobody could say."""
+    while (seconds := deadline - time.monotonic()) > 0:
+        try:
+            call: ObjectRef[int] = manager.drain.remote(seconds)
+            return ray.get(call, timeout=seconds + _ANSWER_SECONDS)
+        except RayActorError:  # it is being started again
+            time.sleep(_RETRY_SECONDS)
+        except GetTimeoutError:
+            break
+    return 1
 
 
 if __name__ == "__main__":

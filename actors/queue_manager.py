@@ -18,6 +18,7 @@ from actors.coordinators import Coordinators
 from actors.drain_meter import DrainMeter
 from actors.fair_queue import next_in_line, who_gives_way
 from actors.notices import Notices
+from actors.question import Question
 from actors.reach import Reach
 from actors.stalls import Stalls
 from actors.sweeping import Sweeping
@@ -74,7 +75,7 @@ class QueueManager:
         self._shared_among: dict[str, int] = {}  # request to priority, at the last time
         self._notices = Notices(settings)
         self._capacity = Capacity(1, 0)  # until it has asked
-        self._asking: asyncio.Task[Capacity] | None = None
+        self._question = Question(Capacity.of_cluster, _HEAD_SECONDS)
         self._knows_all = False  # until it has asked who is there
         self._getting_ready = False
         self._going_on: set[str] = set()  # requests for which somebody is looked for
@@ -119,9 +120,19 @@ class QueueManager:
         clock = asyncio.get_running_loop().time
         deadline = clock() + timeout_seconds
         self._drained_until = deadline + _STOP_SECONDS
-        while (left := await self._coordinators.close_windows()) and clock() < deadline:  # noqa: ASYNC110 - of other processes
+        while (left := await self._close_windows()) and clock() < deadline:  # noqa: ASYNC110 - of other processes
             await asyncio.sleep(_DRAIN_POLL_SECONDS)
         return left
+
+    async def _close_windows(self) -> int:
+        """How many images are still in tasks; 1 when MongoDB does not say whose there are."""
+        try:
+            return await self._coordinators.close_windows([each.request_id for each in await self._at_work()])
+        except StoreUnavailableError:
+            return 1
+
+    async def _at_work(self) -> list[OpenRequest]:
+        return [each for each in await self._queue.processing() if each.request_id not in self._ending]
 
     async def _for_ever(self, act: Callable[[], Awaitable[None]], pause: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -147,10 +158,10 @@ class QueueManager:
     async def _look(self) -> None:
         """Take back who is done, find again who is open, admit what there is room for, and share the cores."""
         await self._lead()
-        await self._refresh_capacity()
+        self._capacity = await self._question.answer() or self._capacity  # while the head is away, as it was
         await self._leader.stop_overdue()
         await self._end_waiting()
-        at_work = [each for each in await self._queue.processing() if each.request_id not in self._ending]
+        at_work = await self._at_work()
         open_ids = [each.request_id for each in at_work]
         self._working_since = {each: since for each, since in self._working_since.items() if each in open_ids}
         self._coordinators.end(open_ids, standing=self._capacity.standing_coordinators)
@@ -177,14 +188,6 @@ class QueueManager:
             self._reach.failed()
             raise
         self._reach.reached()
-
-    async def _refresh_capacity(self) -> None:
-        """What it was before is good enough while the head node, which is asked, is away."""
-        if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(Capacity.of_cluster())
-        await asyncio.wait([self._asking], timeout=_HEAD_SECONDS)
-        if self._asking.done() and self._asking.exception() is None:
-            self._capacity = self._asking.result()
 
     @property
     def _max_active(self) -> int:

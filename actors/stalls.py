@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 import ray
 
 from actors import registry
+from actors.question import Question
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
+    from typing import Any
 
     from cluster.settings import Settings
 
@@ -34,8 +36,10 @@ class Stalls:
         end_pool: Ends the worker pool, which Ray starts again.
     """
 
-    def __init__(self, free_cores: Callable[[], Awaitable[float]], end_pool: Callable[[], Awaitable[None]]) -> None:
-        self._free_cores = free_cores
+    def __init__(
+        self, free_cores: Callable[[], Coroutine[Any, Any, float]], end_pool: Callable[[], Awaitable[None]]
+    ) -> None:
+        self._free_cores = Question(free_cores, _HEAD_SECONDS)
         self._end_pool = end_pool
         self._found = 0  # looks, one after another, that found some
         self._wanted = LOOKS
@@ -68,8 +72,5 @@ class Stalls:
             await self._end_pool()
 
     async def _is_one_free(self) -> bool:
-        try:
-            return await asyncio.wait_for(self._free_cores(), _HEAD_SECONDS) >= 1
-        except Exception as error:  # noqa: BLE001 - whatever Ray raises when its head is away
-            logger.warning("nobody knows which cores are free: %s", error)
-            return False
+        free = await self._free_cores.answer()
+        return free is not None and free >= 1

@@ -29,39 +29,40 @@ class Watch:
 
     Args:
         settings: The settings.
-        silent_seconds: After so long without any answer an actor is ended. A new one may take a while to start.
+        questions: After so many, one after another and none of them answered, an actor is ended. By default that is a
+            minute, since a new one may take a while to start.
     """
 
-    def __init__(self, settings: Settings, *, silent_seconds: float = 60) -> None:
+    def __init__(self, settings: Settings, *, questions: int = 9) -> None:
         self._settings = settings
-        self._silent_seconds = silent_seconds
-        self._now = asyncio.get_running_loop().time
-        self._heard_at: dict[str, float] = {}  # by name
+        self._questions = questions
+        self._unanswered: dict[str, int] = {}  # by name
 
     async def look(self, names: Iterable[str]) -> None:
         """Ask each of these, one after another."""
-        self._heard_at = {name: self._heard_at.get(name, self._now()) for name in names}
-        for name in self._heard_at:
+        self._unanswered = {name: self._unanswered.get(name, 0) for name in names}
+        for name in self._unanswered:
             await self._ask(name)
 
     async def _ask(self, name: str) -> None:
         try:
             actor = await asyncio.to_thread(registry.find, name, self._settings)
-            if actor is not None and not await self._answers(name, actor):
-                return
+            if actor is not None and not await _answers(actor):
+                self._unanswered[name] += 1
+                if self._unanswered[name] < self._questions:
+                    return
+                logger.error("%s lives and does not answer; it is ended, and started again", name)
+                await asyncio.to_thread(ray.kill, actor, no_restart=False)
         except RayError:
             pass  # Ray knows that it is dead
         except Exception as error:  # noqa: BLE001 - whatever Ray raises when its head is away, and could start nobody
             logger.warning("%s cannot be watched: %s", name, error)
-        self._heard_at[name] = self._now()
+        self._unanswered[name] = 0
 
-    async def _answers(self, name: str, actor: ActorHandle[Any]) -> bool:
-        """Whether there is an answer; who is silent for too long is ended."""
-        try:
-            await asyncio.wait_for(actor.ping.remote(), _ANSWER_SECONDS)
-        except TimeoutError:
-            if self._now() - self._heard_at[name] < self._silent_seconds:
-                return False
-            logger.exception("%s lives and does not answer; it is ended, and started again", name)
-            await asyncio.to_thread(ray.kill, actor, no_restart=False)
-        return True
+
+async def _answers(actor: ActorHandle[Any]) -> bool:
+    try:
+        await asyncio.wait_for(actor.ping.remote(), _ANSWER_SECONDS)
+    except TimeoutError:
+        return False
+    return True

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from actors.work import Batch, BatchReport
     from cluster.settings import Settings
 
+_GRACE_SECONDS = 10.0  # for a batch to find out that nobody waits for it any more
 logger = logging.getLogger("darkroom.worker_pool")
 
 
@@ -82,6 +83,17 @@ class WorkerPool:
         task = self._tasks.get(batch_key)
         if task is not None:
             ray.cancel(task, force=True)
+
+    async def end_earlier(self, batch_key: tuple[str, int, int]) -> None:
+        """End the workers of all earlier batches of a request, of its earlier coordinators and of this one.
+
+        Nobody waits for them, so nobody else would see that one hangs. The others end by themselves before.
+        """
+        await asyncio.sleep(_GRACE_SECONDS)
+        request_id, *_ = batch_key
+        for key in [each for each in self._tasks if each[0] == request_id and each < batch_key]:
+            logger.warning("a worker hangs in a batch of before; it is ended", extra={"requestId": request_id})
+            await self.end_worker(key)
 
 
 def _loss(error: RayError) -> Loss:

@@ -69,8 +69,11 @@ class RequestControl:
         }
         if ended.webhook is not None:
             change |= {"webhook.triggered": False, "webhook.attempts": 0}
-        # The same close as was read: a second retry must not lower the counts twice.
-        return await self._change(ended.request_id, ENDED, {"$set": change}, completedAt=ended.completed_at)
+        # Whoever closed it may not have heard that it did, and go on: its epoch is over. The same close as was read:
+        # a second retry must not lower the counts twice.
+        return await self._change(
+            ended.request_id, ENDED, {"$set": change, "$inc": {"epoch": 1}}, completedAt=ended.completed_at
+        )
 
     async def reopened(self, request_id: str, epoch: int) -> None:
         """The failed images of a retry are pending: the request is like any other."""

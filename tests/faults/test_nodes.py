@@ -44,7 +44,6 @@ STARTED = 8  # images that are terminal before something fails
 REDONE = 48  # at most: the batches in flight
 SETTLED_SECONDS = 2.0
 TAKEOVER_SECONDS = 10.0
-LEAD_SECONDS = 15.0  # an actor that Ray starts elsewhere, on two cores that all nodes share
 LEAVES_SECONDS = 150.0
 GOES_ON_SECONDS = 30.0
 RETURN_SECONDS = 90.0
@@ -98,23 +97,23 @@ def living(cluster: Cluster, name: str) -> Actor:
     return found
 
 
-def keep_off_the_head(cluster: Cluster, *names: str) -> None:
-    """Ray puts actors anywhere; those on the head are killed until it has put them elsewhere, and they stay there."""
+def keep_off(node: str, cluster: Cluster, *names: str) -> None:
+    """Ray puts actors anywhere; those on this node are killed until it has put them elsewhere, and they stay there."""
     since = time.monotonic()
 
     def is_done() -> bool:
         nonlocal since
         found = [each for each in cluster.actors() if each.name.startswith(names)]
         for each in found:
-            if each.state == "ALIVE" and each.node == HEAD:
+            if each.state == "ALIVE" and each.node == node:
                 with suppress(ProcessLookupError):
                     os.kill(each.pid, signal.SIGKILL)
         are_all_there = all(any(each.name.startswith(name) for each in found) for name in names)
-        if not are_all_there or any(each.state != "ALIVE" or each.node == HEAD for each in found):
+        if not are_all_there or any(each.state != "ALIVE" or each.node == node for each in found):
             since = time.monotonic()
         return time.monotonic() - since > SETTLED_SECONDS
 
-    wait_until(is_done, "none of them is on the head", timeout_seconds=90)
+    wait_until(is_done, f"none of them is on {node}", timeout_seconds=90)
 
 
 def submit_by_any_node(cluster: Cluster, origin: Origin) -> str:
@@ -200,7 +199,7 @@ def check(cluster: Cluster, job: WatchedJob, recorder: Recorder) -> None:
 def test_another_node_takes_over_and_the_old_coordinator_writes_nothing_more(
     cluster: Cluster, origin: Origin, fault: Fault, *, hears_of_it: bool, note: Note, request: pytest.FixtureRequest
 ) -> None:
-    keep_off_the_head(cluster, COORDINATORS)
+    keep_off(HEAD, cluster, COORDINATORS)
     with Recorder(cluster) as recorder, job_at_work(cluster, origin) as job:
         epoch = epoch_of(cluster, job)
         node = living(cluster, request_of(cluster, job.request_id)["coordinator"]).node
@@ -224,9 +223,9 @@ def test_another_node_takes_over_and_the_old_coordinator_writes_nothing_more(
 @pytest.mark.parametrize(
     ("fault", "most_seconds"),
     [
-        pytest.param(DEATH, LEAD_SECONDS, id="killed"),
+        pytest.param(DEATH, TAKEOVER_SECONDS, id="killed"),
         # It still reaches the stores, and for itself, it is well.
-        pytest.param(cut_from(HEAD), LEAD_SECONDS, id="cut-from-head"),
+        pytest.param(cut_from(HEAD), TAKEOVER_SECONDS, id="cut-from-head"),
         # For Ray it is well, and may be started on the same node again.
         pytest.param(cut_from(STORES), LEAVES_SECONDS, id="cut-from-stores"),
     ],
@@ -240,7 +239,9 @@ def test_another_queue_manager_leads_and_the_old_one_leaves(
     note: Note,
     request: pytest.FixtureRequest,
 ) -> None:
-    keep_off_the_head(cluster, registry.QUEUE_MANAGER, registry.WORKER_POOL, registry.WEBHOOK)
+    keep_off(HEAD, cluster, registry.QUEUE_MANAGER, registry.WORKER_POOL, registry.WEBHOOK)
+    # For Serve it is well, too, and a replica there would refuse all uploads.
+    keep_off(living(cluster, registry.QUEUE_MANAGER).node, cluster, *REPLICAS)
     with Recorder(cluster) as recorder, job_at_work(cluster, origin) as job:
         old, epoch = living(cluster, registry.QUEUE_MANAGER), lease_epoch(cluster)
         with fault.of(cluster, old.node) as begun:
@@ -258,7 +259,7 @@ def test_a_coordinator_that_is_cut_off_from_the_stores_waits_for_them(
     cluster: Cluster, origin: Origin, note: Note
 ) -> None:
     fault = cut_from(STORES)  # for Ray, this node is well
-    keep_off_the_head(cluster, COORDINATORS)
+    keep_off(HEAD, cluster, COORDINATORS)
     with Recorder(cluster) as recorder, job_at_work(cluster, origin) as job:
         node = living(cluster, request_of(cluster, job.request_id)["coordinator"]).node
         with fault.of(cluster, node):
@@ -273,7 +274,7 @@ def test_everything_goes_on_when_the_head_was_killed_and_comes_back(
     cluster: Cluster, origin: Origin, note: Note
 ) -> None:
     everyone = (COORDINATORS, registry.WORKER_POOL, registry.QUEUE_MANAGER, registry.WEBHOOK, *REPLICAS)
-    keep_off_the_head(cluster, *everyone)
+    keep_off(HEAD, cluster, *everyone)
     wait_until(lambda: any(is_ready(cluster, node) for node in WORKERS), "a worker has a proxy", timeout_seconds=60)
     with Recorder(cluster) as recorder, job_at_work(cluster, origin) as job:
         # One that is just starting asks the head; Ray sends nothing to its core meanwhile, and knows of no other.

@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import psutil
 import pytest
 
+from cluster.embedded import processes
 from tests.support.catalogues import catalogue
 from tests.support.jobs import finished
+from tests.support.kills import kill_titled
 from tests.support.origin import Origin, reply
 from tests.support.pictures import jpeg, picture
 from tests.support.service import Service, running_service
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -104,6 +107,23 @@ def test_poison_fails_alone(poisonable: Service, good: int, each: int, note: Not
     assert outcome.codes == dict.fromkeys(CODES.values(), each)
     assert outcome.attempts == {poisonable.settings.max_attempts}
     note(f"{len(bad)} poison images among {good} (the whole job)", outcome.seconds)
+
+
+@pytest.mark.timeout(120)
+def test_a_process_that_hangs_is_ended_although_its_coordinator_has_died(poisonable: Service, note: Note) -> None:
+    """Nothing in it can tell the time, and whoever sent the batch and could is gone."""
+    with Origin() as origin, poisonable.client() as darkroom:
+        url = origin.route("/bad.jpg", reply(poison("lock", seed=1000)))
+        request_id = darkroom.submit(catalogue([url])).request_id
+        wait_until(lambda: bool(origin.requests), "the picture is fetched")
+        (hanging,) = poisonable.ray_processes("images")
+        begun = kill_titled(poisonable, "RequestCoordinator")
+        wait_until(lambda: not processes.command_line(hanging.pid), "its worker is ended", timeout_seconds=40)
+        note("RequestCoordinator killed while a worker hangs, until that one is ended", time.monotonic() - begun)
+        wait_until(lambda: len(origin.requests) == 2, "another worker fetches the picture", timeout_seconds=20)
+        darkroom.cancel(request_id)
+        assert darkroom.wait(request_id, timeout_seconds=20).status == "cancelled"
+        wait_until(lambda: not poisonable.ray_processes("images"), "its worker is ended, too")
 
 
 @pytest.mark.long

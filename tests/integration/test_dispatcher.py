@@ -21,6 +21,8 @@ from tests.support.requests import committed
 from tests.support.waiting import POLL_SECONDS, wait_until_async
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from actors.work import Batch
     from cluster.mongo.connection import Database
     from cluster.settings import Settings
@@ -73,6 +75,19 @@ class Hands:
         results = [ImageResult(item.row, item.index, Image(status=Status.COMPLETED), "key") for item in batch.items]
         await self.products.record_results(batch.request_id, batch.epoch, results)
         future.set_result(BatchReport(tuple(Outcome(item, Fate.COMPLETED) for item in batch.items), 0.1))
+
+    async def sent_until_end(
+        self, run: asyncio.Task[bool]
+    ) -> AsyncIterator[tuple[int, Batch, asyncio.Future[BatchReport]]]:
+        """All batches, as they are sent, until a run has ended."""
+        number = 0
+        while not run.done():
+            if number < len(self.sent):
+                yield number, *self.sent[number]
+                number += 1
+            else:
+                await asyncio.sleep(POLL_SECONDS)
+        assert await run
 
     async def begun(self, *numbers: int) -> list[asyncio.Task[bool]]:
         """The tasks of these batches ask when to end, as they do when they have a core."""
@@ -128,22 +143,40 @@ async def test_it_sleeps_while_an_image_is_due_and_the_window_is_full(hands: Han
 async def test_a_batch_whose_worker_died_is_split_until_the_guilty_image_is_alone(hands: Hands) -> None:
     guilty = 2
     run = asyncio.create_task(hands.dispatcher.run())
-    number = 0
-    while not run.done():
-        if number == len(hands.sent):
-            await asyncio.sleep(POLL_SECONDS)
-            continue
-        batch, future = hands.sent[number]
+    async for number, batch, future in hands.sent_until_end(run):
         if guilty in {item.ordinal for item in batch.items}:
             future.set_exception(BatchLostError(Loss.CRASHED))
         else:
             await hands.complete(number)
-        number += 1
-    await run
     products = await hands.products.page(hands.request.request_id, after_row=0, limit=IMAGES)
     errors = {product.first_image: product.images[0].error for product in products if product.images[0].error}
     assert {ordinal: error.code for ordinal, error in errors.items()} == {guilty: "decoder_crashed"}
     assert {product.images[0].attempts for product in products if product.first_image != guilty} <= {0, 1}
+
+
+async def test_a_batch_that_takes_too_long_loses_its_worker_and_is_split(
+    database: Database, isolated: Settings
+) -> None:
+    hands = await Hands.ready(database, isolated.model_copy(update={"max_batch_images": 4, "batch_timeout_seconds": 1}))
+    guilty = 2
+    run = asyncio.create_task(hands.dispatcher.run())
+    async for number, batch, future in hands.sent_until_end(run):
+        if guilty in {item.ordinal for item in batch.items}:
+            await hands.begun(batch.number)
+
+            async def is_ended(number: int = batch.number) -> bool:
+                return number in hands.ended
+
+            await wait_until_async(is_ended, "its worker is ended")
+            future.set_exception(BatchLostError(Loss.OTHER))
+        else:
+            await hands.complete(number)
+    tried = [batch for batch, _ in hands.sent if guilty in {item.ordinal for item in batch.items}]
+    assert [len(batch.items) for batch in tried] == [4, 2, *[1] * isolated.max_attempts]
+    assert hands.ended == [batch.number for batch in tried]
+    products = await hands.products.page(hands.request.request_id, after_row=0, limit=IMAGES)
+    errors = {image.error.code for product in products for image in product.images if image.error}
+    assert errors == {ImageErrorCode.TIMEOUT}
 
 
 async def test_a_worker_that_cannot_start_costs_no_image_its_life(hands: Hands) -> None:
@@ -245,16 +278,11 @@ async def test_an_image_that_takes_its_node_with_it_comes_to_an_end_and_its_neig
     hands: Hands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("actors.dispatcher._PAUSE_BASE_SECONDS", 0.1)
-    run, guilty, number = asyncio.create_task(hands.dispatcher.run()), 2, 0
+    run, guilty = asyncio.create_task(hands.dispatcher.run()), 2
     deaths: list[int] = []  # the images that were in tasks
-    while not run.done():
-        if number == len(hands.sent):
-            await asyncio.sleep(POLL_SECONDS)
-            continue
-        batch, future = hands.sent[number]
-        number += 1
+    async for number, batch, future in hands.sent_until_end(run):
         if guilty not in {item.ordinal for item in batch.items}:
-            await hands.complete(number - 1)
+            await hands.complete(number)
             continue
         (task,) = await hands.begun(batch.number)
         future.set_exception(BatchLostError(Loss.OTHER))

@@ -196,6 +196,22 @@ async def test_a_retry_counts_once_however_often_it_is_asked_for(database: Datab
     assert await control.retry(ended, [ImageErrorCode.TIMEOUT]) is None
 
 
+async def test_who_closed_a_request_and_does_not_know_it_cannot_take_its_retry(
+    database: Database, leader: QueueLeader
+) -> None:
+    control, store = RequestControl(database), RequestStore(database)
+    request_id = await waiting(database, status=Status.PROCESSING)
+    claimed = await store.claim(request_id)
+    assert claimed is not None
+    await store.close(claimed.model_copy(update={"status": Status.COMPLETED, "completed_at": utc_now()}), None)
+    ended = await store.get(request_id)
+    assert ended is not None
+    assert await control.retry(ended, [ImageErrorCode.TIMEOUT])
+    assert await leader.admit(request_id, "coordinator_1")
+    with pytest.raises(StaleEpochError):
+        await store.claimed(request_id, claimed.epoch)
+
+
 @pytest.mark.parametrize("status", [Status.PENDING, Status.PROCESSING])
 async def test_what_is_open_is_not_deleted_and_what_has_ended_not_changed(database: Database, status: Status) -> None:
     control = RequestControl(database)

@@ -31,6 +31,7 @@ POLL_SECONDS = 0.1
 ON_THEIR_WAY_SECONDS = 1.0  # images that were done before a fault may be seen so long after it
 HOOK = "/hook"
 OPTIONS = {"quality": 60}
+INTERNAL_ERROR = "internal_error"  # a defect, whatever has died
 ENDS = frozenset({"completed", "failed"})
 
 
@@ -242,7 +243,7 @@ class WatchedJob:
             try:
                 self.seen.append((time.monotonic(), self._darkroom.status(self.request_id, limit=1)))
             except ApiError as error:
-                if not passes(error):
+                if not passes(error) or error.code == INTERNAL_ERROR:
                     raise
                 self.unanswered += 1
                 self._way = (self._way + 1) % len(self._clients)

@@ -1,4 +1,4 @@
-"""The JPEG decoder that workers use, with three faults that a picture's comment sets off.
+"""The JPEG decoder that workers use, with four faults that a picture's comment sets off.
 
 Who has this folder on PYTHONPATH imports it in place of the real one, which does all the rest.
 """
@@ -44,6 +44,8 @@ def decode_jpeg(data: bytes, *arguments: Any, **options: Any) -> Any:  # noqa: A
             threading.Event().wait(1 / STEPS_PER_SECOND)
     if b"poison: hang" in data:
         threading.Event().wait(HANG_SECONDS)
+    if b"poison: lock" in data:
+        ctypes.PyDLL(None).sleep(HANG_SECONDS)  # with the interpreter's lock: the whole process hangs
     return _decoder.decode_jpeg(data, *arguments, **options)
 
 
