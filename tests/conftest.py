@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from tests.support.service import Service
 
 START_SECONDS = 180
+logging.getLogger("httpx").setLevel(logging.WARNING)  # or polls would be most of what a failed test shows
 PASSED_ON = ("RAY_", "AWS_", "no_proxy", "NO_PROXY")
 
 

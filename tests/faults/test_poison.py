@@ -122,7 +122,7 @@ def test_a_process_that_hangs_is_ended_although_its_coordinator_has_died(poisona
         note("RequestCoordinator killed while a worker hangs, until that one is ended", time.monotonic() - begun)
         wait_until(lambda: len(origin.requests) == 2, "another worker fetches the picture", timeout_seconds=20)
         darkroom.cancel(request_id)
-        assert darkroom.wait(request_id, timeout_seconds=20).status == "cancelled"
+        assert darkroom.wait(request_id, timeout_seconds=20).reason == "cancelled"
         wait_until(lambda: not poisonable.ray_processes("images"), "its worker is ended, too")
 
 
