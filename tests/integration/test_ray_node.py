@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,17 +21,23 @@ if TYPE_CHECKING:
 SCRIPT = Path(__file__).parents[2] / "cluster" / "ray-node.sh"
 
 
-@pytest.fixture
-def node(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+@contextmanager
+def running_node(folder: Path, *, before: str = "") -> Iterator[subprocess.Popen[bytes]]:
     """A node whose `ray start --block` has a raylet and goes on whatever becomes of that."""
-    raylet = shutil.copy(str(shutil.which("sleep")), tmp_path / "raylet")
-    command = ["/bin/sh", "-c", f"{raylet} 60 & while :; do sleep 0.1; done"]
+    raylet = shutil.copy(str(shutil.which("sleep")), folder / "raylet")
+    command = ["/bin/sh", "-c", f"{before} {raylet} 60 & while :; do sleep 0.1; done"]
     with subprocess.Popen([SCRIPT, *command], start_new_session=True) as running:
         try:
             wait_until(lambda: raylet_of(running) is not None, "the raylet is there")
             yield running
         finally:
             os.killpg(running.pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    with running_node(tmp_path) as running:
+        yield running
 
 
 def raylet_of(node: subprocess.Popen[bytes]) -> int | None:
@@ -43,6 +50,16 @@ def test_it_ends_when_the_raylet_has_ended(node: subprocess.Popen[bytes]) -> Non
     assert raylet is not None
     os.kill(raylet, signal.SIGTERM)
     assert node.wait(timeout=10) == 1
+
+
+def test_it_ends_although_ray_is_locked_up(tmp_path: Path) -> None:
+    with running_node(tmp_path, before="trap '' TERM;") as node:
+        ray = psutil.Process(node.pid).children(recursive=True)
+        raylet = raylet_of(node)
+        assert raylet is not None
+        os.kill(raylet, signal.SIGKILL)
+        assert node.wait(timeout=20) == 1
+        assert not [each for each in ray if each.is_running()]
 
 
 def test_it_hands_on_a_request_to_end(node: subprocess.Popen[bytes]) -> None:
