@@ -31,7 +31,8 @@ def running_node(folder: Path, *, before: str = "") -> Iterator[subprocess.Popen
             wait_until(lambda: raylet_of(running) is not None, "the raylet is there")
             yield running
         finally:
-            os.killpg(running.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # all have ended
+                os.killpg(running.pid, signal.SIGKILL)
 
 
 @pytest.fixture
