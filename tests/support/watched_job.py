@@ -267,6 +267,6 @@ class WatchedJob:
         keys = {f"{self.request_id}/{each.row}/0.jpg" for each in products if each.processing_status == "completed"}
         missing = keys - self._site.object_keys(self.request_id)
         if status in ENDS and len(products) == self._images and not unfinished and not missing:
-            check_outputs(products[:1])
+            check_outputs([each for each in products if each.processing_status == "completed"][:1])
             return None
         return f"{status}, {len(products)} products, not finished: {unfinished}, not in the bucket: {missing}"
