@@ -19,7 +19,7 @@ from actors.reach import Reach
 from actors.repeats import settle_repeats
 from actors.reporting import Reporting
 from actors.windows import CLOSED
-from actors.work import BatchLostError, Loss
+from actors.work import BatchKey, BatchLostError, Loss
 from cluster.errors import StaleEpochError, StoreUnavailableError
 from cluster.mongo.control import Orders, RequestControl
 from cluster.mongo.products import ProductStore
@@ -124,7 +124,8 @@ class Coordination:
     async def _coordinate(self) -> None:
         while (request := await self._claim()) is not None:
             self._reach.reached()
-            self._background.start(self._end_earlier(request.request_id, request.epoch, next(self._batch_numbers)))
+            first = BatchKey(request.request_id, request.epoch, next(self._batch_numbers))
+            self._background.start(self._end_earlier(first))
             if request.retrying is not None:
                 await self._reopen(request)
             await self._products.take_over(request.request_id, request.epoch)
@@ -146,8 +147,8 @@ class Coordination:
         self._epoch = None if request is None else request.epoch
         return request
 
-    async def _end_earlier(self, *batch_key: *tuple[str, int, int]) -> None:
-        (await self._find_pool()).end_earlier.remote(batch_key)
+    async def _end_earlier(self, first: BatchKey) -> None:
+        (await self._find_pool()).end_earlier.remote(first)
 
     async def _reopen(self, request: ProcessingRequest) -> None:
         """Begin a retry: failed images are pending again, and nothing has counted them."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import Enum, auto
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from cluster.records import Image, ImageFailure, Status
 
@@ -51,6 +51,14 @@ class WorkItem:
         return replace(self, attempt=self.attempt + 1)
 
 
+class BatchKey(NamedTuple):
+    """Tells a batch from all others of the deployment; of one request's, a later one is larger."""
+
+    request_id: str
+    epoch: int
+    number: int
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """The images of one Ray task; about as many as keep a core busy for a second or two."""
@@ -65,9 +73,9 @@ class Batch:
     host_downloads: int = 16  # at once from one host: this batch's share of what the cluster may
 
     @property
-    def key(self) -> tuple[str, int, int]:
+    def key(self) -> BatchKey:
         """Tells it from all other batches of the deployment."""
-        return self.request_id, self.epoch, self.number
+        return BatchKey(self.request_id, self.epoch, self.number)
 
 
 class Loss(Enum):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ray import ObjectRef
     from ray.actor import ActorHandle
 
-    from actors.work import Batch, BatchReport
+    from actors.work import Batch, BatchKey, BatchReport
     from cluster.settings import Settings
 
 _GRACE_SECONDS = 10.0  # for a batch to find out that nobody waits for it any more
@@ -36,8 +36,8 @@ class WorkerPool:
     def __init__(self, settings: Settings) -> None:
         log_as_json()
         self._settings = settings
-        self._tasks: dict[tuple[str, int, int], ObjectRef[BatchReport]] = {}
-        self._last_reports: dict[tuple[str, int, int], BatchReport] = {}  # of workers that end with their batch
+        self._tasks: dict[BatchKey, ObjectRef[BatchReport]] = {}
+        self._last_reports: dict[BatchKey, BatchReport] = {}  # of workers that end with their batch
         self._self = ray.get_runtime_context().current_actor
         self._watching = asyncio.get_running_loop().create_task(self._watch_queue_manager())
 
@@ -70,7 +70,7 @@ class WorkerPool:
             self._last_reports.pop(batch.key, None)
         return report
 
-    async def keep_report(self, batch_key: tuple[str, int, int], report: BatchReport) -> None:
+    async def keep_report(self, batch_key: BatchKey, report: BatchReport) -> None:
         """The report of a batch whose worker ends before its task does."""
         if batch_key in self._tasks:
             self._last_reports[batch_key] = report
@@ -78,21 +78,20 @@ class WorkerPool:
     async def meet(self, coordinator: ActorHandle[Any]) -> None:
         """Know a coordinator before its first batch: what it takes to call it is asked of the head."""
 
-    async def end_worker(self, batch_key: tuple[str, int, int]) -> None:
+    async def end_worker(self, batch_key: BatchKey) -> None:
         """End the worker that has a batch, whatever it is doing."""
         task = self._tasks.get(batch_key)
         if task is not None:
             ray.cancel(task, force=True)
 
-    async def end_earlier(self, batch_key: tuple[str, int, int]) -> None:
-        """End the workers of all earlier batches of a request, of its earlier coordinators and of this one.
+    async def end_earlier(self, first: BatchKey) -> None:
+        """End the workers of all batches that a request had before this one, of any of its coordinators.
 
         Nobody waits for them, so nobody else would see that one hangs. The others end by themselves before.
         """
         await asyncio.sleep(_GRACE_SECONDS)
-        request_id, *_ = batch_key
-        for key in [each for each in self._tasks if each[0] == request_id and each < batch_key]:
-            logger.warning("a worker hangs in a batch of before; it is ended", extra={"requestId": request_id})
+        for key in [each for each in self._tasks if each.request_id == first.request_id and each < first]:
+            logger.warning("a worker hangs in a batch of before; it is ended", extra={"requestId": first.request_id})
             await self.end_worker(key)
 
 

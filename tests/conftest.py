@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from tests.support.service import Service
 
 START_SECONDS = 180
-logging.getLogger("httpx").setLevel(logging.WARNING)  # or polls would be most of what a failed test shows
 PASSED_ON = ("RAY_", "AWS_", "no_proxy", "NO_PROXY")
+logging.getLogger("httpx").setLevel(logging.WARNING)  # or polls would be most of what a failed test shows
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

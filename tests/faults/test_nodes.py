@@ -97,7 +97,7 @@ def living(cluster: Cluster, name: str) -> Actor:
     return found
 
 
-def keep_off(node: str, cluster: Cluster, *names: str) -> None:
+def keep_off(cluster: Cluster, node: str, *names: str) -> None:
     """Ray puts actors anywhere; those on this node are killed until it has put them elsewhere, and they stay there."""
     since = time.monotonic()
 
@@ -199,7 +199,7 @@ def check(cluster: Cluster, job: WatchedJob, recorder: Recorder) -> None:
 def test_another_node_takes_over_and_the_old_coordinator_writes_nothing_more(
     cluster: Cluster, origin: Origin, fault: Fault, *, hears_of_it: bool, note: Note, request: pytest.FixtureRequest
 ) -> None:
-    keep_off(HEAD, cluster, COORDINATORS)
+    keep_off(cluster, HEAD, COORDINATORS)
     with Recorder(cluster) as recorder, job_at_work(cluster, origin) as job:
         epoch = epoch_of(cluster, job)
         node = living(cluster, request_of(cluster, job.request_id)["coordinator"]).node
@@ -239,9 +239,9 @@ def test_another_queue_manager_leads_and_the_old_one_leaves(
     note: Note,
     request: pytest.FixtureRequest,
 ) -> None:
-    keep_off(HEAD, cluster, registry.QUEUE_MANAGER, registry.WORKER_POOL, registry.WEBHOOK)
+    keep_off(cluster, HEAD, registry.QUEUE_MANAGER, registry.WORKER_POOL, registry.WEBHOOK)
     # For Serve it is well, too, and a replica there would refuse all uploads.
-    keep_off(living(cluster, registry.QUEUE_MANAGER).node, cluster, *REPLICAS)
+    keep_off(cluster, living(cluster, registry.QUEUE_MANAGER).node, *REPLICAS)
     with Recorder(cluster) as recorder, job_at_work(cluster, origin) as job:
         old, epoch = living(cluster, registry.QUEUE_MANAGER), lease_epoch(cluster)
         with fault.of(cluster, old.node) as begun:
@@ -259,7 +259,7 @@ def test_a_coordinator_that_is_cut_off_from_the_stores_waits_for_them(
     cluster: Cluster, origin: Origin, note: Note
 ) -> None:
     fault = cut_from(STORES)  # for Ray, this node is well
-    keep_off(HEAD, cluster, COORDINATORS)
+    keep_off(cluster, HEAD, COORDINATORS)
     with Recorder(cluster) as recorder, job_at_work(cluster, origin) as job:
         node = living(cluster, request_of(cluster, job.request_id)["coordinator"]).node
         with fault.of(cluster, node):
@@ -274,7 +274,7 @@ def test_everything_goes_on_when_the_head_was_killed_and_comes_back(
     cluster: Cluster, origin: Origin, note: Note
 ) -> None:
     everyone = (COORDINATORS, registry.WORKER_POOL, registry.QUEUE_MANAGER, registry.WEBHOOK, *REPLICAS)
-    keep_off(HEAD, cluster, *everyone)
+    keep_off(cluster, HEAD, *everyone)
     wait_until(lambda: any(is_ready(cluster, node) for node in WORKERS), "a worker has a proxy", timeout_seconds=60)
     with Recorder(cluster) as recorder, job_at_work(cluster, origin) as job:
         # One that is just starting asks the head; Ray sends nothing to its core meanwhile, and knows of no other.

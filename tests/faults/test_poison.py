@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 MAX_IMAGE_MEMORY_BYTES = 600_000_000
 ROOM_BYTES = 3_000_000_000  # of which the service takes 2 GB
-IMPATIENT = {"retry_base_seconds": 0.1}
 CODES = {"segfault": "decoder_crashed", "memory": "out_of_memory", "hang": "timeout"}
 POISONED = Path(__file__).parents[1] / "support" / "poisoned"
 
@@ -48,7 +47,7 @@ def running_with_faults(folder: Path, environment: Mapping[str, str], **changes:
 @pytest.fixture(scope="module")
 def poisonable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """One that sees by itself which image takes too much memory."""
-    changes = {"max_image_memory_bytes": MAX_IMAGE_MEMORY_BYTES, "image_timeout_seconds": 2, **IMPATIENT}
+    changes = {"max_image_memory_bytes": MAX_IMAGE_MEMORY_BYTES, "image_timeout_seconds": 2}
     with running_with_faults(tmp_path_factory.mktemp("poison"), {}, **changes) as running:
         yield running
 
@@ -59,7 +58,7 @@ def crowded(tmp_path: Path) -> Iterator[Service]:
     memory = psutil.virtual_memory()
     threshold = (memory.total - memory.available + ROOM_BYTES) / memory.total
     # So that nothing but memory ends it; and it is alone soon.
-    patient = {"image_timeout_seconds": 60, "batch_timeout_seconds": 120, "max_batch_images": 4, **IMPATIENT}
+    patient = {"image_timeout_seconds": 60, "batch_timeout_seconds": 120, "max_batch_images": 4}
     with running_with_faults(tmp_path, {"RAY_memory_usage_threshold": f"{threshold:.3f}"}, **patient) as running:
         yield running
 

@@ -264,9 +264,10 @@ class WatchedJob:
         status = self._darkroom.status(self.request_id, limit=1).status
         products = list(self._darkroom.products(self.request_id))
         unfinished = [each.row for each in products if each.processing_status not in ENDS]
-        keys = {f"{self.request_id}/{each.row}/0.jpg" for each in products if each.processing_status == "completed"}
+        completed = [each for each in products if each.processing_status == "completed"]
+        keys = {f"{self.request_id}/{each.row}/0.jpg" for each in completed}
         missing = keys - self._site.object_keys(self.request_id)
         if status in ENDS and len(products) == self._images and not unfinished and not missing:
-            check_outputs([each for each in products if each.processing_status == "completed"][:1])
+            check_outputs(completed[:1])
             return None
         return f"{status}, {len(products)} products, not finished: {unfinished}, not in the bucket: {missing}"
