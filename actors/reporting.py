@@ -40,7 +40,6 @@ class Reporting:
         self._request_id = request.request_id
         self._counts = request.counts
         self._epoch = request.epoch
-        self._token = str(request.epoch)
         self._dispatcher = dispatcher
         self._has_rebuilt = False  # an earlier coordinator may have counted what a retry has opened again
         self._progress = progress
@@ -69,14 +68,14 @@ class Reporting:
         dispatcher = self._dispatcher
         in_flight = dispatcher.flights.images
         if dispatcher.progress_missed or not await self._progress.renew(
-            self._request_id, self._token, in_flight=in_flight
+            self._request_id, self._epoch, in_flight=in_flight
         ):
             dispatcher.progress_missed = False
             await self._rebuild()
 
     async def _rebuild(self) -> None:
         """Count every terminal image again; of a request that has just begun there is none to read."""
-        await self._progress.begin_rebuild(self._request_id, self._token, afresh=not self._has_rebuilt)
+        await self._progress.begin_rebuild(self._request_id, self._epoch, afresh=not self._has_rebuilt)
         self._has_rebuilt = True
         async for page in self._products.pages(self._request_id, statuses=_BEGUN):
             terminal = [
@@ -87,10 +86,10 @@ class Reporting:
             ]
             await self._progress.count(self._request_id, terminal)
         in_flight = self._dispatcher.flights.images
-        await self._progress.finish_rebuild(self._request_id, self._token, in_flight=in_flight)
+        await self._progress.finish_rebuild(self._request_id, self._epoch, in_flight=in_flight)
 
     async def _keep(self) -> None:
-        reached = await self._progress.read(self._request_id)
+        reached = await self._progress.read(self._request_id, self._epoch)
         if reached is not None:
             counts = self._counts.model_copy(update={"completed": reached.completed, "failed": reached.failed})
             byte_counts = ByteCounts(in_=reached.bytes_in, out=reached.bytes_out)

@@ -30,7 +30,7 @@ OPTIONAL_SECONDS = 1.0
 """How long a call may take whose answer only saves time."""
 _REBUILD_SECONDS = 600
 _SCANNED_KEYS = 1000
-_IN_FLIGHT = "inFlight"
+_EPOCH, _IN_FLIGHT = "epoch", "inFlight"
 
 
 class CountedImage(NamedTuple):
@@ -68,30 +68,30 @@ class Progress:
         self._finish_rebuild = self._script("finish_rebuild")
         self._renew = self._script("renew")
 
-    async def begin_rebuild(self, request_id: str, token: str, *, afresh: bool = False) -> None:
+    async def begin_rebuild(self, request_id: str, epoch: int, *, afresh: bool = False) -> None:
         """Before all terminal images are counted again.
 
         Args:
             request_id: Whose.
-            token: Tells this coordinator from those before it.
+            epoch: Of the coordinator, which tells it from those before it.
             afresh: What was counted before may not hold any more.
         """
         with redis_errors():
             if afresh:
                 await self._redis.delete(*(key(request_id) for key in (_whole_key, _hash_key, _bitmap_key)))
-            await self._redis.set(_rebuild_key(request_id), token, ex=_REBUILD_SECONDS)
+            await self._redis.set(_rebuild_key(request_id), epoch, ex=_REBUILD_SECONDS)
 
-    async def finish_rebuild(self, request_id: str, token: str, *, in_flight: int) -> bool:
+    async def finish_rebuild(self, request_id: str, epoch: int, *, in_flight: int) -> bool:
         """After they were; False when Redis has lost them again meanwhile."""
         keys = [_rebuild_key(request_id), _whole_key(request_id)]
         with redis_errors():
-            return bool(await self._finish_rebuild(keys=keys, args=[token, in_flight, int(WHOLE_SECONDS * 1000)]))
+            return bool(await self._finish_rebuild(keys=keys, args=[epoch, in_flight, int(WHOLE_SECONDS * 1000)]))
 
-    async def renew(self, request_id: str, token: str, *, in_flight: int) -> bool:
+    async def renew(self, request_id: str, epoch: int, *, in_flight: int) -> bool:
         """Say for some seconds that nothing was missed, and how many images are in tasks; False when something was."""
         with redis_errors():
             return bool(
-                await self._renew(keys=[_whole_key(request_id)], args=[token, in_flight, int(WHOLE_SECONDS * 1000)])
+                await self._renew(keys=[_whole_key(request_id)], args=[epoch, in_flight, int(WHOLE_SECONDS * 1000)])
             )
 
     async def count(self, request_id: str, images: Iterable[CountedImage]) -> None:
@@ -103,14 +103,17 @@ class Progress:
             keys = [_hash_key(request_id), _bitmap_key(request_id), _whole_key(request_id)]
             await self._count(keys=keys, args=arguments)
 
-    async def read(self, request_id: str) -> Snapshot | None:
-        """The counters, or None when Redis does not have them whole."""
+    async def read(self, request_id: str, epoch: int) -> Snapshot | None:
+        """The counters, or None when Redis does not have them whole, by the word of the coordinator of this epoch.
+
+        What an earlier one has said may be of before a retry.
+        """
         with redis_errors():
             async with self._redis.pipeline(transaction=True) as pipeline:
                 pipeline.hgetall(_hash_key(request_id))
-                pipeline.hget(_whole_key(request_id), _IN_FLIGHT)
-                fields, in_flight = await pipeline.execute()
-        if in_flight is None:
+                pipeline.hmget(_whole_key(request_id), _EPOCH, _IN_FLIGHT)
+                fields, (said_by, in_flight) = await pipeline.execute()
+        if said_by != str(epoch):
             return None
         return Snapshot(
             completed=int(fields.get(Status.COMPLETED, 0)),

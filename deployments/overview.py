@@ -61,7 +61,7 @@ async def _reached(services: Services, request: ProcessingRequest) -> Snapshot:
     if request.status is not Status.PROCESSING or request.retrying is not None:
         return known
     try:
-        snapshot = await services.progress.read(request.request_id)
+        snapshot = await services.progress.read(request.request_id, request.epoch)
     except StoreUnavailableError as error:
         logger.warning("progress is read from MongoDB: %s", error, extra={"requestId": request.request_id})
         snapshot = None
@@ -69,7 +69,7 @@ async def _reached(services: Services, request: ProcessingRequest) -> Snapshot:
         counts, byte_counts = await services.counted(request.request_id)
         await services.requests.keep_reached(request.request_id, request.epoch, counts, byte_counts)
         snapshot = Snapshot(counts.completed, counts.failed, 0, byte_counts.in_, byte_counts.out)
-    # MongoDB may be a moment ahead of Redis, and what was shown from the one is never taken back by the other.
+    # MongoDB is ahead of Redis, and keeps what was counted in it: no answer takes back what an earlier one has shown.
     reached = Snapshot(*map(max, snapshot, known))
     left = request.counts.images - reached.completed - reached.failed
     return reached._replace(in_flight=max(0, min(reached.in_flight, left)))

@@ -30,7 +30,7 @@ from cluster.records import ApiKey, ProcessingRequest, Scope
 from cluster.secrets import Secrets
 from deployments.reachable import Reachable
 from deployments.room import Room
-from deployments.shared_call import SharedCall, SharedCalls
+from deployments.shared_call import FreshCalls, SharedCall
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
@@ -108,7 +108,7 @@ class Services:
         self.requests = RequestStore(self.database)
         self.products = ProductStore(self.database)
         self.tally = Tally(self.database)
-        self.counted = SharedCalls(self.tally.count)  # of a large request it is too much for everybody who asks
+        self.counted = FreshCalls(self.tally.count)  # of a large request it is too much for everybody who asks
         self.outbox = Outbox(self.database)
         self.keys = ApiKeyStore(self.database)
         self.control = RequestControl(self.database)

@@ -1,9 +1,8 @@
-"""A call that may take long, and is made once at a time for all who wait for it."""
+"""Calls that may take long, and are made once at a time for all who wait for them."""
 
 from __future__ import annotations
 
 import asyncio
-import functools
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -31,27 +30,34 @@ class SharedCall(Generic[T]):
         return await asyncio.shield(self._running)
 
 
-class SharedCalls(Generic[T]):
-    """The same by key: calls for different keys are made beside each other.
+class FreshCalls(Generic[T]):
+    """Calls by key of which each outcome is of the time after the question: who asks while one runs waits for the next.
 
     Args:
-        call: What is called, with the key.
+        call: What is called, with the key; its errors go to all who wait. Different keys are called beside each other.
     """
 
     def __init__(self, call: Callable[[str], Coroutine[Any, Any, T]]) -> None:
         self._call = call
         self._running: dict[str, asyncio.Task[T]] = {}
+        self._next: dict[str, asyncio.Task[T]] = {}
 
     async def __call__(self, key: str) -> T:
-        """The outcome of the call that runs for this key, or of a new one."""
-        if key not in self._running:
-            self._running[key] = asyncio.create_task(self._call(key))
-            self._running[key].add_done_callback(functools.partial(self._ended, key))
-        return await asyncio.shield(self._running[key])
+        """The outcome of the next call for this key, which begins when the one that runs has ended."""
+        if key not in self._next:
+            self._next[key] = asyncio.create_task(self._run(key, self._running.get(key)))
+            self._next[key].add_done_callback(_take_note)
+        return await asyncio.shield(self._next[key])
 
-    def _ended(self, key: str, task: asyncio.Task[T]) -> None:
-        del self._running[key]
-        _take_note(task)
+    async def _run(self, key: str, earlier: asyncio.Task[T] | None) -> T:
+        if earlier is not None:
+            await asyncio.wait([earlier])
+        this = self._running[key] = self._next.pop(key)
+        try:
+            return await self._call(key)
+        finally:
+            if self._running[key] is this:
+                del self._running[key]
 
 
 def _take_note(task: asyncio.Task[Any]) -> None:

@@ -284,7 +284,7 @@ async def test_only_what_is_darkrooms_is_removed_from_redis(
 ) -> None:
     redis.set("another's", "1", ex=60)
     request_id = new_identifier("req")
-    await progress.begin_rebuild(request_id, "1")
+    await progress.begin_rebuild(request_id, 1)
     await progress.count(request_id, [CountedImage.of(number, DONE) for number in range(3)])
     await forget_all(isolated)
     assert list(redis.scan_iter(f"*{request_id}*")) == []

@@ -18,51 +18,65 @@ if TYPE_CHECKING:
 async def test_progress_counts_an_image_once(progress: Progress) -> None:
     request_id = new_identifier("req")
     images = [CountedImage.of(0, DONE), CountedImage.of(1, GONE)]
-    assert await progress.read(request_id) is None
-    await progress.begin_rebuild(request_id, "1")
+    assert await progress.read(request_id, 1) is None
+    await progress.begin_rebuild(request_id, 1)
     await progress.count(request_id, images)
     await progress.count(request_id, [*images, CountedImage.of(2, DONE)])
-    assert await progress.read(request_id) is None
-    assert await progress.finish_rebuild(request_id, "1", in_flight=0)
-    assert await progress.renew(request_id, "1", in_flight=4)
-    found = await progress.read(request_id)
+    assert await progress.read(request_id, 1) is None
+    assert await progress.finish_rebuild(request_id, 1, in_flight=0)
+    assert await progress.renew(request_id, 1, in_flight=4)
+    found = await progress.read(request_id, 1)
     assert found is not None
     assert found._asdict() == {"completed": 2, "failed": 1, "in_flight": 4, "bytes_in": 200, "bytes_out": 80}
     await progress.forget(request_id)
-    assert await progress.read(request_id) is None
+    assert await progress.read(request_id, 1) is None
 
 
 async def test_progress_is_not_whole_when_redis_lost_it_during_a_rebuild(progress: Progress, redis: Redis) -> None:
     request_id = new_identifier("req")
-    await progress.begin_rebuild(request_id, "1")
+    await progress.begin_rebuild(request_id, 1)
     await progress.count(request_id, [CountedImage.of(0, DONE)])
     for key in redis.scan_iter(f"*{request_id}*"):
         redis.delete(key)
     await progress.count(request_id, [CountedImage.of(1, DONE)])
-    assert not await progress.finish_rebuild(request_id, "1", in_flight=0)
-    assert not await progress.renew(request_id, "1", in_flight=0)
-    assert await progress.read(request_id) is None
+    assert not await progress.finish_rebuild(request_id, 1, in_flight=0)
+    assert not await progress.renew(request_id, 1, in_flight=0)
+    assert await progress.read(request_id, 1) is None
 
 
 @pytest.mark.parametrize("lost", ["", ":counted"])
 async def test_progress_that_lost_one_of_its_keys_is_not_whole(progress: Progress, redis: Redis, lost: str) -> None:
     request_id = new_identifier("req")
-    await progress.begin_rebuild(request_id, "1")
+    await progress.begin_rebuild(request_id, 1)
     await progress.count(request_id, [CountedImage.of(0, DONE)])
-    assert await progress.finish_rebuild(request_id, "1", in_flight=0)
+    assert await progress.finish_rebuild(request_id, 1, in_flight=0)
     redis.delete(f"darkroom:progress:{request_id}{lost}")
     await progress.count(request_id, [CountedImage.of(0, DONE)])
-    assert await progress.read(request_id) is None
+    assert await progress.read(request_id, 1) is None
 
 
 async def test_progress_is_whole_only_while_it_is_renewed(progress: Progress) -> None:
     request_id = new_identifier("req")
-    await progress.begin_rebuild(request_id, "2")
-    assert await progress.finish_rebuild(request_id, "2", in_flight=3)
-    assert not await progress.renew(request_id, "1", in_flight=0)  # an older coordinator
+    await progress.begin_rebuild(request_id, 2)
+    assert await progress.finish_rebuild(request_id, 2, in_flight=3)
+    assert not await progress.renew(request_id, 1, in_flight=0)  # an older coordinator
 
     async def is_over() -> bool:
-        return await progress.read(request_id) is None
+        return await progress.read(request_id, 2) is None
 
     assert not await is_over()
     await wait_until_async(is_over, "nobody renewed it")
+
+
+async def test_what_an_earlier_coordinator_has_counted_is_not_read_after_a_retry(progress: Progress) -> None:
+    request_id = new_identifier("req")
+    await progress.begin_rebuild(request_id, 1)
+    await progress.count(request_id, [CountedImage.of(0, DONE), CountedImage.of(1, GONE)])
+    assert await progress.finish_rebuild(request_id, 1, in_flight=0)
+    assert await progress.read(request_id, 2) is None
+    await progress.begin_rebuild(request_id, 2, afresh=True)
+    await progress.count(request_id, [CountedImage.of(0, DONE)])
+    assert await progress.finish_rebuild(request_id, 2, in_flight=1)
+    found = await progress.read(request_id, 2)
+    assert found is not None
+    assert (found.completed, found.failed) == (1, 0)

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from deployments.shared_call import SharedCall, SharedCalls
+from deployments.shared_call import FreshCalls, SharedCall
 
 
 async def test_all_who_wait_share_one_call_and_its_error() -> None:
@@ -31,21 +31,45 @@ async def test_all_who_wait_share_one_call_and_its_error() -> None:
     assert calls == 2
 
 
-async def test_calls_for_different_keys_are_made_beside_each_other() -> None:
-    calls: list[str] = []
+async def test_an_outcome_is_of_the_time_after_the_question() -> None:
+    begun: list[str] = []
+    go_on = asyncio.Semaphore(0)
+
+    async def call(key: str) -> int:
+        begun.append(key)
+        number = len(begun)
+        await go_on.acquire()
+        return number
+
+    fresh = FreshCalls(call)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(fresh("a"), 0.01)  # who leaves does not end the call
+    others = [asyncio.create_task(fresh("a")) for _ in range(3)]
+    await asyncio.wait(others, timeout=0.01)
+    assert begun == ["a"]
+    go_on.release()
+    await asyncio.wait(others, timeout=0.01)
+    assert begun == ["a", "a"]
+    later = asyncio.create_task(fresh("a"))
+    go_on.release()
+    assert await asyncio.gather(*others) == [2, 2, 2]
+    go_on.release()
+    assert await later == 3
+
+
+async def test_calls_for_different_keys_are_made_beside_each_other_and_fail_alone() -> None:
     go_on = asyncio.Event()
 
     async def call(key: str) -> str:
-        calls.append(key)
         await go_on.wait()
-        return key.upper()
+        if key == "b":
+            raise ValueError
+        return key
 
-    shared = SharedCalls(call)
-    waiting = [asyncio.create_task(shared(key)) for key in ("a", "b", "a")]
-    with pytest.raises(TimeoutError):
-        await asyncio.wait_for(shared("b"), 0.01)  # who leaves does not take the call from the others
+    fresh = FreshCalls(call)
+    waiting = [asyncio.create_task(fresh(key)) for key in ("a", "b", "a")]
+    await asyncio.wait(waiting, timeout=0.01)
+    after = [asyncio.create_task(fresh(key)) for key in ("b", "a")]
     go_on.set()
-    assert await asyncio.gather(*waiting) == ["A", "B", "A"]
-    assert calls == ["a", "b"]
-    assert await shared("a") == "A"
-    assert calls == ["a", "b", "a"]
+    found = await asyncio.gather(*waiting, *after, return_exceptions=True)
+    assert [type(each) for each in found] == [str, ValueError, str, ValueError, str]
