@@ -15,7 +15,6 @@ from actors.backoff import backoff_seconds
 from actors.closing import Closing
 from actors.dispatcher import Dispatcher
 from actors.flights import Sent
-from actors.reach import Reach
 from actors.repeats import settle_repeats
 from actors.reporting import Reporting
 from actors.windows import CLOSED
@@ -84,7 +83,6 @@ class Coordination:
         self._database = database
         self._progress = progress
         self._closing = Closing(database, progress, settings=settings)
-        self._reach = Reach(settings)
         self._dispatcher: Dispatcher | None = None
         self._background = Background()
         self._batch_numbers = itertools.count(1)
@@ -115,7 +113,6 @@ class Coordination:
                 break
             except StoreUnavailableError as error:
                 logger.warning("waiting: %s", error, extra={"requestId": self.request_id})
-                self._reach.failed()
             except Exception:  # a coordinator must not end before its request
                 logger.exception("coordination failed; starting over", extra={"requestId": self.request_id})
             await asyncio.sleep(backoff_seconds(attempt, base_seconds=1, cap_seconds=_STORE_RETRY_CAP_SECONDS))
@@ -123,7 +120,6 @@ class Coordination:
 
     async def _coordinate(self) -> None:
         while (request := await self._claim()) is not None:
-            self._reach.reached()
             first = BatchKey(request.request_id, request.epoch, next(self._batch_numbers))
             self._background.start(self._end_earlier(first))
             if request.retrying is not None:
@@ -185,12 +181,10 @@ class Coordination:
         while True:
             try:
                 orders = await self._control.orders(request.request_id, request.epoch)
-                self._reach.reached()
             except StaleEpochError:
                 return dispatcher.stop()
             except StoreUnavailableError:
                 orders = _NO_ORDERS
-                self._reach.failed()
             except Exception:  # whoever cancels must be heard at the next look
                 logger.exception("orders were not read", extra={"requestId": self.request_id})
                 orders = _NO_ORDERS

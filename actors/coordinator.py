@@ -15,7 +15,7 @@ from actors import registry
 from actors.background import Background
 from actors.coordination import Coordination
 from actors.notices import Notices
-from actors.reach import Reach
+from actors.reach import leave_when_cut_off
 from actors.worker_pool import WorkerPool
 from cluster.errors import StoreUnavailableError
 from cluster.mongo.connection import Database
@@ -58,6 +58,7 @@ class RequestCoordinator:
         # The first call to an actor asks the head where it is: now, because the head may be away when it counts.
         self._background.start(self._meet_pool())
         self._background.start(self._notices.request_ended())
+        self._background.start(leave_when_cut_off(self._database, settings))
 
     async def take(self, request_id: str, window: Window) -> None:
         """Bring a request to its end, after the one before it; the same again any number of times."""
@@ -95,14 +96,13 @@ class RequestCoordinator:
 
     async def _resume(self) -> None:
         """Go on with the request that this coordinator had before a crash."""
-        queue, reach = RequestQueue(self._database), Reach(self._settings)
+        queue = RequestQueue(self._database)
         while True:
             try:
                 request_id = await queue.assigned_to(self._name)
                 break
             except StoreUnavailableError as error:
                 logger.warning("waiting: %s", error)
-                reach.failed()
                 await asyncio.sleep(_RESUME_SECONDS)
         if request_id is not None and request_id not in self._coordinations:
             await self._run(self._add(request_id))

@@ -19,7 +19,7 @@ from actors.drain_meter import DrainMeter
 from actors.fair_queue import next_in_line, who_gives_way
 from actors.notices import Notices
 from actors.question import Question
-from actors.reach import Reach
+from actors.reach import leave_when_cut_off
 from actors.stalls import Stalls
 from actors.sweeping import Sweeping
 from actors.watch import WATCH_SECONDS, Watch
@@ -82,9 +82,9 @@ class QueueManager:
         self._ending: set[str] = set()  # requests that end here, because they were never admitted
         self._drained_until = 0.0  # of the loop's clock
         self._looked_at = asyncio.get_running_loop().time()
-        self._reach = Reach(settings)
         self._wake = asyncio.Event()
         self._background = Background()
+        self._background.start(leave_when_cut_off(database, settings))
         self._background.start(self._for_ever(self._look, self._wait_for_notice))
         self._background.start(self._for_ever(self._watch_others, functools.partial(asyncio.sleep, WATCH_SECONDS)))
         self._background.start(
@@ -157,7 +157,8 @@ class QueueManager:
 
     async def _look(self) -> None:
         """Take back who is done, find again who is open, admit what there is room for, and share the cores."""
-        await self._lead()
+        await self._leader.claim()
+        await self._leader.check()
         self._capacity = await self._question.answer() or self._capacity  # while the head is away, as it was
         await self._leader.stop_overdue()
         await self._end_waiting()
@@ -178,16 +179,6 @@ class QueueManager:
             self._background.start(self._get_ready())
         self._background.start(self._share(at_work))
         self._looked_at = asyncio.get_running_loop().time()
-
-    async def _lead(self) -> None:
-        """Renew the lease; who cannot for long, leaves."""
-        try:
-            await self._leader.claim()
-            await self._leader.check()
-        except StoreUnavailableError:
-            self._reach.failed()
-            raise
-        self._reach.reached()
 
     @property
     def _max_active(self) -> int:

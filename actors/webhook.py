@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 from standardwebhooks.webhooks import Webhook as Signer
 
-from actors.reach import Reach
+from actors.reach import leave_when_cut_off
 from cluster.errors import BlockedAddressError, StoreUnavailableError
 from cluster.http.session import guarded_session, request_url
 from cluster.http.url import parse_url
@@ -46,12 +46,13 @@ class WebhookSender:
         log_as_json()
         self._settings = settings
         self._secrets = Secrets(settings)
-        self._outbox = Outbox(Database(settings))
+        database = Database(settings)
+        self._outbox = Outbox(database)
         self._http = guarded_session(settings, max_connections=_CONCURRENT_DELIVERIES)
         self._free = asyncio.Semaphore(_CONCURRENT_DELIVERIES)
-        self._reach = Reach(settings)
         self._wake = asyncio.Event()
-        self._tasks = {asyncio.get_running_loop().create_task(self._run())}
+        loop = asyncio.get_running_loop()
+        self._tasks = {loop.create_task(self._run()), loop.create_task(leave_when_cut_off(database, settings))}
 
     async def notify(self) -> None:
         """Something was put in the outbox: look now."""
@@ -75,10 +76,8 @@ class WebhookSender:
         while True:
             try:
                 await self._deliver_due()
-                self._reach.reached()
             except StoreUnavailableError as error:
                 logger.warning("waiting: %s", error)
-                self._reach.failed()
             except Exception:  # the outbox must not stop at what we did not foresee
                 logger.exception("the outbox stumbled; trying again")
             with contextlib.suppress(TimeoutError):
