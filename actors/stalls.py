@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from typing import TYPE_CHECKING
 
 import ray
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from cluster.settings import Settings
 
 _WAIT_SECONDS = 10.0  # a dead node is known by then
-LOOKS = 8  # one after another, about a second apart, which all find a free core
+LOOKS = 8  # one after another, which all find a free core
+_APART_SECONDS = 1.0  # at least: whatever happens wakes the queue manager, which may be many times a second
 _MOST_LOOKS = 64
 _HEAD_SECONDS = 2.0
 logger = logging.getLogger("darkroom.stalls")
@@ -41,6 +43,7 @@ class Stalls:
     ) -> None:
         self._free_cores = Question(free_cores, _HEAD_SECONDS)
         self._end_pool = end_pool
+        self._looked_at = -math.inf  # of the loop's clock
         self._found = 0  # looks, one after another, that found some
         self._wanted = LOOKS
 
@@ -63,6 +66,10 @@ class Stalls:
 
         While the head is away nobody knows what is free, and nobody could start another pool.
         """
+        now = asyncio.get_running_loop().time()
+        if now - self._looked_at < _APART_SECONDS:
+            return
+        self._looked_at = now
         self._found = self._found + 1 if waiting_seconds > _WAIT_SECONDS and await self._is_one_free() else 0
         if self._found >= self._wanted:
             logger.error("batches wait for %.0f s although cores are free; the worker pool is ended", waiting_seconds)

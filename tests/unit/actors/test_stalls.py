@@ -30,6 +30,18 @@ class Cluster:
             await self.stalls.look(waiting_seconds)
 
 
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actors.stalls._APART_SECONDS", 0)
+
+
+async def test_looks_that_come_close_together_are_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actors.stalls._APART_SECONDS", 60)
+    cluster = Cluster()
+    await cluster.look(10 * LOOKS)
+    assert cluster.pools_ended == 0
+
+
 async def test_a_pool_is_ended_when_its_batches_wait_in_vain() -> None:
     cluster = Cluster()
     await cluster.look(LOOKS - 1)
