@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, Literal
 
 from cluster.identifiers import new_identifier
-from cluster.records import Delivery, Status, utc_now
+from cluster.records import Delivery, Status
 
 if TYPE_CHECKING:
     from cluster.records import ProcessingRequest
@@ -21,10 +21,11 @@ def callback(closed: ProcessingRequest, *, public_url: str | None) -> Delivery |
     """
     if closed.webhook is None:
         return None
+    assert closed.completed_at is not None  # noqa: S101 - it has ended
     event: Literal["request.completed", "request.failed"]
     event = "request.completed" if closed.status is Status.COMPLETED else "request.failed"
-    now = utc_now()
-    payload = {"type": event, "timestamp": now.isoformat(), "data": _data(closed, public_url or "")}
+    at = closed.completed_at
+    payload = {"type": event, "timestamp": at.isoformat(), "data": _data(closed, public_url or "")}
     return Delivery(
         delivery_id=new_identifier("msg"),
         request_id=closed.request_id,
@@ -32,8 +33,8 @@ def callback(closed: ProcessingRequest, *, public_url: str | None) -> Delivery |
         secret=closed.webhook.secret,
         event=event,
         payload=json.dumps(payload, separators=(",", ":")),
-        next_attempt_at=now,
-        created_at=now,
+        next_attempt_at=at,
+        created_at=at,
     )
 
 

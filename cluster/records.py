@@ -224,7 +224,7 @@ class Delivery(Record):
     state: DeliveryState = DeliveryState.PENDING
     attempts: int = 0  # that came to an end, since it was last made due by hand
     next_attempt_at: datetime
-    created_at: datetime
+    created_at: datetime  # when the request ended; once more for each retry
     responses: list[DeliveryResponse] = Field(default=[])
 
 

@@ -51,6 +51,8 @@ class Outbox:
     ) -> None:
         """Write what an attempt got, on the delivery and on its request, both or neither.
 
+        The request tells of its latest end only: once it is tried again, nothing of an earlier one.
+
         Only here it is counted: one whose sender died says nothing about the endpoint.
         When the delivery was claimed again meanwhile, only the response is kept: its state is the later claimer's.
         """
@@ -60,15 +62,14 @@ class Outbox:
             "$inc": {"attempts": 1},
             "$push": {"responses": {"$each": [response.document()], "$slice": -_MAX_RESPONSES}},
         }
+        ended = {"requestId": delivery.request_id, "completedAt": delivery.created_at}
         accepted = {"$set": {"webhook.triggered": True}} if state is DeliveryState.DELIVERED else {}
 
         async def write(session: AsyncClientSession) -> None:
             change = {"$set": {"state": state, "nextAttemptAt": next_attempt_at}}
             await self._deliveries.update_one(this, kept, session=session)
             await self._deliveries.update_one(still_ours, change, session=session)
-            await self._requests.update_one(
-                {"requestId": delivery.request_id}, {"$inc": {"webhook.attempts": 1}} | accepted, session=session
-            )
+            await self._requests.update_one(ended, {"$inc": {"webhook.attempts": 1}} | accepted, session=session)
 
         with mongo_errors():
             await self._database.in_transaction(write)

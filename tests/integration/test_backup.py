@@ -24,9 +24,9 @@ from cluster.mongo.outbox import Outbox
 from cluster.mongo.products import ProductStore
 from cluster.mongo.requests import RequestStore
 from cluster.progress import CountedImage, Progress, forget_all
-from cluster.records import Scope, Status
+from cluster.records import Scope
 from cluster.secrets import Secrets
-from tests.support.requests import DONE, committed, due_delivery, product
+from tests.support.requests import DONE, committed, due_delivery, ended, product
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -54,12 +54,11 @@ async def empty(isolated: Settings) -> AsyncIterator[Database]:
 
 async def fill(database: Database) -> tuple[str, str]:
     """A request that has ended with its webhook pending, one that is at work, and a key: its id and its token."""
-    ended = await committed(database)
-    closed = ended.model_copy(update={"status": Status.COMPLETED})
-    await RequestStore(database).close(closed, due_delivery(ended.request_id))
+    closed = ended(await committed(database))
+    await RequestStore(database).close(closed, due_delivery(closed))
     await committed(database, products=3, images=2)
     _, token = await ApiKeyStore(database).create(name="shop", scopes=list(Scope))
-    return ended.request_id, token
+    return closed.request_id, token
 
 
 def names(folder: Path) -> list[str]:

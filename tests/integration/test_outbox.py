@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cluster.mongo.control import RequestControl
 from cluster.mongo.outbox import Outbox
 from cluster.mongo.requests import RequestStore
 from cluster.records import (
     Delivery,
     DeliveryResponse,
     DeliveryState,
-    Status,
     utc_now,
 )
-from tests.support.requests import committed, due_delivery
+from tests.support.requests import committed, due_delivery, ended
 from tests.support.waiting import wait_until_async
 
 if TYPE_CHECKING:
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 async def test_a_delivery_is_claimed_by_one_and_due_again_uncounted_when_its_claimer_dies(database: Database) -> None:
     request = await committed(database)
     outbox = Outbox(database)
-    delivery = due_delivery(request.request_id)
-    await RequestStore(database).close(request.model_copy(update={"status": Status.COMPLETED}), delivery)
+    closed = ended(request)
+    delivery = due_delivery(closed)
+    await RequestStore(database).close(closed, delivery)
     claimed = await outbox.claim_due(lease_seconds=0.5)
     assert claimed is not None
     assert (claimed.delivery_id, claimed.attempts) == (delivery.delivery_id, 0)
@@ -44,7 +45,8 @@ async def test_a_delivered_callback_is_told_on_its_request(database: Database) -
     target = {"url": "https://shop.example/hook", "secret": "encrypted"}
     request = await committed(database, webhook=target)
     outbox, requests = Outbox(database), RequestStore(database)
-    await requests.close(request.model_copy(update={"status": Status.COMPLETED}), due_delivery(request.request_id))
+    closed = ended(request)
+    await requests.close(closed, due_delivery(closed))
     claimed = await outbox.claim_due(lease_seconds=60)
     assert claimed is not None
     response = DeliveryResponse(at=utc_now(), http_status=204, duration_seconds=0.1)
@@ -64,8 +66,9 @@ async def test_a_delivered_callback_is_told_on_its_request(database: Database) -
 async def test_an_attempt_that_ends_late_leaves_the_state_to_the_later_one(database: Database) -> None:
     request = await committed(database, webhook={"url": "https://shop.example/hook", "secret": "encrypted"})
     outbox = Outbox(database)
-    delivery = due_delivery(request.request_id)
-    await RequestStore(database).close(request.model_copy(update={"status": Status.COMPLETED}), delivery)
+    closed = ended(request)
+    delivery = due_delivery(closed)
+    await RequestStore(database).close(closed, delivery)
     first = await outbox.claim_due(lease_seconds=60)
     await outbox.redeliver(request.request_id, delivery.delivery_id)
     second = await outbox.claim_due(lease_seconds=60)
@@ -79,3 +82,21 @@ async def test_an_attempt_that_ends_late_leaves_the_state_to_the_later_one(datab
     assert found.state is DeliveryState.DELIVERED
     assert found.responses == [good, late]
     assert await outbox.claim_due(lease_seconds=60) is None
+
+
+async def test_a_request_that_is_tried_again_is_told_nothing_of_its_earlier_end(database: Database) -> None:
+    request = await committed(database, webhook={"url": "https://shop.example/hook", "secret": "encrypted"})
+    outbox, requests, control = Outbox(database), RequestStore(database), RequestControl(database)
+    closed = ended(request)
+    await requests.close(closed, due_delivery(closed))
+    earlier = await outbox.claim_due(lease_seconds=60)
+    assert earlier is not None
+    assert await control.retry(closed, []) is not None
+    response = DeliveryResponse(at=utc_now(), http_status=204, duration_seconds=0.1)
+    await outbox.record_attempt(earlier, response, state=DeliveryState.DELIVERED, next_attempt_at=utc_now())
+    again = await requests.get(request.request_id)
+    assert again is not None
+    assert again.webhook is not None
+    assert (again.webhook.triggered, again.webhook.attempts) == (False, 0)
+    (made,) = await outbox.of_request(request.request_id)
+    assert (made.state, made.attempts) == ("delivered", 1)

@@ -17,9 +17,8 @@ from cluster.records import (
     ProcessingRequest,
     Product,
     Status,
-    utc_now,
 )
-from tests.support.requests import DONE, GONE, committed, due_delivery, product
+from tests.support.requests import DONE, GONE, committed, due_delivery, ended, product
 
 if TYPE_CHECKING:
     from cluster.mongo.connection import Database
@@ -81,15 +80,15 @@ async def test_a_write_of_an_older_coordinator_changes_nothing(database: Databas
 async def test_closing_and_its_callback_are_one_transaction(database: Database) -> None:
     request = await committed(database)
     requests = RequestStore(database)
-    closed = request.model_copy(update={"status": Status.COMPLETED, "completed_at": utc_now()})
-    delivery = due_delivery(request.request_id)
+    closed = ended(request)
+    delivery = due_delivery(closed)
     await requests.close(closed, delivery)
     found = await requests.get(request.request_id)
     assert found is not None
     assert found.status is Status.COMPLETED
     assert await Outbox(database).of_request(request.request_id) == [delivery]
     with pytest.raises(StaleEpochError):
-        await requests.close(closed, due_delivery(request.request_id))
+        await requests.close(closed, due_delivery(closed))
     assert await Outbox(database).of_request(request.request_id) == [delivery]
     assert await requests.claim(request.request_id) is None
 

@@ -70,15 +70,19 @@ async def committed(database: Database, *, products: int = 1, images: int = 1, *
     return claimed
 
 
-def due_delivery(request_id: str) -> Delivery:
-    now = utc_now()
+def ended(request: ProcessingRequest) -> ProcessingRequest:
+    return request.model_copy(update={"status": Status.COMPLETED, "completed_at": utc_now()})
+
+
+def due_delivery(closed: ProcessingRequest) -> Delivery:
+    assert closed.completed_at is not None
     return Delivery(
         delivery_id=new_identifier("msg"),
-        request_id=request_id,
+        request_id=closed.request_id,
         url="https://shop.example/hook",
         secret="encrypted",
         event="request.completed",
         payload="{}",
-        next_attempt_at=now,
-        created_at=now,
+        next_attempt_at=closed.completed_at,
+        created_at=closed.completed_at,
     )
