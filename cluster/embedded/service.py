@@ -87,6 +87,8 @@ def bring_up(settings: Settings, home: Home, on_event: Callable[[Event], None]) 
 def revive(home: Home, on_event: Callable[[Event], None]) -> None:
     """Start what has died of what `bring_up` has brought up, with the settings of then, and touch nothing else.
 
+    Only when a store must take another port because a stranger has its own, Ray is started anew, too, to know of it.
+
     Raises:
         ServerStartError: A server or an application does not get ready.
         HomeBusyError: Another process starts or stops the servers of this folder.
@@ -94,13 +96,14 @@ def revive(home: Home, on_event: Callable[[Event], None]) -> None:
     before = servers.known(home)
     if before is None:
         return
-    dead = before.dead()
-    settings = settings_from(State.read(home.state_file).settings)
+    was = State.read(home.state_file)
+    settings = settings_from(was.settings)
     with home.one_start_at_a_time():
-        stack = servers.start(settings, home, on_event, leave_alone=before.embedded - set(dead))
+        stack = servers.start(settings, home, on_event, leave_alone=before.embedded - set(before.dead()))
         begun = time.monotonic()
         # An earlier start may have brought up Ray and then failed to deploy, or been given up meanwhile.
-        deploys = stack.ray_is_ours and (RayHead.name in dead or not _serve(stack).is_deployed())
+        has_new_ray = State.read(home.state_file).servers.get(RayHead.name) != was.servers.get(RayHead.name)
+        deploys = stack.ray_is_ours and (has_new_ray or not _serve(stack).is_deployed())
         if deploys:
             on_event(Event(APPLICATIONS, "starting", 0))
             _deploy(stack)

@@ -122,7 +122,7 @@ def start(
         settings: The operator's.
         home: Where data, logs and keys are.
         on_event: Called from several threads, at each server's every step.
-        leave_alone: Servers that are taken for good as they are.
+        leave_alone: Servers that are taken for good as they are; but not Ray, when a store must take another port.
 
     Raises:
         ServerStartError: A server does not get ready; those that were started for this call are stopped again.
@@ -133,6 +133,9 @@ def start(
     with home.locked():
         for attempt in range(1, _PORT_ATTEMPTS + 1):
             numbers = _choose_ports(settings, home, embedded_servers(settings))
+            if RayHead.name in leave_alone and _moves_store(home, numbers):
+                stop_servers(home, [RayHead.name], on_event)  # all that runs on it knows the old one
+                leave_alone = {*leave_alone} - {RayHead.name}
             stack, servers = _plan(settings, home, numbers)
             StateFile(home).record_start(settings_environment(settings), numbers, stack.url)
             if not stack.ray_is_ours:
@@ -207,6 +210,12 @@ def _choose_ports(settings: Settings, home: Home, embedded: frozenset[str]) -> d
     if RayHead.name not in embedded:
         return {**numbers, ports.HTTP.name: settings.port}
     return {**numbers, ports.HTTP.name: settings.port} if "port" in settings.model_fields_set else numbers
+
+
+def _moves_store(home: Home, numbers: Mapping[str, int]) -> bool:
+    """Whether a store is to listen on another port than before."""
+    before = StateFile(home).read().ports
+    return any(numbers.get(each.port.name) != before.get(each.port.name) for each in (Mongod, RedisServer, SeaweedFS))
 
 
 def check_port(settings: Settings, home: Home) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import socket
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import httpx
@@ -15,7 +17,11 @@ from cluster.embedded.serve import Serve
 from cluster.embedded.service import SERVE_CONFIG, revive
 from cluster.embedded.state import State
 from cluster.embedded.supervisor import start_supervisor, stop_supervisor
+from tests.support.catalogues import catalogue
 from tests.support.command import up_in_the_foreground
+from tests.support.jobs import finished
+from tests.support.origin import Origin, reply
+from tests.support.pictures import jpeg
 from tests.support.service import running_service
 from tests.support.waiting import wait_until
 
@@ -102,6 +108,26 @@ def fail_to_deploy(service: Service, folder: Path) -> None:
     serve = Serve(service.stack.dashboard_url, service.stack.ray_token)
     serve.deploy(broken, http_host=service.settings.host, http_port=service.stack.http_port, replica_environment={})
     wait_until(lambda: serve.failure() is not None, "they have failed", timeout_seconds=60)
+
+
+@contextmanager
+def taken(port: int) -> Iterator[None]:
+    """Another program listens there."""
+    with socket.create_server(("127.0.0.1", port)):
+        yield
+
+
+@pytest.mark.brief
+def test_a_store_that_comes_back_on_another_port_is_found_by_all(own: Service) -> None:
+    home = own.stack.home
+    port = State.read(home.state_file).ports["mongod"]
+    processes.send([servers(home)["mongod"]], signal.SIGKILL)
+    processes.wait_gone([servers(home)["mongod"]], timeout_seconds=10)
+    with taken(port), Origin() as origin, own.client() as darkroom:
+        revive(home, lambda _event: None)
+        assert State.read(home.state_file).ports["mongod"] != port
+        status, _ = finished(darkroom, catalogue([origin.route("/a.jpg", reply(jpeg()))]))
+        assert status.counts.completed == 1
 
 
 @pytest.mark.long
