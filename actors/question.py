@@ -26,6 +26,13 @@ class Question(Generic[Answer]):
         self._ask = ask
         self._wait_seconds = wait_seconds
         self._asking: asyncio.Task[Answer] | None = None
+        self._now = asyncio.get_running_loop().time
+        self._answered_at = self._now()
+
+    @property
+    def unanswered_seconds(self) -> float:
+        """Since the last answer."""
+        return self._now() - self._answered_at
 
     async def answer(self) -> Answer | None:
         """The answer; None when it does not come in time, for which the next asker goes on waiting, or is an error."""
@@ -38,4 +45,5 @@ class Question(Generic[Answer]):
         if (error := asking.exception()) is not None:
             logger.warning("the head did not say: %s", error)
             return None
+        self._answered_at = self._now()
         return asking.result()

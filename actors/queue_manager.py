@@ -49,6 +49,7 @@ _STOP_SECONDS = 60.0  # after a drain, for the stop that it was for
 _SWEEP_SECONDS = 600.0
 _LATELY_SECONDS = 20.0  # a look that waits for a store takes up to ten, and MongoDB may choose a primary meanwhile
 _HEAD_SECONDS = 0.5  # for its answer, which a look does not need
+_HEAD_LATELY_SECONDS = 5.0
 logger = logging.getLogger("darkroom.queue_manager")
 
 
@@ -108,6 +109,10 @@ class QueueManager:
         """Whether the queue was looked at lately: this process may live and not reach the stores."""
         return asyncio.get_running_loop().time() - self._looked_at < _LATELY_SECONDS
 
+    async def reaches_head(self) -> bool:
+        """Whether the head has answered lately."""
+        return self._question.unanswered_seconds < _HEAD_LATELY_SECONDS
+
     async def ping(self) -> None:
         """Answers while this process lives."""
 
@@ -157,9 +162,9 @@ class QueueManager:
 
     async def _look(self) -> None:
         """Take back who is done, find again who is open, admit what there is room for, and share the cores."""
+        self._capacity = await self._question.answer() or self._capacity  # while the head is away, as it was
         await self._leader.claim()
         await self._leader.check()
-        self._capacity = await self._question.answer() or self._capacity  # while the head is away, as it was
         await self._leader.stop_overdue()
         await self._end_waiting()
         at_work = await self._at_work()

@@ -215,7 +215,7 @@ class ReadinessAnswer(Record):
     """Whether the service can take and do work."""
 
     ready: bool
-    checks: dict[Literal["mongodb", "redis", "s3", "queueManager", "preparation"], CheckAnswer]
+    checks: dict[Literal["mongodb", "redis", "s3", "queueManager", "preparation", "rayHead"], CheckAnswer]
 
 
 class HealthAnswer(Record):

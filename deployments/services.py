@@ -76,6 +76,16 @@ class Actors:
         if not await self._ask("is_well"):
             raise StoreUnavailableError("a store", "the queue manager has not reached it for a while")
 
+    async def ping_head(self) -> None:
+        """Return when the queue manager has heard from Ray's head lately.
+
+        Raises:
+            RayError: The queue manager is dead, or being restarted.
+            StoreUnavailableError: It has not.
+        """
+        if not await self._ask("reaches_head"):
+            raise StoreUnavailableError("Ray's head", "the queue manager has not heard from it for a while")
+
     def _send(self, notice: Coroutine[Any, Any, None]) -> None:
         async def bounded() -> None:
             try:
@@ -88,7 +98,7 @@ class Actors:
     async def _started(self) -> ActorHandle[Any]:
         return await asyncio.to_thread(start_system_actors, self._settings)
 
-    async def _ask(self, method: Literal["is_well", "notify", "notify_deleted"]) -> Any:  # noqa: ANN401 - its answer
+    async def _ask(self, method: Literal["is_well", "reaches_head", "notify", "notify_deleted"]) -> Any:  # noqa: ANN401 - its answer
         # The handle is kept, because finding an actor asks the head node.
         if self._queue_manager is None:
             self._queue_manager = await self._start()

@@ -42,6 +42,7 @@ STORES = {
     "redis": "Is Redis running and reachable? An embedded one comes back by itself; see logs/supervisor.log.",
     "s3": "Is S3 reachable, with credentials that may use it? An embedded one comes back; see logs/supervisor.log.",
     "preparation": "The indexes and the bucket could not be made; may the credentials do that?",
+    "rayHead": "It comes back by itself, or by systemd (`journalctl --user -u ray`); what is accepted may wait for it.",
     "queueManager": "Wait a few seconds: Ray starts it again. If it stays so: `darkroom down`, then `darkroom up`.",
 }
 

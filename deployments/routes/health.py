@@ -30,12 +30,16 @@ async def healthz() -> HealthAnswer:
 
 @router.get("/readyz", responses={503: {"model": ReadinessAnswer}})
 async def readyz(response: Response, services: Annotated[Services, Depends(services_of)]) -> ReadinessAnswer:
-    """Each store, the queue manager, and the indexes and the bucket, with what is wrong."""
-    mongodb, redis, s3, queue_manager = await asyncio.gather(
+    """Each store, the queue manager, the indexes and the bucket, and Ray's head, with what is wrong.
+
+    Without the head it is ready all the same: what is accepted is stored, though it may have to wait for it.
+    """
+    mongodb, redis, s3, queue_manager, ray_head = await asyncio.gather(
         _check("mongodb", services.database.ping()),
         _check("redis", services.progress.ping()),
         _check("s3", services.ping_bucket()),
         _check("queueManager", services.actors.ping()),
+        _check("rayHead", services.actors.ping_head()),
     )
     preparation = CheckAnswer(ok=services.unprepared is None, detail=services.unprepared)
     answer = ReadinessAnswer(
@@ -46,6 +50,7 @@ async def readyz(response: Response, services: Annotated[Services, Depends(servi
             "s3": s3,
             "queueManager": queue_manager,
             "preparation": preparation,
+            "rayHead": ray_head,
         },
     )
     if not answer.ready:

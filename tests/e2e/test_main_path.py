@@ -283,6 +283,7 @@ def test_all_is_ready(service: Service) -> None:
     assert answer.json() == {
         "ready": True,
         "checks": {
-            name: {"ok": True, "detail": None} for name in ("mongodb", "redis", "s3", "queueManager", "preparation")
+            name: {"ok": True, "detail": None}
+            for name in ("mongodb", "redis", "s3", "queueManager", "preparation", "rayHead")
         },
     }

@@ -135,11 +135,13 @@ def submit_by_any_node(cluster: Cluster, origin: Origin) -> str:
     return accepted[0]
 
 
-def is_ready(cluster: Cluster, node: str) -> bool:
+def is_ready(cluster: Cluster, node: str, *, head: bool = True) -> bool:
+    """Whether it says so, and that the head is there, or is not."""
     try:
-        return httpx.get(f"{cluster.url(node)}/readyz", timeout=2, trust_env=False).status_code == httpx.codes.OK
+        answer = httpx.get(f"{cluster.url(node)}/readyz", timeout=5, trust_env=False)
     except httpx.HTTPError:
         return False
+    return answer.status_code == httpx.codes.OK and answer.json()["checks"]["rayHead"]["ok"] is head
 
 
 def has_image_worker(cluster: Cluster, node: str) -> bool:
@@ -285,6 +287,7 @@ def test_everything_goes_on_when_the_head_was_killed_and_comes_back(
             went_on = seconds_to_next(job, begun)
             small = submit_by_any_node(cluster, origin)
             wait_until(lambda: job.done > done, "other nodes go on without the head", timeout_seconds=GOES_ON_SECONDS)
+            wait_until(lambda: any(is_ready(cluster, node, head=False) for node in WORKERS), "readyz tells of the head")
         check(cluster, job, recorder)
         wait_until(lambda: is_completed(cluster, small), "what came meanwhile is done, too", timeout_seconds=60)
         await_return(cluster)
