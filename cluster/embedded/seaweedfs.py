@@ -72,6 +72,7 @@ class SeaweedFS(Server):
         sockets = self.home.short() / "data" / "seaweedfs"
         return [
             str(binaries.weed()),
+            "-logtostderr",  # and not to /tmp as well
             "server",
             f"-dir={self.home.seaweedfs}",
             f"-ip={ports.LOOPBACK}",
