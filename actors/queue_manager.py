@@ -110,7 +110,8 @@ class QueueManager:
         return asyncio.get_running_loop().time() - self._looked_at < _LATELY_SECONDS
 
     async def reaches_head(self) -> bool:
-        """Whether the head has answered lately."""
+        """Whether the head answers, or has lately: it may be busy."""
+        await self._question.answer()
         return self._question.unanswered_seconds < _HEAD_LATELY_SECONDS
 
     async def ping(self) -> None:
