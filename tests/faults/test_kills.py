@@ -240,7 +240,7 @@ def submit_until_accepted(service: Service, file: bytes, filename: str) -> str:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("fault", ["replica", "proxy", pytest.param("mongod", marks=pytest.mark.brief)])
+@pytest.mark.parametrize("fault", UPLOAD_FAULTS)
 def test_an_upload_that_dies_half_way_is_there_once_when_it_is_sent_again(
     own: Service, origin: Origin, fault: str
 ) -> None:
