@@ -23,6 +23,7 @@ from cluster.embedded.environment import (
 )
 from cluster.embedded.files import write_private
 from cluster.embedded.mongod import Mongod
+from cluster.embedded.moves import ray_must_go
 from cluster.embedded.ray_head import RayHead
 from cluster.embedded.redis_server import RedisServer
 from cluster.embedded.seaweedfs import SeaweedFS
@@ -131,10 +132,10 @@ def start(
     """
     home.create()
     with home.locked():
+        before = StateFile(home).read()
         for attempt in range(1, _PORT_ATTEMPTS + 1):
             numbers = _choose_ports(settings, home, embedded_servers(settings))
-            if RayHead.name in leave_alone and _moves_store(home, numbers):
-                stop_servers(home, [RayHead.name], on_event)  # all that runs on it knows the old one
+            if ray_must_go(home, before, numbers, ray_is_ours=settings.ray_address is None):
                 leave_alone = {*leave_alone} - {RayHead.name}
             stack, servers = _plan(settings, home, numbers)
             StateFile(home).record_start(settings_environment(settings), numbers, stack.url)
@@ -210,12 +211,6 @@ def _choose_ports(settings: Settings, home: Home, embedded: frozenset[str]) -> d
     if RayHead.name not in embedded:
         return {**numbers, ports.HTTP.name: settings.port}
     return {**numbers, ports.HTTP.name: settings.port} if "port" in settings.model_fields_set else numbers
-
-
-def _moves_store(home: Home, numbers: Mapping[str, int]) -> bool:
-    """Whether a store is to listen on another port than before."""
-    before = StateFile(home).read().ports
-    return any(numbers.get(each.port.name) != before.get(each.port.name) for each in (Mongod, RedisServer, SeaweedFS))
 
 
 def check_port(settings: Settings, home: Home) -> None:

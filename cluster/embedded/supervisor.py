@@ -32,7 +32,7 @@ _POLL_SECONDS = 0.2
 _PAUSE_BASE_SECONDS = 1.0
 _PAUSE_CAP_SECONDS = 60.0
 _CALM_SECONDS = 120.0  # after so long without a death the next one is the first again
-_NOTICE_SECONDS = 5.0  # for a start to see by itself that something it needs has died, and say so
+_NOTICE_SECONDS = 5.0  # for a start to see by itself that something it needs has died, and say so or start it again
 _INTERRUPT_SECONDS = 30.0  # for a start that is given up, to stop what it has begun
 _STOP_SECONDS = _INTERRUPT_SECONDS + 10
 _MAX_DOUBLINGS = 10
@@ -133,23 +133,25 @@ def _dead(state: State) -> list[str]:
 def _revived(home: Home, stopped: threading.Event) -> bool:
     """Run the start in a process that ends, so that the servers are nobody's children.
 
-    It is given up when more dies meanwhile: it may wait for just that, or have taken it for alive.
+    It is given up when more dies meanwhile and stays dead: it may wait for just that, or have taken it for alive.
     """
     child = subprocess.Popen([sys.executable, "-m", "cluster.embedded.revival", str(home.path)])  # noqa: S603 - our own
     try:
-        dead = set(_dead(State.read(home.state_file)))
+        begun_with = set(_dead(State.read(home.state_file)))
+        died_at: dict[str, float] = {}
         while child.poll() is None and not stopped.wait(_POLL_SECONDS):
-            still_dead = set(_dead(State.read(home.state_file)))
-            if still_dead - dead:
-                _end(child, after_seconds=_NOTICE_SECONDS)
-            dead = still_dead
+            dead, now = set(_dead(State.read(home.state_file))), time.monotonic()
+            begun_with &= dead
+            died_at = {name: died_at.get(name, now) for name in dead - begun_with}
+            if any(now - at > _NOTICE_SECONDS for at in died_at.values()):
+                break
     finally:
-        _end(child, after_seconds=0)
+        _end(child)
     return child.returncode == 0
 
 
-def _end(child: subprocess.Popen[bytes], *, after_seconds: float) -> None:
-    for seconds, ask in ((after_seconds, child.terminate), (_INTERRUPT_SECONDS, child.kill)):
+def _end(child: subprocess.Popen[bytes]) -> None:
+    for seconds, ask in ((0, child.terminate), (_INTERRUPT_SECONDS, child.kill)):
         try:
             child.wait(seconds)
         except subprocess.TimeoutExpired:

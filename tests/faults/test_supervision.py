@@ -120,14 +120,22 @@ def taken(port: int) -> Iterator[None]:
 @pytest.mark.brief
 def test_a_store_that_comes_back_on_another_port_is_found_by_all(own: Service) -> None:
     home = own.stack.home
-    port = State.read(home.state_file).ports["mongod"]
+    port, head = State.read(home.state_file).ports["mongod"], servers(home)["ray"]
     processes.send([servers(home)["mongod"]], signal.SIGKILL)
     processes.wait_gone([servers(home)["mongod"]], timeout_seconds=10)
+    log = home.log_file("supervisor")
+    said = log.read_text() if log.exists() else ""
     with taken(port), Origin() as origin, own.client() as darkroom:
-        revive(home, lambda _event: None)
-        assert State.read(home.state_file).ports["mongod"] != port
+        start_supervisor(home)
+        try:
+            wait_until(lambda: "runs again" in log.read_text().removeprefix(said), "it says so", timeout_seconds=90)
+        finally:
+            stop_supervisor(home)
         status, _ = finished(darkroom, catalogue([origin.route("/a.jpg", reply(jpeg()))]))
-        assert status.counts.completed == 1
+    assert status.counts.completed == 1
+    assert State.read(home.state_file).ports["mongod"] != port
+    assert servers(home)["ray"] != head
+    assert "not everything" not in log.read_text().removeprefix(said)
 
 
 @pytest.mark.long

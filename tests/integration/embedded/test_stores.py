@@ -92,6 +92,19 @@ class _Neighbour(socketserver.TCPServer):
 
 
 @pytest.mark.timeout(60)
+def test_a_store_waits_for_its_port_while_another_ray_looks_for_it_there(house: House) -> None:
+    house.start(ray_address=NO_RAY)
+    before = StateFile(house.home).read().ports
+    kill(house, "mongod")
+    port = before[ports.MONGOD.name]
+    with neighbour(port), pytest.raises(ServerStartError, match=f"port {port}, where your Ray looks for it"):
+        house.start(ray_address=NO_RAY)
+    house.start(ray_address=NO_RAY)
+    assert house.seen("ready") == {"mongod"}
+    assert StateFile(house.home).read().ports == before
+
+
+@pytest.mark.timeout(60)
 def test_the_data_is_found_on_other_ports(house: House) -> None:
     stack = house.start(ray_address=NO_RAY)
     write_everywhere(stack, "moved")
