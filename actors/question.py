@@ -35,13 +35,14 @@ class Question(Generic[Answer]):
         return self._now() - self._answered_at
 
     async def answer(self) -> Answer | None:
-        """The answer; None when it does not come in time, for which the next asker goes on waiting, or is an error."""
-        if self._asking is None or self._asking.done():
+        """The answer; None when it is an error, or does not come in time: then it is the next asker's."""
+        if self._asking is None:
             self._asking = asyncio.create_task(self._ask())
         asking = self._asking
         await asyncio.wait([asking], timeout=self._wait_seconds)
         if not asking.done():
             return None
+        self._asking = None
         if (error := asking.exception()) is not None:
             logger.warning("the head did not say: %s", error)
             return None

@@ -29,16 +29,20 @@ async def leave_when_cut_off(database: Database, settings: Settings) -> NoReturn
         settings: How long a call may take.
     """
     now = asyncio.get_running_loop().time
-    reached_at = now()
+    failing_since: float | None = None
     while True:
         try:
             await database.ping()
-            reached_at = now()
-        except StoreUnavailableError:
-            seconds = now() - reached_at
-            if seconds > _CALLS * settings.store_timeout_seconds:
-                logger.error(  # noqa: TRY400 - it is the time that counts
-                    "MongoDB was not reached for %.0f s; this actor leaves, to be started on any node", seconds
-                )
-                os._exit(1)  # to Ray a crash, after which it starts it again
+            failing_since = None
+        except Exception as error:  # whatever it is, MongoDB was not reached, and this must go on
+            if not isinstance(error, StoreUnavailableError):
+                logger.exception("MongoDB could not be asked")
+            failing_since = failing_since or now()
+            if now() - failing_since > _CALLS * settings.store_timeout_seconds:
+                _leave(now() - failing_since)
         await asyncio.sleep(_PAUSE_SECONDS)
+
+
+def _leave(seconds: float) -> None:
+    logger.error("MongoDB was not reached for %.0f s; this actor leaves, to be started on any node", seconds)
+    os._exit(1)  # to Ray a crash, after which it starts it again

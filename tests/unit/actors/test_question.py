@@ -33,6 +33,17 @@ async def test_it_is_asked_once_at_a_time() -> None:
     assert answers == [1, 2, 3]
 
 
+async def test_an_answer_that_comes_late_is_the_next_askers() -> None:
+    head = Head()
+    question = Question(head.ask, 0.01)
+    assert await question.answer() is None
+    head.is_there.set()
+    await asyncio.sleep(0.05)
+    waited_seconds = question.unanswered_seconds
+    assert await question.answer() == head.asked == 1
+    assert question.unanswered_seconds < waited_seconds
+
+
 async def test_after_an_error_it_is_asked_again() -> None:
     head = Head()
     head.is_there.set()
