@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from pymongo import DESCENDING
 
 from actors import registry
 from cluster.embedded import processes
@@ -168,9 +169,21 @@ def seconds_to_next(job: WatchedJob, begun: float) -> float:
 
 
 def write_late(cluster: Cluster, request_id: str, epoch: int) -> bool:
-    """What a batch of an earlier coordinator writes that has hung until now; returns whether it was taken in."""
+    """What a batch of an earlier coordinator writes that has hung until now; returns whether it was taken in.
+
+    Until the newer one has taken over the products, it would be as if it had not hung.
+    """
+    unfinished = {"requestId": request_id, "processingStatus": {"$nin": ["completed", "failed"]}}
+    rows: list[int] = []
+
+    def is_taken_over() -> bool:
+        products = cluster.database["products"].find({**unfinished, "epoch": {"$gt": epoch}})
+        rows[:] = [each["row"] for each in products.sort("row", DESCENDING).limit(1)]
+        return bool(rows)
+
+    wait_until(is_taken_over, "the newer coordinator has the products")
     error = ImageFailure(code=ImageErrorCode.INTERNAL_ERROR, message="late")
-    result = ImageResult(IMAGES + 1, 0, Image(status=Status.FAILED, error=error), None)
+    result = ImageResult(rows[0], 0, Image(status=Status.FAILED, error=error), None)
 
     async def written() -> bool:
         async with Database.open(cluster.settings) as database:

@@ -58,6 +58,7 @@ def is_ready(home: Home) -> bool:
         return False
 
 
+@pytest.mark.brief
 def test_what_dies_is_started_again_until_the_end(tmp_path: Path) -> None:
     home = Home(tmp_path / ".darkroom")
     told = tmp_path / "told"

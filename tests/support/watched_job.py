@@ -126,9 +126,12 @@ class WatchedJob:
         self.request_id = submission.request_id
         self._poller.start()
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, failed: object, *_: object) -> None:
         self._stopping.set()
         self._poller.join()
+        if failed:  # the next job is to find the site idle
+            with contextlib.suppress(ApiError):
+                self._darkroom.cancel(self.request_id)
         self._close()
 
     def _close(self) -> None:
