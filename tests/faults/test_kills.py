@@ -171,7 +171,10 @@ def test_a_webhook_comes_although_its_sender_is_killed_again_and_again(own: Serv
     job.check()
 
 
-@pytest.mark.parametrize("actor", ["RequestCoordinator", pytest.param("QueueManager", marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "actor",
+    [pytest.param("RequestCoordinator", marks=pytest.mark.brief), pytest.param("QueueManager", marks=pytest.mark.long)],
+)
 def test_a_request_is_held_and_goes_on_although_an_actor_is_killed(own: Service, job: WatchedJob, actor: str) -> None:
     with own.client() as darkroom:
         kill_titled(own, actor)
@@ -182,7 +185,10 @@ def test_a_request_is_held_and_goes_on_although_an_actor_is_killed(own: Service,
     job.check(fetched_again=2 * IN_FLIGHT)
 
 
-@pytest.mark.parametrize("actor", [pytest.param("RequestCoordinator", marks=pytest.mark.long), "QueueManager"])
+@pytest.mark.parametrize(
+    "actor",
+    [pytest.param("RequestCoordinator", marks=pytest.mark.long), pytest.param("QueueManager", marks=pytest.mark.brief)],
+)
 def test_a_request_is_cancelled_and_done_again_although_an_actor_is_killed(
     own: Service, job: WatchedJob, actor: str
 ) -> None:
@@ -203,6 +209,7 @@ def test_a_request_is_cancelled_and_done_again_although_an_actor_is_killed(
     job.check(deliveries=2, fetched_again=2 * IN_FLIGHT)
 
 
+@pytest.mark.brief
 def test_a_queue_manager_that_another_has_succeeded_leaves(own: Service, job: WatchedJob) -> None:
     async def succeed() -> None:
         async with Database.open(own.settings) as database:

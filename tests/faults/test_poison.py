@@ -108,6 +108,7 @@ def test_poison_fails_alone(poisonable: Service, good: int, each: int, note: Not
     note(f"{len(bad)} poison images among {good} (the whole job)", outcome.seconds)
 
 
+@pytest.mark.brief
 @pytest.mark.timeout(120)
 def test_a_process_that_hangs_is_ended_although_its_coordinator_has_died(poisonable: Service, note: Note) -> None:
     """Nothing in it can tell the time, and whoever sent the batch and could is gone."""
