@@ -67,6 +67,11 @@ class Worker:
             self._process.stdin.close()
         return self._process.wait()
 
+    def start_afresh(self) -> None:
+        """Another process, in whose heap no earlier file has left anything."""
+        self._stop()
+        self._process = self._start()
+
     def open(self, data: bytes, **options: object) -> Ending:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
