@@ -83,7 +83,7 @@ def test_what_dies_is_started_again_until_the_end(tmp_path: Path) -> None:
         with taken(port):
             wait_until(lambda: servers(home)["mongod"] != store, "MongoDB is started again")
             log = home.log_file("supervisor")
-            wait_until(lambda: "all runs again" in log.read_text(), "the supervisor says so", timeout_seconds=60)
+            wait_until(lambda: "all runs again" in log.read_text(), "the supervisor says so", timeout_seconds=90)
         wait_until(lambda: "All runs again." in told.read_text(), "`up` says so, too")
         wait_until(lambda: is_ready(home), "all is ready", timeout_seconds=60)
         assert State.read(home.state_file).ports["mongod"] != port
