@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import httpx
@@ -18,6 +16,7 @@ from cluster.embedded.service import SERVE_CONFIG, revive
 from cluster.embedded.state import State
 from cluster.embedded.supervisor import start_supervisor, stop_supervisor
 from tests.support.command import up_in_the_foreground
+from tests.support.neighbour import neighbour
 from tests.support.service import running_service
 from tests.support.waiting import wait_until
 
@@ -54,24 +53,6 @@ def is_ready(home: Home) -> bool:
         return False
 
 
-@contextmanager
-def taken(port: int) -> Iterator[None]:
-    """Another program takes the port as soon as it is free."""
-    with socket.socket() as stranger:
-        stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        wait_until(lambda: _binds(stranger, port), "the port is free")
-        stranger.listen()
-        yield
-
-
-def _binds(stranger: socket.socket, port: int) -> bool:
-    try:
-        stranger.bind(("127.0.0.1", port))
-    except OSError:
-        return False
-    return True
-
-
 @pytest.mark.brief
 def test_what_dies_is_started_again_until_the_end(tmp_path: Path) -> None:
     home = Home(tmp_path / ".darkroom")
@@ -80,7 +61,7 @@ def test_what_dies_is_started_again_until_the_end(tmp_path: Path) -> None:
         wait_until(lambda: "supervisor" in servers(home), "it is watched")
         store, head, port = servers(home)["mongod"], servers(home)["ray"], State.read(home.state_file).ports["mongod"]
         processes.send([store], signal.SIGKILL)
-        with taken(port):
+        with neighbour(port):
             wait_until(lambda: servers(home)["mongod"] != store, "MongoDB is started again")
             log = home.log_file("supervisor")
             wait_until(lambda: "all runs again" in log.read_text(), "the supervisor says so", timeout_seconds=90)

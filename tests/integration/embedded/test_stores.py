@@ -4,10 +4,8 @@ import json
 import os
 import signal
 import socket
-import socketserver
 import stat
-import threading
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,10 +21,11 @@ from cluster.embedded.state import StateFile
 from cluster.errors import HomeBusyError, ServerStartError
 from cluster.settings import Settings
 from tests.integration.embedded.houses import NO_RAY, House, read_everywhere, s3_of, write_everywhere
+from tests.support.neighbour import neighbour
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     MakeHouse = Callable[[str], House]
 
@@ -74,21 +73,6 @@ def test_a_stop_leaves_no_process_and_the_data(house: House) -> None:
     stack = house.start(ray_address=NO_RAY)
     assert read_everywhere(stack) == [{"kept"}] * 3
     assert StateFile(house.home).read().ports == ports_before
-
-
-@contextmanager
-def neighbour(number: int) -> Iterator[None]:
-    """Another program on a port, which hangs up on whoever calls."""
-    with _Neighbour((ports.LOOPBACK, number), socketserver.BaseRequestHandler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        yield
-        server.shutdown()
-        thread.join()
-
-
-class _Neighbour(socketserver.TCPServer):
-    allow_reuse_address = True
 
 
 @pytest.mark.timeout(60)
