@@ -18,14 +18,31 @@ from tests.support.waiting import wait_until_async
 
 if TYPE_CHECKING:
     from cluster.mongo.connection import Database
+    from cluster.records import ProcessingRequest
+
+
+WEBHOOK = {"url": "https://shop.example/hook", "secret": "encrypted"}
+
+
+async def closed_with_delivery(database: Database) -> tuple[ProcessingRequest, Delivery]:
+    """A request that has ended, and the delivery that tells of it."""
+    closed = ended(await committed(database, webhook=WEBHOOK))
+    delivery = due_delivery(closed)
+    await RequestStore(database).close(closed, delivery)
+    return closed, delivery
+
+
+async def told(database: Database, request_id: str) -> tuple[bool, int]:
+    """What the request tells of its webhook: whether it was triggered, and after how many attempts."""
+    found = await RequestStore(database).get(request_id)
+    assert found is not None
+    assert found.webhook is not None
+    return found.webhook.triggered, found.webhook.attempts
 
 
 async def test_a_delivery_is_claimed_by_one_and_due_again_uncounted_when_its_claimer_dies(database: Database) -> None:
-    request = await committed(database)
     outbox = Outbox(database)
-    closed = ended(request)
-    delivery = due_delivery(closed)
-    await RequestStore(database).close(closed, delivery)
+    _, delivery = await closed_with_delivery(database)
     claimed = await outbox.claim_due(lease_seconds=0.5)
     assert claimed is not None
     assert (claimed.delivery_id, claimed.attempts) == (delivery.delivery_id, 0)
@@ -42,33 +59,24 @@ async def test_a_delivery_is_claimed_by_one_and_due_again_uncounted_when_its_cla
 
 
 async def test_a_delivered_callback_is_told_on_its_request(database: Database) -> None:
-    target = {"url": "https://shop.example/hook", "secret": "encrypted"}
-    request = await committed(database, webhook=target)
-    outbox, requests = Outbox(database), RequestStore(database)
-    closed = ended(request)
-    await requests.close(closed, due_delivery(closed))
+    outbox = Outbox(database)
+    request, _ = await closed_with_delivery(database)
     claimed = await outbox.claim_due(lease_seconds=60)
     assert claimed is not None
     response = DeliveryResponse(at=utc_now(), http_status=204, duration_seconds=0.1)
     await outbox.record_attempt(claimed, response, state=DeliveryState.DELIVERED, next_attempt_at=utc_now())
-    found = await requests.get(request.request_id)
-    assert found is not None
-    assert found.webhook is not None
-    assert (found.webhook.triggered, found.webhook.attempts) == (True, 1)
-    (told,) = await outbox.of_request(request.request_id)
-    assert (told.state, told.attempts, told.responses) == ("delivered", 1, [response])
-    again = await outbox.redeliver(request.request_id, told.delivery_id)
+    assert await told(database, request.request_id) == (True, 1)
+    (made,) = await outbox.of_request(request.request_id)
+    assert (made.state, made.attempts, made.responses) == ("delivered", 1, [response])
+    again = await outbox.redeliver(request.request_id, made.delivery_id)
     assert again is not None
-    assert (again.state, again.attempts, again.delivery_id) == ("pending", 0, told.delivery_id)
-    assert await outbox.redeliver("req_other", told.delivery_id) is None
+    assert (again.state, again.attempts, again.delivery_id) == ("pending", 0, made.delivery_id)
+    assert await outbox.redeliver("req_other", made.delivery_id) is None
 
 
 async def test_an_attempt_that_ends_late_leaves_the_state_to_the_later_one(database: Database) -> None:
-    request = await committed(database, webhook={"url": "https://shop.example/hook", "secret": "encrypted"})
     outbox = Outbox(database)
-    closed = ended(request)
-    delivery = due_delivery(closed)
-    await RequestStore(database).close(closed, delivery)
+    request, delivery = await closed_with_delivery(database)
     first = await outbox.claim_due(lease_seconds=60)
     await outbox.redeliver(request.request_id, delivery.delivery_id)
     second = await outbox.claim_due(lease_seconds=60)
@@ -85,18 +93,13 @@ async def test_an_attempt_that_ends_late_leaves_the_state_to_the_later_one(datab
 
 
 async def test_a_request_that_is_tried_again_is_told_nothing_of_its_earlier_end(database: Database) -> None:
-    request = await committed(database, webhook={"url": "https://shop.example/hook", "secret": "encrypted"})
-    outbox, requests, control = Outbox(database), RequestStore(database), RequestControl(database)
-    closed = ended(request)
-    await requests.close(closed, due_delivery(closed))
+    outbox, control = Outbox(database), RequestControl(database)
+    request, _ = await closed_with_delivery(database)
     earlier = await outbox.claim_due(lease_seconds=60)
     assert earlier is not None
-    assert await control.retry(closed, []) is not None
+    assert await control.retry(request, []) is not None
     response = DeliveryResponse(at=utc_now(), http_status=204, duration_seconds=0.1)
     await outbox.record_attempt(earlier, response, state=DeliveryState.DELIVERED, next_attempt_at=utc_now())
-    again = await requests.get(request.request_id)
-    assert again is not None
-    assert again.webhook is not None
-    assert (again.webhook.triggered, again.webhook.attempts) == (False, 0)
+    assert await told(database, request.request_id) == (False, 0)
     (made,) = await outbox.of_request(request.request_id)
     assert (made.state, made.attempts) == ("delivered", 1)
