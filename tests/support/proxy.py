@@ -14,7 +14,10 @@ import socket
 import struct
 import threading
 from enum import StrEnum, auto
-from typing import Self
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterator
 
 CHUNK_BYTES = 64 * 1024
 DELAY_SECONDS = 0.3
@@ -50,9 +53,10 @@ class Proxy:
         self._chance = random.Random(seed)  # noqa: S311 - to be repeated
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy")
+        self._tasks: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
-        self._server: asyncio.Server | None = None
-        self.port = 0
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
         self._fault: Fault | None = None
         self._silences = 0  # so far
 
@@ -78,17 +82,24 @@ class Proxy:
         self._loop.close()
 
     async def _start(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=CHUNK_BYTES)
-        self.port = self._server.sockets[0].getsockname()[1]
-        self._breaking = asyncio.create_task(self._break())
+        # Not asyncio's own server: a connection that comes while it closes is never closed.
+        self._loop.add_reader(self._listener, lambda: self._begin(self._serve(self._listener.accept()[0])))
+        self._begin(self._break())
 
     async def _stop(self) -> None:
-        if self._server is not None:
-            self._server.close()
-        everyone = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in everyone:
+        self._loop.remove_reader(self._listener)
+        self._listener.close()
+        await asyncio.sleep(0)  # All tasks have taken their first step then, and end what they have when cancelled.
+        tasks = list(self._tasks)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*everyone, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _begin(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _break(self) -> None:
         while True:
@@ -105,28 +116,30 @@ class Proxy:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         writer.close()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
+    async def _serve(self, connection: socket.socket) -> None:
+        here = await asyncio.open_connection(sock=connection, limit=CHUNK_BYTES)
+        with self._ended(here[1]), contextlib.suppress(OSError):  # the store itself is away
             there = await asyncio.open_connection("127.0.0.1", self._target_port, limit=CHUNK_BYTES)
-        except OSError:  # the store itself is away
-            writer.close()
-            return
-        silences = self._silences
-        ends = {writer, there[1]}
-        self._writers |= ends
-        ways = [
-            asyncio.create_task(self._pass_on(reader, there[1], silences)),
-            asyncio.create_task(self._pass_on(*there[:1], writer, silences)),
-        ]
+            with self._ended(there[1]):
+                silences = self._silences
+                ways = [
+                    self._begin(self._pass_on(here[0], there[1], silences)),
+                    self._begin(self._pass_on(there[0], here[1], silences)),
+                ]
+                try:
+                    await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    for way in ways:
+                        way.cancel()
+
+    @contextlib.contextmanager
+    def _ended(self, writer: asyncio.StreamWriter) -> Iterator[None]:
+        self._writers.add(writer)
         try:
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            yield
         finally:
-            for way in ways:
-                way.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)
-            self._writers -= ends
-            for end in ends:
-                self._end(end)
+            self._writers.discard(writer)
+            self._end(writer)
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, silences: int) -> None:
         with contextlib.suppress(ConnectionError):
