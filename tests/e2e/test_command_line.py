@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from typing import TYPE_CHECKING, Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
@@ -15,6 +16,7 @@ from tests.support.origin import Origin, reply
 from tests.support.pictures import jpeg
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.support.service import Service
@@ -189,30 +191,43 @@ def test_doctor_and_up_look_at_the_stores_that_were_named(tmp_path: Path, unused
     assert not (tmp_path / ".darkroom" / "state.json").exists()
 
 
-def test_up_and_down_need_not_know_each_others_environment(service: Service, tmp_path: Path) -> None:
+class Started(NamedTuple):
+    folder: Path
+    up: subprocess.CompletedProcess[str]
+
+
+@pytest.fixture(scope="module")
+def two(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Started]]:
+    """Two services that were started at the same time; the second was given a MongoDB by its name."""
     named = {"DARKROOM_MONGO_URL": service.settings.mongo_url, "DARKROOM_MONGO_DATABASE": "another"}
-    started = run(tmp_path, "up", "--detach", **named)
-    assert started.returncode == 0, started.stderr
-    assert "MongoDB" not in started.stderr
-    listed = run(tmp_path, "keys", "list", "--json")
+    folders = [tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("other")]
+    with ThreadPoolExecutor() as pool:
+        try:
+            starting = [
+                pool.submit(run, folder, "up", "--detach", **given)
+                for folder, given in zip(folders, ({}, named), strict=True)
+            ]
+            yield [Started(folder, each.result()) for folder, each in zip(folders, starting, strict=True)]
+        finally:
+            assert [each.returncode for each in pool.map(lambda folder: run(folder, "down"), folders)] == [0, 0]
+
+
+def test_two_that_start_at_the_same_time_do_not_mix_up_their_services(two: list[Started]) -> None:
+    assert [each.up.returncode for each in two] == [0, 0], two
+    looked = [run(each.folder, "status", "--json") for each in two]
+    assert [printed(each)["requests"] for each in looked] == [[], []]
+
+
+def test_up_and_down_need_not_know_each_others_environment(two: list[Started]) -> None:
+    _, (folder, up) = two
+    assert up.returncode == 0, up.stderr
+    assert "MongoDB" not in up.stderr
+    listed = run(folder, "keys", "list", "--json")
     assert [key["name"] for key in printed(listed)] == ["first key"]
-    stopped = run(tmp_path, "down", "--json")
+    stopped = run(folder, "down", "--json")
     assert stopped.returncode == 0, stopped.stderr
     assert printed(stopped)["stopped"] == ["ray", "redis", "seaweedfs", "supervisor"]
-    assert run(tmp_path, "down").stdout.strip() == "Nothing was running."
-
-
-def test_two_that_start_at_the_same_time_do_not_mix_up_their_services(tmp_path: Path) -> None:
-    folders = [tmp_path / "one", tmp_path / "other"]
-    for folder in folders:
-        folder.mkdir()
-    starting = [subprocess.Popen([DARKROOM, "up", "--detach", "--json"], cwd=folder) for folder in folders]
-    try:
-        assert [each.wait(timeout=90) for each in starting] == [0, 0]
-        looked = [run(folder, "status", "--json") for folder in folders]
-        assert [printed(each)["requests"] for each in looked] == [[], []]
-    finally:
-        assert [run(folder, "down").returncode for folder in folders] == [0, 0]
+    assert run(folder, "down").stdout.strip() == "Nothing was running."
 
 
 def test_up_refuses_a_misspelt_setting(tmp_path: Path) -> None:
@@ -225,20 +240,11 @@ def test_up_refuses_a_misspelt_setting(tmp_path: Path) -> None:
 def test_wrong_usage_is_explained(tmp_path: Path) -> None:
     assert run(tmp_path, "submit", "nothing.csv").returncode == 2
     assert run(tmp_path, "watch").returncode == 2
-    for command in (
-        "up",
-        "down",
-        "demo",
-        "submit",
-        "status",
-        "watch",
-        "results",
-        "keys",
-        "backup",
-        "restore",
-        "doctor",
-    ):
-        shown = run(tmp_path, command, "--help")
-        assert shown.returncode == 0
-        assert "Example" in shown.stdout, command
-        assert "--json" in shown.stdout or command == "keys"
+    commands = ["up", "down", "demo", "submit", "status", "watch", "results", "keys", "backup", "restore", "doctor"]
+    with ThreadPoolExecutor(2) as pool:
+        for command, shown in zip(
+            commands, pool.map(lambda name: run(tmp_path, name, "--help"), commands), strict=True
+        ):
+            assert shown.returncode == 0
+            assert "Example" in shown.stdout, command
+            assert "--json" in shown.stdout or command == "keys"

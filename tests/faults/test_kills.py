@@ -11,28 +11,32 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+import yaml
 from pymongo import MongoClient
 from redis import Redis
 
 from cluster.client.waiting import passes
 from cluster.embedded import processes
 from cluster.embedded import stack as servers
-from cluster.embedded.service import bring_up
+from cluster.embedded.serve import Serve
+from cluster.embedded.service import SERVE_CONFIG, bring_up, revive
+from cluster.embedded.supervisor import start_supervisor, stop_supervisor
 from cluster.errors import ApiError
 from cluster.mongo.connection import Database
 from cluster.mongo.leader import QueueLeader
 from cluster.progress import Progress
 from tests.support.catalogues import catalogue
 from tests.support.jobs import check_refused, delivered, upload
-from tests.support.kills import kill_servers, kill_titled
+from tests.support.kills import GCS, kill_part_of_ray, kill_servers, kill_titled
 from tests.support.origin import Origin, reply
 from tests.support.pictures import jpeg
-from tests.support.service import Service, running_service
+from tests.support.service import Service, is_ready, running_service
 from tests.support.waiting import wait_until
 from tests.support.watched_job import WatchedJob
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from tests.faults.conftest import Note
 
@@ -40,7 +44,7 @@ IMAGES = 300
 SLOW_SECONDS = 0.2  # no batch takes that for a source to be waited for, with many downloads at once
 STARTED = 5  # images that are terminal before something is killed
 ADMISSION_SECONDS = 20  # of a small request, by new actors
-TAKEOVER_SECONDS = 10  # of one actor; three at once wait for three new processes, one after another
+TAKEOVER_SECONDS = 10
 DOWNLOADS_PER_TASK = 2
 IN_FLIGHT = 40  # at most, on two cores: downloads at once, and what was done in the second since the last record
 GIVEN_UP = 8  # downloads, when another request lets batches end early
@@ -73,22 +77,20 @@ def job(own: Service, origin: Origin) -> Iterator[WatchedJob]:
 
 
 @pytest.mark.brief
-@pytest.mark.parametrize("store", ["mongod", "redis", "seaweedfs"])
-def test_work_waits_for_a_store_that_was_killed_and_goes_on(
-    own: Service, job: WatchedJob, store: str, note: Note
-) -> None:
-    kill_servers(own, store)
-
+def test_work_waits_for_each_store_that_was_killed_and_goes_on(own: Service, origin: Origin, note: Note) -> None:
     def is_told() -> bool:
         return httpx.get(f"{own.url}/readyz", timeout=10, trust_env=False).status_code == 503
 
-    wait_until(is_told, "readyz tells that a store is away")
-    check_refused(upload(own, catalogue(["https://shop.example/a.jpg"])))
-    begun = time.monotonic()
-    servers.start(own.given, own.stack.home, lambda _event: None)
-    seconds = job.seconds_until_work_went_on(begun)
-    job.check()  # A store that was away costs no image a second download, as long as the task could wait for it.
-    note(f"{store} killed, from its next start", seconds)
+    with WatchedJob(own, origin, images=IMAGES, slow_seconds=3 * SLOW_SECONDS) as job:
+        job.await_done(STARTED)
+        for store in ("mongod", "redis", "seaweedfs"):
+            kill_servers(own, store)
+            wait_until(is_told, f"readyz tells that {store} is away")
+            check_refused(upload(own, catalogue(["https://shop.example/a.jpg"])))
+            begun = time.monotonic()
+            servers.start(own.given, own.stack.home, lambda _event: None)
+            note(f"{store} killed, from its next start", job.seconds_until_work_went_on(begun))
+        job.check()  # A store that was away costs no image a second download, as long as the task could wait for it.
 
 
 def test_progress_is_right_again_when_redis_was_emptied(own: Service, job: WatchedJob, note: Note) -> None:
@@ -129,28 +131,26 @@ def epochs(service: Service, job: WatchedJob) -> dict[str, int]:
 
 
 @pytest.mark.parametrize(
-    "actors",
+    "actor",
     [
-        ["RequestCoordinator"],
-        pytest.param(["QueueManager"], marks=pytest.mark.long),
-        pytest.param(["WorkerPool"], marks=pytest.mark.long),
-        pytest.param(["RequestCoordinator", "QueueManager", "WorkerPool"], marks=pytest.mark.brief),
+        "RequestCoordinator",
+        pytest.param("QueueManager", marks=pytest.mark.long),
+        pytest.param("WorkerPool", marks=pytest.mark.long),
     ],
 )
-def test_work_goes_on_when_an_actor_is_killed(own: Service, job: WatchedJob, actors: list[str], note: Note) -> None:
+def test_work_goes_on_when_an_actor_is_killed(own: Service, job: WatchedJob, actor: str, note: Note) -> None:
     before = epochs(own, job)
-    at = min([kill_titled(own, name) for name in actors])
-    if len(actors) == 1 and actors[0] in before:
-        (actor,) = actors
+    at = kill_titled(own, actor)
+    if actor in before:
         wait_until(lambda: epochs(own, job)[actor] > before[actor], "it takes over", timeout_seconds=TAKEOVER_SECONDS)
         note(f"{actor} killed: a newer epoch", time.monotonic() - at)
     with own.client() as darkroom:
         another = darkroom.submit(catalogue([f"{job.origin.url}/0.jpg"])).request_id
         darkroom.wait(another, timeout_seconds=ADMISSION_SECONDS)
     seconds = job.seconds_until_work_went_on(at)
-    job.check(fetched_again=GIVEN_UP if actors == ["QueueManager"] else IN_FLIGHT)
-    assert len(actors) > 1 or seconds < TAKEOVER_SECONDS
-    note(f"{', '.join(actors)} killed", seconds)
+    job.check(fetched_again=GIVEN_UP if actor == "QueueManager" else IN_FLIGHT)
+    assert seconds < TAKEOVER_SECONDS
+    note(f"{actor} killed", seconds)
 
 
 @pytest.mark.brief
@@ -275,3 +275,37 @@ def test_everything_is_killed_and_the_next_start_goes_on(own: Service, job: Watc
     seconds = job.seconds_until_work_went_on(begun)
     job.check(fetched_again=IN_FLIGHT)
     note("everything killed, from the next `darkroom up`", seconds)
+
+
+@pytest.mark.long
+def test_what_dies_while_something_is_started_again_is_started_again_too(own: Service) -> None:
+    log = own.stack.home.log_file("supervisor")
+    start_supervisor(own.stack.home)
+    try:
+        kill_part_of_ray(own, GCS)
+        wait_until(lambda: "darkroom starting" in log.read_text(), "Ray is back", timeout_seconds=60)
+        kill_titled(own, "DashboardAgent")
+        wait_until(lambda: "not everything could be started" in log.read_text(), "it is noticed", timeout_seconds=30)
+        wait_until(lambda: is_ready(own.url), "all is ready", timeout_seconds=60)
+    finally:
+        stop_supervisor(own.stack.home)
+
+
+def fail_to_deploy(service: Service, folder: Path) -> None:
+    """Send applications of which none can start."""
+    config = yaml.safe_load(SERVE_CONFIG.read_text())
+    for application in config["applications"]:
+        application["import_path"] = "deployments.serve:nothing"
+    broken = folder / "broken.yaml"
+    broken.write_text(yaml.safe_dump(config))
+    serve = Serve(service.stack.dashboard_url, service.stack.ray_token)
+    serve.deploy(broken, http_host=service.settings.host, http_port=service.stack.http_port, replica_environment={})
+    wait_until(lambda: serve.failure() is not None, "they have failed", timeout_seconds=60)
+
+
+@pytest.mark.long
+def test_a_start_that_has_failed_to_deploy_is_finished_by_the_next_one(own: Service, tmp_path: Path) -> None:
+    fail_to_deploy(own, tmp_path)
+    assert own.stack.dead() == []
+    revive(own.stack.home, lambda _event: None)
+    assert is_ready(own.url)

@@ -9,6 +9,7 @@ from ipaddress import IPv4Network
 from typing import TYPE_CHECKING
 
 import boto3
+import httpx
 import psutil
 
 from cluster.client import Darkroom
@@ -86,6 +87,14 @@ class Service:
         pages = s3_client(self.stack).get_paginator("list_objects_v2")
         found = pages.paginate(Bucket=self.settings.s3_bucket, Prefix=prefix)
         return {each["Key"] for page in found for each in page.get("Contents", [])}
+
+
+def is_ready(url: str | None) -> bool:
+    """Whether the service there says that it is ready; None is a service that has not been started."""
+    try:
+        return url is not None and httpx.get(f"{url}/readyz", timeout=5, trust_env=False).status_code == 200
+    except httpx.HTTPError:
+        return False
 
 
 def _title(pid: int) -> str:
