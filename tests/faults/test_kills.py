@@ -284,7 +284,7 @@ def test_what_dies_while_something_is_started_again_is_started_again_too(own: Se
     try:
         kill_part_of_ray(own, GCS)
         wait_until(lambda: "darkroom starting" in log.read_text(), "Ray is back", timeout_seconds=60)
-        kill_titled(own, "DashboardAgent")
+        kill_titled(own, "DashboardAgent")  # without it, the raylet ends with exit code 0, and the head is of no use
         wait_until(lambda: "not everything could be started" in log.read_text(), "it is noticed", timeout_seconds=30)
         wait_until(lambda: is_ready(own.url), "all is ready", timeout_seconds=60)
     finally:

@@ -50,6 +50,7 @@ GOES_ON_SECONDS = 30.0
 RETURN_SECONDS = 90.0
 logger = logging.getLogger(__name__)
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.timeout(400),
     pytest.mark.skipif(not network.is_possible(), reason="network namespaces need root and iproute2"),
 ]
@@ -207,8 +208,8 @@ def check(cluster: Cluster, job: WatchedJob, recorder: Recorder) -> None:
     ("fault", "hears_of_it"),
     [
         pytest.param(DEATH, False, id="killed"),
-        pytest.param(cut_from(HEAD), True, id="cut-from-head", marks=pytest.mark.long),
-        pytest.param(cut_from(HEAD, STORES), False, id="cut-from-both", marks=pytest.mark.long),
+        pytest.param(cut_from(HEAD), True, id="cut-from-head"),
+        pytest.param(cut_from(HEAD, STORES), False, id="cut-from-both"),
     ],
 )
 def test_another_node_takes_over_and_the_old_coordinator_writes_nothing_more(
@@ -234,7 +235,6 @@ def test_another_node_takes_over_and_the_old_coordinator_writes_nothing_more(
     note(f"node {what}", goes_on)
 
 
-@pytest.mark.long
 @pytest.mark.parametrize(
     ("fault", "most_seconds"),
     [
@@ -269,7 +269,6 @@ def test_another_queue_manager_leads_and_the_old_one_leaves(
     note(f"node of the queue manager {request.node.callspec.id}: another leads", taken)
 
 
-@pytest.mark.long
 def test_a_coordinator_that_is_cut_off_from_the_stores_leaves_and_is_succeeded(
     cluster: Cluster, origin: Origin, note: Note
 ) -> None:
@@ -285,7 +284,6 @@ def test_a_coordinator_that_is_cut_off_from_the_stores_leaves_and_is_succeeded(
     note("node cut-from-stores: a newer epoch", taken)
 
 
-@pytest.mark.long
 def test_everything_goes_on_when_the_head_was_killed_and_comes_back(
     cluster: Cluster, origin: Origin, note: Note
 ) -> None:
