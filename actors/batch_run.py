@@ -86,12 +86,13 @@ def overrun(core: Core, now: float, settings: Settings) -> tuple[WorkItem, Image
     current = core.current
     if current is None:
         return None
-    if now - current.since >= settings.image_timeout_seconds:
-        message = f"The image could not be compressed within {settings.image_timeout_seconds:g} seconds."
-        return current.item, ImageError(ImageErrorCode.TIMEOUT, message)
+    # Before the time: what takes much memory may be slow for that alone.
     # Sources that are on their way meanwhile count, too, but they are small beside the limit.
     if resident_bytes() - current.resident_bytes > settings.max_image_memory_bytes:
         return current.item, ImageError(ImageErrorCode.OUT_OF_MEMORY, "The image takes more memory than it may.")
+    if now - current.since >= settings.image_timeout_seconds:
+        message = f"The image could not be compressed within {settings.image_timeout_seconds:g} seconds."
+        return current.item, ImageError(ImageErrorCode.TIMEOUT, message)
     return None
 
 
