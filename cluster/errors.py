@@ -238,7 +238,7 @@ class NamedStoreError(DarkroomError):
 
 
 class HomeBusyError(DarkroomError):
-    """Another process is starting or stopping the servers of the same folder.
+    """Another process is starting or stopping the servers of the same folder, or does not come to an end with others.
 
     Args:
         path: The folder.

@@ -7,9 +7,10 @@ import hashlib
 import os
 import secrets
 import stat
+import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from cluster.embedded.state import State
 from cluster.errors import HomeBusyError
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 MAX_SHORT_CHARACTERS = 34
 """Ray adds up to 72 characters to our folder for a Unix socket (`dash_MetricsHead`), and the kernel takes 107."""
 
+TURN_SECONDS = 300.0
+"""How long a start waits for others: longer than one takes that fails at each step."""
+_POLL_SECONDS = 0.1
 _SHORT_FOLDER = "/tmp/darkroom-{uid}"  # noqa: S108 - short on every system; its owner and mode are checked
 _PRIVATE_FOLDER = 0o700
 
@@ -91,10 +95,17 @@ class Home:
 
         Between the choice of a port and the moment when it is taken, both would find the same one free; the last one
         to be taken is that of the service itself.
+
+        Raises:
+            HomeBusyError: Another start does not come to its end: it may have been stopped in a terminal.
         """
-        folder = _own_folder(Path(_SHORT_FOLDER.format(uid=os.getuid())))
-        with (folder / "start.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        path = _own_folder(Path(_SHORT_FOLDER.format(uid=os.getuid()))) / "start.lock"
+        deadline = time.monotonic() + TURN_SECONDS
+        with path.open("w") as lock:
+            while not _is_taken(lock):
+                if time.monotonic() > deadline:
+                    raise HomeBusyError(f"another folder (who holds {path})")
+                time.sleep(_POLL_SECONDS)
             yield
 
     def short(self) -> Path:
@@ -124,6 +135,15 @@ class Home:
             latest.unlink()
             latest.symlink_to(session)
         self.short().unlink(missing_ok=True)
+
+
+def _is_taken(lock: TextIO) -> bool:
+    """Whether it is ours now."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _own_folder(folder: Path) -> Path:

@@ -101,6 +101,17 @@ def test_one_process_at_a_time_works_on_the_folder(home: Home) -> None:
         pass
 
 
+def test_a_start_waits_for_another_one_but_not_for_ever(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cluster.embedded.home.TURN_SECONDS", 0.2)
+    other = Home(tmp_path / "other")
+    with home.one_start_at_a_time(), pytest.raises(HomeBusyError, match=r"start\.lock"), other.one_start_at_a_time():
+        pass
+    with other.one_start_at_a_time():
+        pass
+
+
 def test_a_short_path_is_used_as_it_is(home: Home) -> None:
     short = Home(home.path)
     short.path = home.path.__class__("/srv/.darkroom")
