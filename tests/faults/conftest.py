@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
+
+    from pytest import TestReport as Report  # noqa: PT013 - by its own name, pytest would collect it
 
     Note = Callable[[str, float], None]
 
@@ -39,9 +41,18 @@ def _print_seed(seed: int, request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture
 def note(request: pytest.FixtureRequest) -> Note:
-    """Enters a fault in the table: what it was, and the seconds until work went on; for what lost nothing."""
-    tried = request.config.stash.setdefault(TRIED, [])
+    """Enters a fault in the table: what it was, and the seconds until work went on; if the test finds nothing lost."""
+    tried = request.node.stash.setdefault(TRIED, [])
     return lambda fault, seconds: tried.append(Tried(fault, seconds))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Report, Report]:
+    report = yield
+    tried = item.stash.get(TRIED, None)
+    if tried and call.when == "call" and report.passed:
+        item.config.stash.setdefault(TRIED, []).extend(tried)
+    return report
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cluster.embedded.serve import readiness_problem
 from cluster.embedded.service import bring_up
 from cluster.embedded.supervisor import SUPERVISOR, start_supervisor
 from tests.support.kills import GCS, RAYLET, kill_part_of_ray, kill_servers, kill_titled
 from tests.support.origin import Origin
-from tests.support.service import Service, running_service
+from tests.support.service import Service, is_ready, running_service
 from tests.support.waiting import wait_until
 from tests.support.watched_job import WatchedJob
 
@@ -107,7 +106,7 @@ def test_everything_is_killed_at_random_moments(supervised: Service, seed: int, 
             print(f"{fault} at the end; the webhook came after {seconds:.1f} s")
             note(f"{fault}, until the webhook comes", seconds)
         job.refuses_hook = False
-        wait_until(lambda: readiness_problem(supervised.url) is None, "all is back", timeout_seconds=60)
+        wait_until(lambda: is_ready(supervised.url), "all is back", timeout_seconds=60)
         job.check(fetched_again=REDONE_PER_KILL * KILLS)
         assert len(supervised.object_keys("")) == IMAGES
         print(f"{job.fetched - IMAGES} of {IMAGES} pictures were fetched again")

@@ -152,6 +152,7 @@ class Memory:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._first = resident(service)
+        self._titles = {each: processes.command_line(each.pid) for each in self._first}
         self._peaks = dict(self._first)
         self.largest = 0
 
@@ -163,8 +164,8 @@ class Memory:
 
     @property
     def grown(self) -> dict[str, int]:
-        """Bytes at the worst look, by the process's title."""
-        return {processes.command_line(each.pid): peak - self._first[each] for each, peak in self._peaks.items()}
+        """Bytes at the worst look, by the process's first title and its number."""
+        return {f"{self._titles[each]} {each.pid}": peak - self._first[each] for each, peak in self._peaks.items()}
 
 
 def hold(until: float, memory: Memory) -> None:

@@ -9,12 +9,12 @@ from ipaddress import IPv4Network
 from typing import TYPE_CHECKING
 
 import boto3
-import httpx
 import psutil
 
 from cluster.client import Darkroom
 from cluster.embedded import processes
 from cluster.embedded.home import Home
+from cluster.embedded.serve import readiness_problem
 from cluster.embedded.service import bring_up, take_down
 from cluster.embedded.state import State
 from cluster.mongo.api_keys import ApiKeyStore, key_id_of
@@ -91,10 +91,7 @@ class Service:
 
 def is_ready(url: str | None) -> bool:
     """Whether the service there says that it is ready; None is a service that has not been started."""
-    try:
-        return url is not None and httpx.get(f"{url}/readyz", timeout=5, trust_env=False).status_code == 200
-    except httpx.HTTPError:
-        return False
+    return url is not None and readiness_problem(url) is None
 
 
 def _title(pid: int) -> str:
