@@ -19,7 +19,7 @@ up: $(INSTALLED) ## Start Darkroom with its own MongoDB, Redis, S3 and Ray, in .
 down: $(INSTALLED) ## Stop what `make up` started
 	@$(BIN)/darkroom down
 
-test: $(INSTALLED) ## Run all tests, on real servers
+test: $(INSTALLED) ## Run all tests but the long ones of `make faults`, on real servers
 	$(BIN)/pytest
 
 faults: $(INSTALLED) ## Kill and cut everything that there is, at random moments; FAULTS_SEED=7 repeats a run
