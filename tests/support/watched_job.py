@@ -228,7 +228,8 @@ class WatchedJob:
         check_outputs(products)
         assert last.bytes.out == sum(product.images[0].bytes_out for product in products)
         assert len(set(self.fetches)) == self._images
-        assert self.fetched - self._images <= fetched_again
+        again = self.fetched - self._images
+        assert again <= fetched_again, f"{again} pictures were fetched again"
         for done, fetched in self._done_by:
             assert not done & set(self.fetches[fetched:])
         self._check_hook(deliveries)
