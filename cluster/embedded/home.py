@@ -83,10 +83,8 @@ class Home:
             HomeBusyError: Another process does so now.
         """
         with (self.path / "lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise HomeBusyError(str(self.path)) from error
+            if not _is_taken(lock):
+                raise HomeBusyError(str(self.path))
             yield
 
     @contextmanager
