@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 STORES, HEAD, WORKERS = "stores", "head", ("worker1", "worker2")
 NODES = (HEAD, *WORKERS)
+BATCH_IMAGES = 24  # at most, in one task
 _GCS_STORE = "gcs"  # a Redis of Ray's own, since Darkroom's may be emptied
 _GCS_PORT, _DASHBOARD_PORT, _HTTP_PORT = 6379, 8265, 8000
 _STORE_PORTS_ABOVE = 3000  # SeaweedFS has sockets in a folder that all machines share, so its ports must be its own
@@ -273,6 +274,7 @@ def _settings(network: Network, home: Home) -> Settings:
         allowed_networks=(IPv4Network(network.range),),
         allow_http_webhooks=True,
         downloads_per_task=4,
+        max_batch_images=BATCH_IMAGES,
         max_active_requests=2,  # each more is a process that a dying node's neighbours must start, on two cores here
         retry_base_seconds=0.1,
         webhook_timeout_seconds=5,
