@@ -167,9 +167,12 @@ class Coordinators:
         answers = zip(told, await asyncio.gather(*pushes), strict=True)
         return {request_id: standing for request_id, standing in answers if standing is not None}
 
-    async def close_windows(self, open_ids: Iterable[str]) -> int:
-        """Let nobody begin anything; returns how many images of these requests are still in tasks."""
-        answers = await self.set_windows(dict.fromkeys(self._at_work, CLOSED), at_once=False)
+    async def close_windows(self, open_ids: Iterable[str], *, at_once: bool) -> int:
+        """Let nobody begin anything; returns how many images of these requests are still in tasks.
+
+        `at_once`: what waits for its sources is given back, too.
+        """
+        answers = await self.set_windows(dict.fromkeys(self._at_work, CLOSED), at_once=at_once)
         # Who does not answer is starting or busy, or was not found yet, so nobody knows.
         return sum(answers[each].images_in_tasks if each in answers else 1 for each in open_ids)
 

@@ -69,7 +69,6 @@ class Dispatcher:
         self._rests_until = 0.0
         self.stopped = asyncio.Event()
         self._numbers = numbers
-        self._suspects: list[tuple[WorkItem, ...]] = []
         self._pauses = 0
         self.flights = Flights(send)
         self.progress_missed = False
@@ -78,11 +77,11 @@ class Dispatcher:
     @property
     def demand(self) -> int:
         """How many slots the request could use now."""
-        waiting = _MANY if self._feed.has_more else self._feed.ready + len(self._suspects)
+        waiting = _MANY if self._feed.has_more else self._feed.ready
         return max(math.ceil(self.flights.on_cores / 2), waiting)
 
     def set_window(self, window: Window, *, at_once: bool) -> None:
-        """How much of the cluster the request may use; `at_once`: others wait, so what is too much ends early."""
+        """How much of the cluster the request may use; `at_once`: what is too much ends early."""
         if window.duty > self._window.duty:
             self._rests_until = 0.0
         self._window = window
@@ -90,6 +89,8 @@ class Dispatcher:
         if at_once and self.flights.shrink(window.running if window.duty < 1 else max(1, window.running)):
             # Until those who wait have sent theirs: batches get cores in the order in which they were sent.
             self._rests_until = max(self._rests_until, self._now() + _MAKE_ROOM_SECONDS)
+        if at_once and not window.on_cores:
+            self.flights.end_early()
         self._woken.set()
 
     def stop(self) -> None:
@@ -110,12 +111,12 @@ class Dispatcher:
         finally:
             self.flights.stop()
             await end(*self.flights.reports)
-        return self._feed.exhausted and not self._suspects
+        return self._feed.exhausted
 
     def _is_done(self) -> bool:
         if self.flights:
             return False
-        return self.stopped.is_set() or (self._feed.exhausted and not self._suspects)
+        return self.stopped.is_set() or self._feed.exhausted
 
     async def _turn(self) -> None:
         """Send what there is room for, and take in what has come back."""
@@ -133,14 +134,15 @@ class Dispatcher:
 
     async def _fill_window(self) -> None:
         while self.flights.on_cores < self._window.on_cores and self._now() >= self._rests_until:
-            items = self._suspects.pop() if self._suspects else await self._next_items()
-            if items:
-                self._send(items)
-            elif not self._suspects:
+            items = await self._next_items()
+            if not items:
                 break
+            self._send(items)
         may_send = self._window.on_cores and not self.stopped.is_set()
-        if may_send and self._feed.slow and not self.flights.has_slow:
-            self._send(self._feed.take_slow(_MAX_SLOW_IMAGES), is_slow=True)
+        while may_send and self._feed.slow and not self.flights.has_slow:
+            items = await self._without_suspects(self._feed.take_slow(_MAX_SLOW_IMAGES))
+            if items:
+                self._send(items, is_slow=True)
 
     async def _next_items(self) -> tuple[WorkItem, ...]:
         while True:
@@ -151,11 +153,14 @@ class Dispatcher:
             cores = max(1, round(self._window.slots))
             taken = self._feed.take(min(self._size.images, math.ceil(self._feed.ready / cores)))
             items = await self._without_suspects(taken)
-            if items or self._suspects or not self._feed.has_more:  # their hosts may rest, and those of others not
+            if items or not (self._feed.ready or self._feed.has_more):  # some hosts may rest, and those of others not
                 return items
 
     async def _without_suspects(self, items: tuple[WorkItem, ...]) -> tuple[WorkItem, ...]:
-        """Set apart those that were at work whenever nodes or coordinators died: one may take its node with it."""
+        """Without those that were at work whenever nodes or coordinators died: one may take its node with it.
+
+        They are sent alone, and fail in the end.
+        """
         most = self._settings.max_attempts
         try:
             for item in (each for each in items if each.unknown_ends > most + _LONE_LIVES):
@@ -163,8 +168,10 @@ class Dispatcher:
         except StoreUnavailableError:
             self._feed.put_back(items)  # one that is failed already refuses its batch, and is looked up again
             raise
-        self._suspects += [(each,) for each in items if most < each.unknown_ends <= most + _LONE_LIVES]
-        return tuple(each for each in items if each.unknown_ends <= most)
+        left = [each for each in items if each.unknown_ends <= most + _LONE_LIVES]
+        suspects = [each for each in left if each.unknown_ends > most and each.batch_limit != 1]
+        self._feed.put_back(each.among(1) for each in suspects)
+        return tuple(each for each in left if each not in suspects)
 
     def _send(self, items: tuple[WorkItem, ...], *, is_slow: bool = False) -> None:
         request = self._request
@@ -235,7 +242,10 @@ class Dispatcher:
         return len(deferred)
 
     async def _absorb_loss(self, flight: Flight, loss: Loss) -> int:
-        """Split a batch whose worker died until the guilty image is alone; that one has a limited number of lives."""
+        """Halve a batch whose worker died until the guilty image is alone; that one has a limited number of lives.
+
+        Whatever happens to an image meanwhile, it is not among more again, so that it ends only a few workers.
+        """
         self.progress_missed = True  # the worker may have died between MongoDB and Redis
         items = flight.batch.items
         logger.warning("batch lost: %s", loss.name, extra={"requestId": self._request.request_id})
@@ -246,12 +256,11 @@ class Dispatcher:
             self._feed.put_back([item.after_unknown_end for item in items] if flight.has_begun else items)
             return len(items)
         if len(items) > 1:
-            middle = len(items) // 2
-            self._suspects += [items[:middle], items[middle:]]
+            self._feed.put_back(item.among(len(items) // 2) for item in items)
             return 0
         (item,) = items
         if item.failures + 1 < self._settings.max_attempts:
-            self._suspects.append((item.again,))
+            self._feed.put_back([item.again.among(1)])
             # Ray ends the newest task of a node that is short of memory, guilty or not: give it time to have some.
             return 1 if loss is Loss.OUT_OF_MEMORY else 0
         await self._fail(item, _loss_error(flight, loss))

@@ -108,11 +108,11 @@ class Feed:
         self._ready.extend(item for item in unfinished_items(products) if _place(item) in wanted)
 
     def take(self, limit: int) -> tuple[WorkItem, ...]:
-        """The next images to do on a core."""
+        """The next images to do on a core, all with the same `batch_limit`, which they keep to."""
         return self._taken(self._ready, limit)
 
     def take_slow(self, limit: int) -> tuple[WorkItem, ...]:
-        """The next images whose sources are waited for."""
+        """The next images whose sources are waited for; the same holds for them."""
         return self._taken(self._slow, limit)
 
     def _taken(self, queue: deque[WorkItem], limit: int) -> tuple[WorkItem, ...]:
@@ -120,10 +120,13 @@ class Feed:
         self._resting = {host: until for host, until in self._resting.items() if until > self._clock()}
         taken: list[WorkItem] = []
         while queue and len(taken) < limit:
+            if taken and taken[0].batch_limit != queue[0].batch_limit:
+                break
             item = queue.popleft()
             until = self._resting.get(host_of(item.url)) if self._resting else None
             if until is None:
                 taken.append(item)
+                limit = min(limit, item.batch_limit or limit)
             elif not self._may_rest:
                 self._passed_over.append(_place(item))
             else:

@@ -112,6 +112,11 @@ class Flights:
             flight.to_end.set()
         return bool(ending)
 
+    def end_early(self) -> None:
+        """Let all give back what has not come to a core, and finish the rest."""
+        for flight in self._flights.values():
+            flight.to_end.set()
+
     def stop(self) -> None:
         """Let all end at once."""
         for flight in self._flights.values():

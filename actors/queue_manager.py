@@ -45,6 +45,7 @@ _POLL_SECONDS = 1.0
 _FIRST_WINDOW = Window(1, 1)  # so that a request begins before its share is known
 _ENDING_AT_ONCE = 8
 _DRAIN_POLL_SECONDS = 0.2
+_GIVE_BACK_SECONDS = 5.0  # the last ones of a drain: what waits for its sources may take minutes
 _STOP_SECONDS = 60.0  # after a drain, for the stop that it was for
 _SWEEP_SECONDS = 600.0
 _LATELY_SECONDS = 20.0  # a look that waits for a store takes up to ten, and MongoDB may choose a primary meanwhile
@@ -118,22 +119,24 @@ class QueueManager:
         """Answers while this process lives."""
 
     async def drain(self, timeout_seconds: float) -> int:
-        """Begin nothing more and wait for what runs; for a stop of the whole deployment.
+        """Begin nothing more, and wait for what runs or have it given back; for a stop of the whole deployment.
 
         Returns:
             How many images are still in tasks; above 0 only when the time was too short.
         """
-        clock = asyncio.get_running_loop().time
-        deadline = clock() + timeout_seconds
+        now = asyncio.get_running_loop().time
+        deadline = now() + timeout_seconds
         self._drained_until = deadline + _STOP_SECONDS
-        while (left := await self._close_windows()) and clock() < deadline:  # noqa: ASYNC110 - of other processes
+        while (left := await self._close_windows(deadline - now())) and now() < deadline:  # noqa: ASYNC110 - of others
             await asyncio.sleep(_DRAIN_POLL_SECONDS)
         return left
 
-    async def _close_windows(self) -> int:
+    async def _close_windows(self, seconds_left: float) -> int:
         """How many images are still in tasks; 1 when MongoDB does not say whose there are."""
+        at_once = seconds_left < _GIVE_BACK_SECONDS
         try:
-            return await self._coordinators.close_windows([each.request_id for each in await self._at_work()])
+            open_ids = [each.request_id for each in await self._at_work()]
+            return await self._coordinators.close_windows(open_ids, at_once=at_once)
         except StoreUnavailableError:
             return 1
 

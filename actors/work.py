@@ -24,6 +24,7 @@ class WorkItem:
     attempt: int  # this one's number, from 1
     failures: int = 0  # of those before it, whose bad end is known
     is_slow: bool = False  # its source has kept a core waiting
+    batch_limit: int | None = None  # images in its next batch, since it may be the one that ends its worker
 
     @property
     def tried(self) -> tuple[int, int, int]:
@@ -49,6 +50,10 @@ class WorkItem:
     def after_unknown_end(self) -> WorkItem:
         """The next attempt, after one of which nobody knows how it ended."""
         return replace(self, attempt=self.attempt + 1)
+
+    def among(self, images: int) -> WorkItem:
+        """The same, for a batch of at most so many."""
+        return replace(self, batch_limit=images)
 
 
 class BatchKey(NamedTuple):

@@ -17,7 +17,7 @@ from cluster.embedded import processes
 from tests.support.catalogues import catalogue
 from tests.support.jobs import finished
 from tests.support.kills import kill_titled
-from tests.support.origin import Origin, reply
+from tests.support.origin import Origin, reply, slow_headers
 from tests.support.pictures import jpeg, picture
 from tests.support.service import Service, running_service
 from tests.support.waiting import wait_until
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 MAX_IMAGE_MEMORY_BYTES = 300_000_000  # which is taken within the time, however slowly the machine gives it
 ROOM_BYTES = 3_000_000_000  # of which the service takes 2 GB
+LATE_SECONDS = 0.7
 CODES = {"segfault": "decoder_crashed", "memory": "out_of_memory", "hang": "timeout"}
 POISONED = Path(__file__).parents[1] / "support" / "poisoned"
 
@@ -82,7 +83,9 @@ def done_with_poison(service: Service, *, good: int, bad: list[str]) -> Outcome:
     with Origin() as origin, service.client() as darkroom:
         urls = [origin.route(f"/good-{number}.jpg", reply(jpeg(seed=number))) for number in range(good)]
         for number, kind in enumerate(bad):
-            url = origin.route(f"/bad-{number}.jpg", reply(poison(kind, seed=1000 + number)))
+            # Some come when others of their batch are done, and some keep their core waiting.
+            answer = slow_headers(number % 3 * LATE_SECONDS, reply(poison(kind, seed=1000 + number)))
+            url = origin.route(f"/bad-{number}.jpg", answer)
             urls.insert(number * len(urls) // len(bad), url)
         begun = time.monotonic()
         status, products = finished(darkroom, catalogue(*[[url] for url in urls]), timeout_seconds=500)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from actors.dispatcher import Dispatcher
 from actors.flights import Sent
 from actors.windows import CLOSED, Window
-from actors.work import BatchLostError, BatchReport, Fate, Loss, Outcome
+from actors.work import BatchLostError, BatchReport, Fate, Loss, Outcome, WorkItem
 from cluster.errors import ImageErrorCode
 from cluster.mongo.products import ImageResult, ProductStore
 from cluster.mongo.requests import RequestStore
@@ -69,12 +70,29 @@ class Hands:
 
         await wait_until_async(are_sent, f"{batches} batches are sent")
 
+    async def begin(self, batch: Batch) -> bool:
+        """Whether it may be done: none of it was before."""
+        tried = [item.tried for item in batch.items]
+        return await self.products.begin_attempts(batch.request_id, batch.epoch, tried, batch=batch.number)
+
+    async def record(self, *items: WorkItem) -> None:
+        """These are done."""
+        results = [ImageResult(item.row, item.index, Image(status=Status.COMPLETED), "key") for item in items]
+        await self.products.record_results(self.request.request_id, self.request.epoch, results)
+
     async def complete(self, number: int) -> None:
         """A batch ends as a task would end it."""
         batch, future = self.sent[number]
-        results = [ImageResult(item.row, item.index, Image(status=Status.COMPLETED), "key") for item in batch.items]
-        await self.products.record_results(batch.request_id, batch.epoch, results)
+        await self.record(*batch.items)
         future.set_result(BatchReport(tuple(Outcome(item, Fate.COMPLETED) for item in batch.items), 0.1))
+
+    async def failed(self) -> dict[int, ImageErrorCode]:
+        """How images have failed, by their places in the request; all others are done."""
+        products = await self.products.page(self.request.request_id, after_row=0, limit=IMAGES)
+        images = {product.first_image: product.images[0] for product in products}
+        failed = {place: image.error.code for place, image in images.items() if image.error}
+        assert {image.status for place, image in images.items() if place not in failed} == {Status.COMPLETED}
+        return failed
 
     async def sent_until_end(
         self, run: asyncio.Task[bool]
@@ -127,6 +145,23 @@ async def test_a_closed_window_begins_nothing_and_loses_nothing(hands: Hands) ->
     run.cancel()
 
 
+async def test_all_is_given_back_when_a_window_is_closed_at_once(hands: Hands) -> None:
+    run = asyncio.create_task(hands.dispatcher.run())
+    await hands.wait_for(1)
+    batch, future = hands.sent[0]
+    future.set_result(BatchReport(tuple(Outcome(replace(item, is_slow=True), Fate.RETURNED) for item in batch.items)))
+    await hands.wait_for(3)
+    slow = next(each for each, _ in hands.sent if each.is_slow)
+    usual = next(each for each, _ in hands.sent[1:] if not each.is_slow)
+    begun = await hands.begun(slow.number, usual.number)
+    hands.dispatcher.set_window(CLOSED, at_once=False)
+    await asyncio.wait(begun, timeout=0.05)
+    assert [each.done() for each in begun] == [False, False]
+    hands.dispatcher.set_window(CLOSED, at_once=True)
+    assert await asyncio.gather(*begun) == [False, False]  # in no hurry
+    run.cancel()
+
+
 async def test_it_sleeps_while_an_image_is_due_and_the_window_is_full(hands: Hands) -> None:
     hands.dispatcher.set_window(TWO_BATCHES, at_once=False)
     run = asyncio.create_task(hands.dispatcher.run())
@@ -152,6 +187,41 @@ async def test_a_batch_whose_worker_died_is_split_until_the_guilty_image_is_alon
     errors = {product.first_image: product.images[0].error for product in products if product.images[0].error}
     assert {ordinal: error.code for ordinal, error in errors.items()} == {guilty: "decoder_crashed"}
     assert {product.images[0].attempts for product in products if product.first_image != guilty} <= {0, 1}
+
+
+async def test_neighbours_that_were_recorded_do_not_hide_the_guilty_image(hands: Hands, isolated: Settings) -> None:
+    guilty = 3
+    run = asyncio.create_task(hands.dispatcher.run())
+    deaths: list[int] = []  # the images that were left to do
+    async for number, batch, future in hands.sent_until_end(run):
+        if not await hands.begin(batch):
+            future.set_result(BatchReport((), refused=True))
+        elif guilty in {item.ordinal for item in batch.items}:
+            others = [item for item in batch.items if item.ordinal != guilty]
+            await hands.record(*others[-1:])  # its neighbour
+            deaths.append(len(batch.items))
+            future.set_exception(BatchLostError(Loss.CRASHED))
+        else:
+            await hands.complete(number)
+    assert await hands.failed() == {guilty: ImageErrorCode.DECODER_CRASHED}
+    assert deaths == [4, *[1] * isolated.max_attempts]
+
+
+async def test_images_that_wait_for_their_sources_are_halved_too_and_wait_on(hands: Hands, isolated: Settings) -> None:
+    guilty = 2
+    run = asyncio.create_task(hands.dispatcher.run())
+    deaths: list[int] = []
+    async for number, batch, future in hands.sent_until_end(run):
+        if not batch.is_slow:
+            slow = tuple(Outcome(replace(item, is_slow=True), Fate.RETURNED) for item in batch.items)
+            future.set_result(BatchReport(slow))
+        elif guilty in {item.ordinal for item in batch.items}:
+            deaths.append(len(batch.items))
+            future.set_exception(BatchLostError(Loss.CRASHED))
+        else:
+            await hands.complete(number)
+    assert await hands.failed() == {guilty: ImageErrorCode.DECODER_CRASHED}
+    assert deaths == [4, 2, *[1] * isolated.max_attempts]
 
 
 async def test_a_batch_that_takes_too_long_loses_its_worker_and_is_split(
@@ -253,8 +323,7 @@ async def test_an_image_that_takes_its_coordinator_with_it_comes_to_an_end_and_i
                 await asyncio.sleep(POLL_SECONDS)
                 continue
             batch, _ = hands.sent[number]
-            tried = [item.tried for item in batch.items]
-            await hands.products.begin_attempts(batch.request_id, batch.epoch, tried, batch=batch.number)
+            await hands.begin(batch)
             died = guilty in {item.ordinal for item in batch.items}
             if not died:
                 await hands.complete(number)
@@ -268,9 +337,7 @@ async def test_an_image_that_takes_its_coordinator_with_it_comes_to_an_end_and_i
         assert request is not None
         await hands.products.take_over(request.request_id, request.epoch)
         hands = Hands(database, request, settings)
-    products = await hands.products.page(hands.request.request_id, after_row=0, limit=IMAGES)
-    codes = [product.images[0].error and product.images[0].error.code for product in products]
-    assert codes == [ImageErrorCode.DECODER_CRASHED if place == guilty else None for place in range(IMAGES)]
+    assert await hands.failed() == {guilty: ImageErrorCode.DECODER_CRASHED}
     assert deaths == settings.max_attempts + 5
 
 
@@ -288,9 +355,7 @@ async def test_an_image_that_takes_its_node_with_it_comes_to_an_end_and_its_neig
         future.set_exception(BatchLostError(Loss.OTHER))
         deaths.append(len(batch.items))
         await task
-    products = await hands.products.page(hands.request.request_id, after_row=0, limit=IMAGES)
-    codes = [product.images[0].error and product.images[0].error.code for product in products]
-    assert codes == [ImageErrorCode.DECODER_CRASHED if place == guilty else None for place in range(IMAGES)]
+    assert await hands.failed() == {guilty: ImageErrorCode.DECODER_CRASHED}
     lone = [images for images in deaths if images == 1]
     assert deaths[-len(lone) :] == lone
     assert len(lone) == 5
