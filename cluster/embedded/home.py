@@ -76,15 +76,13 @@ class Home:
         return self.logs / f"{server}.log"
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, *, wait_seconds: float = 0) -> Iterator[None]:
         """Keep every other process from starting or stopping these servers during the block.
 
         Raises:
-            HomeBusyError: Another process does so now.
+            HomeBusyError: Another process does so now, and goes on for longer than that.
         """
-        with (self.path / "lock").open("w") as lock:
-            if not _is_taken(lock):
-                raise HomeBusyError(str(self.path))
+        with _held(self.path / "lock", wait_seconds, str(self.path)):
             yield
 
     @contextmanager
@@ -98,12 +96,7 @@ class Home:
             HomeBusyError: Another start does not come to its end: it may have been stopped in a terminal.
         """
         path = _own_folder(Path(_SHORT_FOLDER.format(uid=os.getuid()))) / "start.lock"
-        deadline = time.monotonic() + TURN_SECONDS
-        with path.open("w") as lock:
-            while not _is_taken(lock):
-                if time.monotonic() > deadline:
-                    raise HomeBusyError(f"another folder (who holds {path})")
-                time.sleep(_POLL_SECONDS)
+        with _held(path, TURN_SECONDS, f"another folder (who holds {path})"):
             yield
 
     def short(self) -> Path:
@@ -133,6 +126,17 @@ class Home:
             latest.unlink()
             latest.symlink_to(session)
         self.short().unlink(missing_ok=True)
+
+
+@contextmanager
+def _held(path: Path, wait_seconds: float, whose: str) -> Iterator[None]:
+    deadline = time.monotonic() + wait_seconds
+    with path.open("w") as lock:
+        while not _is_taken(lock):
+            if time.monotonic() > deadline:
+                raise HomeBusyError(whose)
+            time.sleep(_POLL_SECONDS)
+        yield
 
 
 def _is_taken(lock: TextIO) -> bool:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cluster.embedded.home import Home
     from cluster.embedded.server import Server
 
+_LOCK_SECONDS = 10.0  # for an `up` in a terminal, which starts a supervisor when there is none
 _STORES: tuple[type[Server], ...] = (SeaweedFS, RedisServer, Mongod)
 
 
@@ -34,8 +35,9 @@ def stop(home: Home, on_event: Callable[[Event], None]) -> None:
     if not home.state_file.exists():
         return
     stop_supervisor(home)
-    with home.locked():
+    with home.locked(wait_seconds=_LOCK_SECONDS):
         StateFile(home).forget_url()  # first: nobody is to start again what ends now
+        stop_supervisor(home)  # that of such an `up`
         stop_servers(home, [RayHead.name, *(store.name for store in _STORES)], on_event)
         home.remove_link()
 
