@@ -19,9 +19,12 @@ ROOT = Path(__file__).parents[2]
 def test_ray_takes_the_cluster_file() -> None:
     config: dict[str, Any] = yaml.safe_load((ROOT / "ray-cluster.yaml").read_text())
     validate_config(prepare_config(config))
-    for written, restart in (config["head_start_ray_commands"], config["worker_start_ray_commands"]):
+    assert config["setup_commands"][-1] == "systemctl --user stop ray"
+    # The autoscaler gives those of a worker again when it has not heard of it for a while: a living Ray is left alone.
+    for starts, verb in (("head_start_ray_commands", "restart"), ("worker_start_ray_commands", "start")):
+        written, start = config[starts]
         assert "ray start --block" in written
-        assert restart == "systemctl --user restart ray"
+        assert start == f"systemctl --user {verb} ray"
     # Without it the head knows of no workers, and starts none.
     assert "--autoscaling-config=$HOME/ray_bootstrap_config.yaml" in config["head_start_ray_commands"][0]
     assert config["file_mounts"]["~/.config/systemd/user/ray.service"].endswith("cluster/ray.service")
