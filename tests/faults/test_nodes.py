@@ -240,8 +240,12 @@ def test_another_node_takes_over_and_the_old_coordinator_writes_nothing_more(
             )
             goes_on = seconds_to_next(job, begun)
             logger.info("%s: a newer epoch after %.1f s, goes on after %.1f s", node, taken, goes_on)
-            assert not write_late(cluster, job.request_id, epoch)
-            assert recorder.late_writes(job.request_id), "the recorder has seen that"
+
+            def is_late_write_refused() -> bool:
+                assert not write_late(cluster, job.request_id, epoch)
+                return bool(recorder.late_writes(job.request_id))
+
+            wait_until(is_late_write_refused, "the recorder has seen that")
         await_return(cluster)
         check(cluster, job, recorder)
     if hears_of_it:

@@ -119,6 +119,13 @@ class Memory:
                         continue
                     self.samples[part, each.pid].append((time.monotonic(), size))
 
+    def ended(self) -> dict[str, int]:
+        """By part, how many of its processes were there, and were not to the end."""
+        last = max(samples[-1][0] for samples in self.samples.values())
+        return Counter(
+            part for (part, _), samples in self.samples.items() if last - samples[-1][0] > 2 * SAMPLE_SECONDS
+        )
+
     def slopes(self) -> dict[str, list[float]]:
         """By part, the bytes a minute by which each of its processes grew in the second half of its samples."""
         found: defaultdict[str, list[float]] = defaultdict(list)
@@ -149,6 +156,7 @@ def test_uploads_at_four_times_the_pace_are_refused_and_none_is_lost(crowded: Se
         drained_seconds = time.monotonic() - begun
     print(f"{images_per_second:.0f} images/s can be done; {len(crowd.accepted)} requests of {IMAGES} were accepted")
     print(f"refused: {dict(Counter(crowd.refused))}")
+    print(f"processes that have ended: {dict(memory.ended())}")
     slopes = memory.slopes()
     for part, values in sorted(slopes.items()):
         print(f"{part:<40}{len(values):>3} processes, at most {max(values) / 1e6:+.2f} MB a minute")
