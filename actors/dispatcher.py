@@ -138,16 +138,19 @@ class Dispatcher:
             if not items:
                 break
             self._send(items)
-        may_send = self._window.on_cores and not self.stopped.is_set()
-        while may_send and self._feed.slow and not self.flights.has_slow:
+        while self._may_send and self._feed.slow and not self.flights.has_slow:
             items = await self._without_suspects(self._feed.take_slow(_MAX_SLOW_IMAGES))
             if items:
                 self._send(items, is_slow=True)
 
+    @property
+    def _may_send(self) -> bool:
+        return self._window.on_cores > 0 and not self.stopped.is_set()
+
     async def _next_items(self) -> tuple[WorkItem, ...]:
         while True:
             await self._feed.refill(self._size.images * self._window.on_cores)
-            if not self._window.on_cores or self.stopped.is_set():  # they may have changed while we waited
+            if not self._may_send:  # it may have changed while we waited
                 return ()
             # The last images are shared out, so that no core idles while another has a long batch.
             cores = max(1, round(self._window.slots))
@@ -157,10 +160,7 @@ class Dispatcher:
                 return items
 
     async def _without_suspects(self, items: tuple[WorkItem, ...]) -> tuple[WorkItem, ...]:
-        """Without those that were at work whenever nodes or coordinators died: one may take its node with it.
-
-        They are sent alone, and fail in the end.
-        """
+        """Put back who was at work whenever nodes or coordinators died, to be sent alone, or to fail in the end."""
         most = self._settings.max_attempts
         try:
             for item in (each for each in items if each.unknown_ends > most + _LONE_LIVES):

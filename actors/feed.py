@@ -127,7 +127,7 @@ class Feed:
             if until is None:
                 taken.append(item)
                 limit = min(limit, item.batch_limit or limit)
-            elif not self._may_rest:
+            elif item.batch_limit is None and not self._may_rest:
                 self._passed_over.append(_place(item))
             else:
                 heapq.heappush(self._waiting, (until, next(self._order), item))

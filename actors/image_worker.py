@@ -22,7 +22,7 @@ from cluster.result_cache import ResultCache
 from cluster.source_hosts import SourceHosts
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Collection
 
     from cluster.settings import Settings
 
@@ -82,7 +82,7 @@ class Worker:
                     return BatchReport((), refused=True)
                 run = BatchRun(batch, await self._steps(batch), gate, self._settings)
                 report = await run.run(stop)
-            await self._give_back(batch, report)
+            await self._give_back(batch, report, begun=tried)
         except StoreUnavailableError as error:
             logger.warning("batch deferred: %s", error, extra={"requestId": batch.request_id})
             return BatchReport.all(batch, Fate.DEFERRED)
@@ -91,9 +91,9 @@ class Worker:
             self.is_spent = True
         return report
 
-    async def _give_back(self, batch: Batch, report: BatchReport) -> None:
-        """Images that were not tried to the end have not used an attempt."""
-        returned = [each.item.tried for each in report.of(Fate.RETURNED)]
+    async def _give_back(self, batch: Batch, report: BatchReport, *, begun: Collection[tuple[int, int, int]]) -> None:
+        """Images that were not tried to the end have not used an attempt; of others, an earlier batch may have."""
+        returned = [each.item.tried for each in report.of(Fate.RETURNED) if each.item.tried in begun]
         await self._products.give_back_attempts(batch.request_id, batch.epoch, returned, batch=batch.number)
 
     async def _steps(self, batch: Batch) -> ImageSteps:

@@ -133,10 +133,9 @@ class QueueManager:
 
     async def _close_windows(self, seconds_left: float) -> int:
         """How many images are still in tasks; 1 when MongoDB does not say whose there are."""
-        at_once = seconds_left < _GIVE_BACK_SECONDS
         try:
             open_ids = [each.request_id for each in await self._at_work()]
-            return await self._coordinators.close_windows(open_ids, at_once=at_once)
+            return await self._coordinators.close_windows(open_ids, at_once=seconds_left < _GIVE_BACK_SECONDS)
         except StoreUnavailableError:
             return 1
 

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from tests.faults.conftest import Note
 
 IMAGES = 500
-SLOW_SECONDS = 0.3
-DOWNLOADS_AT_ONCE = 3  # so that the job takes a minute when nothing happens
+SLOW_SECONDS = 0.4
+DOWNLOADS_PER_TASK = 2  # so that the job takes a minute when nothing happens
+HOST_DOWNLOADS = 12  # what a killed worker was granted is its own for a while; enough is left for the next one
 LAST = IMAGES - 120  # a client may see nothing of the work for ten seconds, and it is to see it go on
 REDONE_PER_KILL = 5  # on average; that many are in flight, and some were done and not recorded yet
 KILLS = 20  # each fault once, and others by chance
@@ -72,8 +73,8 @@ def some_together(kills: list[str], chance: random.Random) -> list[list[str]]:
 
 @pytest.fixture
 def supervised(tmp_path: Path) -> Iterator[Service]:
-    impatient_host = {"max_downloads_per_host": DOWNLOADS_AT_ONCE, "webhook_retry_seconds": (0.5,) * 300}
-    with running_service(tmp_path, **impatient_host) as running:
+    changes = {"downloads_per_task": DOWNLOADS_PER_TASK, "max_downloads_per_host": HOST_DOWNLOADS}
+    with running_service(tmp_path, webhook_retry_seconds=(0.5,) * 300, **changes) as running:
         start_supervisor(running.stack.home)
         yield running
 

@@ -57,10 +57,12 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
+def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     # Not pytest's own folder: the path must be short.
     with tempfile.TemporaryDirectory(prefix="dkr") as folder, running_cluster(Path(folder)) as running:
         yield running
+        if request.session.testsfailed:
+            running.keep_logs(tmp_path_factory.mktemp("cluster"))
 
 
 @pytest.fixture

@@ -63,3 +63,25 @@ async def test_a_host_that_rests_holds_up_no_other(
     again = await all_ready(feed)
     assert (set(again), len(again)) == (rested, RESTING)
     assert feed.exhausted
+
+
+async def test_images_with_a_limit_are_among_no_more_and_keep_it_while_their_host_rests(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_MAX_WAITING", 2)
+    request, clock = await committed(database, products=RESTING), Clock()
+    feed = Feed(ProductStore(database), request.request_id, clock)
+    await feed.refill(1)
+    items = feed.take(4)
+    limited = {item.row for item in items}
+    feed.put_back(item.among(2) for item in items)
+    first, fresh = feed.take(10), RESTING - len(limited)
+    assert len(first) == 2
+    feed.put_back(first)
+    feed.rest_host(first[0], REST_SECONDS)
+    assert feed.take(10) == ()
+    clock.seconds = REST_SECONDS + 1
+    taken = [feed.take(10), feed.take(10)]
+    assert [len(each) for each in taken] == [2, 2]
+    assert {item.row for each in taken for item in each} == limited
+    assert len(await all_ready(feed)) == fresh

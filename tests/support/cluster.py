@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import sys
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -110,6 +111,13 @@ class Cluster:
         """All that a node's actors and workers of this and earlier sessions have logged."""
         files = sorted(self.folder(node).glob("session_2*/logs/worker-*.err"))
         return "\n".join(file.read_text(errors="replace") for file in files)
+
+    def keep_logs(self, folder: Path) -> None:
+        """Copy what all nodes and stores have logged."""
+        shutil.copytree(self.home.logs, folder / "stores")
+        for node in NODES:
+            for session in self.folder(node).glob("session_2*"):
+                shutil.copytree(session / "logs", folder / node / session.name)
 
     def object_keys(self, prefix: str) -> set[str]:
         """The keys of all objects under a prefix."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -19,15 +21,25 @@ ROOT = Path(__file__).parents[2]
 def test_ray_takes_the_cluster_file() -> None:
     config: dict[str, Any] = yaml.safe_load((ROOT / "ray-cluster.yaml").read_text())
     validate_config(prepare_config(config))
-    assert config["setup_commands"][-1] == "systemctl --user stop ray"
-    # The autoscaler gives those of a worker again when it has not heard of it for a while: a living Ray is left alone.
-    for starts, verb in (("head_start_ray_commands", "restart"), ("worker_start_ray_commands", "start")):
-        written, start = config[starts]
-        assert "ray start --block" in written
-        assert start == f"systemctl --user {verb} ray"
+    for node in ("head", "worker"):
+        assert "ray start --block" in config[f"{node}_start_ray_commands"][0]
+    assert config["head_start_ray_commands"][1] == "systemctl --user restart ray"
     # Without it the head knows of no workers, and starts none.
     assert "--autoscaling-config=$HOME/ray_bootstrap_config.yaml" in config["head_start_ray_commands"][0]
     assert config["file_mounts"]["~/.config/systemd/user/ray.service"].endswith("cluster/ray.service")
+
+
+def test_a_worker_restarts_ray_only_after_a_setup(tmp_path: Path) -> None:
+    """The head's autoscaler gives these commands again when it has not heard of a worker for a while."""
+    config: dict[str, Any] = yaml.safe_load((ROOT / "ray-cluster.yaml").read_text())
+    systemctl = tmp_path / "systemctl"
+    systemctl.write_text('#!/bin/sh\necho "$@" >> "$HOME/told"\n')
+    systemctl.chmod(0o755)
+    environment = {**os.environ, "HOME": str(tmp_path), "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    start = config["worker_start_ray_commands"][1]
+    for command in (config["setup_commands"][-1], start, start):
+        subprocess.run(["/bin/sh", "-c", command], env=environment, check=True, timeout=10)
+    assert (tmp_path / "told").read_text().splitlines() == ["--user restart ray", "--user start ray"]
 
 
 def test_every_node_gets_what_was_built_here() -> None:
