@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx
 import pytest
@@ -36,6 +36,7 @@ from tests.support.watched_job import WatchedJob
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from cluster.client import Darkroom
     from tests.faults.conftest import Note
 
 COORDINATORS, REPLICAS = "coordinator_", ("SERVE_REPLICA::upload", "SERVE_REPLICA::status")
@@ -71,10 +72,23 @@ def origin(cluster: Cluster) -> Iterator[Origin]:
         yield running
 
 
+class Workers(NamedTuple):
+    """The cluster by its workers, as behind a load balancer that uses the head only when no other node answers."""
+
+    cluster: Cluster
+
+    def clients(self) -> list[Darkroom]:
+        return self.cluster.clients([node for node in WORKERS if is_ready(self.cluster, node)])
+
+    def object_keys(self, prefix: str) -> set[str]:
+        return self.cluster.object_keys(prefix)
+
+
 @contextmanager
-def job_at_work(cluster: Cluster, origin: Origin) -> Iterator[WatchedJob]:
+def job_at_work(cluster: Cluster, origin: Origin, *, site: Workers | None = None) -> Iterator[WatchedJob]:
     """A job of half a minute, some of which is done."""
-    with WatchedJob(cluster, origin, images=IMAGES, slow_seconds=SLOW_SECONDS, hook_failures=0.5) as job:
+    job = WatchedJob(site or cluster, origin, images=IMAGES, slow_seconds=SLOW_SECONDS, hook_failures=0.5)
+    with job:
         job.await_done(STARTED)
         logger.info("%s", {each.name: each.node for each in cluster.actors()})
         yield job
@@ -310,7 +324,7 @@ def test_everything_goes_on_when_the_head_was_killed_and_comes_back(
     everyone = (COORDINATORS, registry.WORKER_POOL, registry.QUEUE_MANAGER, registry.WEBHOOK, *REPLICAS)
     keep_off(cluster, HEAD, *everyone)
     wait_until(lambda: any(is_ready(cluster, node) for node in WORKERS), "a worker has a proxy", timeout_seconds=60)
-    with Recorder(cluster) as recorder, job_at_work(cluster, origin) as job:
+    with Recorder(cluster) as recorder, job_at_work(cluster, origin, site=Workers(cluster)) as job:
         # One that is just starting asks the head; Ray sends nothing to its core meanwhile, and knows of no other.
         wait_until(lambda: all(has_image_worker(cluster, node) for node in WORKERS), "every core has its worker")
         with DEATH.of(cluster, HEAD) as begun:

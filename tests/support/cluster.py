@@ -99,9 +99,9 @@ class Cluster:
         """The service by the proxy of one node."""
         return f"http://{self.network.addresses[node]}:{_HTTP_PORT}"
 
-    def clients(self) -> list[Darkroom]:
+    def clients(self, nodes: Sequence[str] = NODES) -> list[Darkroom]:
         """One for each node's proxy; they do not wait long, since there are others."""
-        return [Darkroom(self.url(node), api_key=self.token, timeout_seconds=_CLIENT_SECONDS) for node in NODES]
+        return [Darkroom(self.url(node), api_key=self.token, timeout_seconds=_CLIENT_SECONDS) for node in nodes]
 
     def folder(self, node: str) -> Path:
         """Where a node's Ray keeps its session: short, because Unix sockets are in it."""
