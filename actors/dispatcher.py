@@ -85,12 +85,12 @@ class Dispatcher:
         if window.duty > self._window.duty:
             self._rests_until = 0.0
         self._window = window
-        # Who is not to rest keeps one batch running, or small requests that come together would end each other's.
-        if at_once and self.flights.shrink(window.running if window.duty < 1 else max(1, window.running)):
-            # Until those who wait have sent theirs: batches get cores in the order in which they were sent.
-            self._rests_until = max(self._rests_until, self._now() + _MAKE_ROOM_SECONDS)
         if at_once and not window.on_cores:
             self.flights.end_early()
+        # Who is not to rest keeps one batch running, or small requests that come together would end each other's.
+        elif at_once and self.flights.shrink(window.running if window.duty < 1 else max(1, window.running)):
+            # Until those who wait have sent theirs: batches get cores in the order in which they were sent.
+            self._rests_until = max(self._rests_until, self._now() + _MAKE_ROOM_SECONDS)
         self._woken.set()
 
     def stop(self) -> None:

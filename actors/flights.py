@@ -121,7 +121,7 @@ class Flights:
         """Let all end at once."""
         for flight in self._flights.values():
             flight.in_hurry = True
-            flight.to_end.set()
+        self.end_early()
 
     def end_workers(self) -> None:
         """End the workers of all that are left."""

@@ -114,6 +114,11 @@ class Hands:
         return asking
 
 
+def kept_waiting(batch: Batch) -> BatchReport:
+    """All its images are given back, since their sources have kept the core waiting."""
+    return BatchReport(tuple(Outcome(replace(item, is_slow=True), Fate.RETURNED) for item in batch.items))
+
+
 @pytest.fixture
 async def hands(database: Database, isolated: Settings) -> Hands:
     return await Hands.ready(database, isolated.model_copy(update={"max_batch_images": 4}))
@@ -149,7 +154,7 @@ async def test_all_is_given_back_when_a_window_is_closed_at_once(hands: Hands) -
     run = asyncio.create_task(hands.dispatcher.run())
     await hands.wait_for(1)
     batch, future = hands.sent[0]
-    future.set_result(BatchReport(tuple(Outcome(replace(item, is_slow=True), Fate.RETURNED) for item in batch.items)))
+    future.set_result(kept_waiting(batch))
     await hands.wait_for(3)
     slow = next(each for each, _ in hands.sent if each.is_slow)
     usual = next(each for each, _ in hands.sent[1:] if not each.is_slow)
@@ -213,8 +218,7 @@ async def test_images_that_wait_for_their_sources_are_halved_too_and_wait_on(han
     deaths: list[int] = []
     async for number, batch, future in hands.sent_until_end(run):
         if not batch.is_slow:
-            slow = tuple(Outcome(replace(item, is_slow=True), Fate.RETURNED) for item in batch.items)
-            future.set_result(BatchReport(slow))
+            future.set_result(kept_waiting(batch))
         elif guilty in {item.ordinal for item in batch.items}:
             deaths.append(len(batch.items))
             future.set_exception(BatchLostError(Loss.CRASHED))

@@ -102,22 +102,22 @@ def test_one_process_at_a_time_works_on_the_folder(home: Home) -> None:
 
 
 def test_who_waits_gets_the_folder_when_it_is_free(home: Home) -> None:
-    held, waits = threading.Event(), threading.Event()
+    held, is_over = threading.Event(), threading.Event()
 
     def first() -> None:
         with home.locked():
             held.set()
-            waits.wait(10)
+            is_over.wait(10)
 
     thread = threading.Thread(target=first)
     thread.start()
     assert held.wait(10)
     with pytest.raises(HomeBusyError), home.locked(wait_seconds=0.1):
         pass
-    timer = threading.Timer(0.2, waits.set)
+    timer = threading.Timer(0.2, is_over.set)
     timer.start()
     with home.locked(wait_seconds=10):
-        assert waits.is_set()
+        assert is_over.is_set()
     for each in (thread, timer):
         each.join()
 
