@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
+from redis.maint_notifications import MaintNotificationsConfig
 
 from cluster.errors import StoreUnavailableError
 from cluster.records import Image, Status
@@ -151,6 +152,9 @@ def connect_redis(settings: Settings, *, timeout_seconds: float | None = None) -
         socket_timeout=timeout,
         socket_connect_timeout=timeout,
         health_check_interval=30,
+        # With them, the pool hands out connections with an answer that nobody has read, which is then taken for the
+        # answer to the next question.
+        maint_notifications_config=MaintNotificationsConfig(enabled=False),
     )
 
 

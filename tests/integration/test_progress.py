@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cluster.identifiers import new_identifier
-from cluster.progress import CountedImage, Progress
+from cluster.progress import CountedImage, Progress, connect_redis
 from tests.support.requests import DONE, GONE
 from tests.support.waiting import wait_until_async
 
 if TYPE_CHECKING:
     from redis import Redis
+
+    from cluster.settings import Settings
 
 
 async def test_progress_counts_an_image_once(progress: Progress) -> None:
@@ -80,3 +82,12 @@ async def test_what_an_earlier_coordinator_has_counted_is_not_read_after_a_retry
     found = await progress.read(request_id, 2)
     assert found is not None
     assert (found.completed, found.failed) == (1, 0)
+
+
+async def test_an_answer_that_nobody_has_read_is_not_that_to_the_next_question(isolated: Settings) -> None:
+    async with connect_redis(isolated) as redis:
+        connection = await redis.connection_pool.get_connection()  # type: ignore[no-untyped-call] # redis-py's
+        await connection.send_command("ECHO", "before")
+        await wait_until_async(connection.can_read, "the answer has come")
+        await redis.connection_pool.release(connection)
+        assert await redis.echo("after") == "after"
