@@ -2,7 +2,7 @@
 
 A host gets a limited number of downloads at once. One that answers 429 or 503 is left alone for as long as it asks, and
 then gets half as many, and one more with every good batch. One that does not answer at all is asked by single probes
-only, and given up after a while, so that a dead host costs no time limit for each of its images.
+only, and given up when these have failed for a while, so that a dead host costs no time limit for each of its images.
 Sources: AIMD as in RFC 5681, section 3.1; the breaker is that of Nygard, "Release It!", 2nd edition, chapter 5.
 """
 

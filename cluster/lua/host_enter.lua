@@ -18,11 +18,11 @@ local function verdict(state, leases, wanted)
   local slow = number(state, 'slowUntil')
   if slow > now then return 0, slow - now, 0 end
   if number(state, 'failures') >= opening then
-    if number(state, 'deadUntil') > 0 then -- it was given up for a while: it gets another chance
+    local first_for_long = now - number(state, 'triedAt') > silent
+    if first_for_long or number(state, 'deadUntil') > 0 then -- it gets a chance, or another one
       redis.call('HDEL', state, 'deadUntil', 'probeAt')
-      redis.call('HSET', state, 'since', now)
-    end
-    if now - number(state, 'since') > silent then
+      redis.call('HSET', state, 'since', now, 'triedAt', now)
+    elseif now - number(state, 'since') > silent then
       redis.call('HSET', state, 'deadUntil', now + silent)
       return 0, 0, 1
     end

@@ -14,10 +14,11 @@ for index = 1, #KEYS, 2 do
   for place = 1, granted do redis.call('ZREM', leases, token .. place) end
   local limit = tonumber(redis.call('HGET', state, 'limit') or most)
   if answers > 0 then
-    redis.call('HDEL', state, 'failures', 'since', 'probeAt', 'deadUntil')
+    redis.call('HDEL', state, 'failures', 'since', 'triedAt', 'probeAt', 'deadUntil')
   elseif failures > 0 then
     redis.call('HINCRBY', state, 'failures', failures)
     redis.call('HSETNX', state, 'since', now)
+    redis.call('HSET', state, 'triedAt', now)
   end
   if pause > 0 then -- additive increase, multiplicative decrease
     local slow = tonumber(redis.call('HGET', state, 'slowUntil') or 0)

@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from cluster.settings import Settings
 
 MOST = 8
+SOURCE_AWAY_SECONDS = 1.5
 
 
 @pytest.fixture
 async def hosts(isolated: Settings) -> AsyncIterator[SourceHosts]:
-    opened = SourceHosts(isolated.model_copy(update={"max_downloads_per_host": MOST, "source_away_seconds": 1.5}))
+    changes = {"max_downloads_per_host": MOST, "source_away_seconds": SOURCE_AWAY_SECONDS}
+    opened = SourceHosts(isolated.model_copy(update=changes))
     yield opened
     await opened.close()
 
@@ -95,7 +97,10 @@ async def test_a_host_that_does_not_answer_is_probed_and_then_given_up(hosts: So
     await leave(hosts, host, granted=1, failures=1)
 
     async def is_given_up() -> bool:
-        return (await enter(hosts, host)).given_up
+        permit = await enter(hosts, host)
+        if permit.downloads:
+            await leave(hosts, host, granted=1, failures=1)
+        return permit.given_up
 
     await wait_until_async(is_given_up, "the source is given up")
 
@@ -103,6 +108,17 @@ async def test_a_host_that_does_not_answer_is_probed_and_then_given_up(hosts: So
         return (await enter(hosts, host)).downloads == 1
 
     await wait_until_async(has_another_chance, "it is asked again, later")
+
+
+async def test_a_host_is_not_given_up_for_a_time_in_which_nobody_asked_it(hosts: SourceHosts, host: str) -> None:
+    await leave(hosts, host, granted=(await enter(hosts, host)).downloads, failures=BREAKER_FAILURES)
+    await asyncio.sleep(SOURCE_AWAY_SECONDS + 0.1)
+    assert await enter(hosts, host) == Permit(1)
+    assert not (await enter(hosts, host)).given_up
+    await asyncio.sleep(SOURCE_AWAY_SECONDS + 0.1)  # the probe was not made, for example because MongoDB was away
+    assert await enter(hosts, host) == Permit(1)
+    await leave(hosts, host, granted=1, answers=1)
+    assert (await enter(hosts, host)).downloads == 4
 
 
 async def test_an_answer_closes_the_breaker(hosts: SourceHosts, host: str) -> None:
