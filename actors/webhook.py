@@ -7,7 +7,9 @@ import contextlib
 import logging
 import random
 import time
+from collections import Counter
 from datetime import timedelta
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -17,7 +19,7 @@ from standardwebhooks.webhooks import Webhook as Signer
 from actors.reach import leave_when_cut_off
 from cluster.errors import BlockedAddressError, StoreUnavailableError
 from cluster.http.session import guarded_session, request_url
-from cluster.http.url import parse_url
+from cluster.http.url import origin_of, parse_url
 from cluster.mongo.connection import Database
 from cluster.mongo.outbox import Outbox
 from cluster.records import Delivery, DeliveryResponse, DeliveryState, utc_now
@@ -29,7 +31,8 @@ if TYPE_CHECKING:
 
 _POLL_SECONDS = 1.0
 _STOP_SECONDS = 60.0  # after a drain, for the stop that it was for
-_CONCURRENT_DELIVERIES = 20
+_CONCURRENT_DELIVERIES = 50
+_DELIVERIES_PER_HOST = 5  # so that one that never answers holds up no other's
 _JITTER = 0.2  # of each pause, up and down
 _GONE = 410
 logger = logging.getLogger("darkroom.webhook")
@@ -50,6 +53,8 @@ class WebhookSender:
         self._outbox = Outbox(database)
         self._http = guarded_session(settings, max_connections=_CONCURRENT_DELIVERIES)
         self._free = asyncio.Semaphore(_CONCURRENT_DELIVERIES)
+        self._calls: Counter[str] = Counter()  # that are being made, by the beginnings of their URLs
+        self._draining = False
         self._wake = asyncio.Event()
         loop = asyncio.get_running_loop()
         self._tasks = {loop.create_task(self._run()), loop.create_task(leave_when_cut_off(database, settings))}
@@ -63,12 +68,14 @@ class WebhookSender:
 
     async def drain(self) -> None:
         """Finish the calls that are being made and begin no others, for a stop of the whole deployment."""
+        self._draining = True
         for _ in range(_CONCURRENT_DELIVERIES):
             await self._free.acquire()
         # A stop that was given up must not leave an outbox that nobody empties.
         asyncio.get_running_loop().call_later(_STOP_SECONDS, self._go_on)
 
     def _go_on(self) -> None:
+        self._draining = False
         for _ in range(_CONCURRENT_DELIVERIES):
             self._free.release()
 
@@ -89,19 +96,29 @@ class WebhookSender:
             await self._free.acquire()
             delivery = None
             try:
-                delivery = await self._outbox.claim_due(lease_seconds=2 * self._settings.webhook_timeout_seconds)
+                if not self._draining:
+                    delivery = await self._claim_due()
             finally:
                 if delivery is None:
                     self._free.release()
             if delivery is None:
                 return
+            origin = origin_of(delivery.url).lower()
+            self._calls[origin] += 1
             task = asyncio.create_task(self._deliver(delivery))
             self._tasks.add(task)
-            task.add_done_callback(self._finished)
+            task.add_done_callback(partial(self._finished, origin))
 
-    def _finished(self, task: asyncio.Task[None]) -> None:
+    async def _claim_due(self) -> Delivery | None:
+        busy = [origin for origin, calls in self._calls.items() if calls >= _DELIVERIES_PER_HOST]
+        return await self._outbox.claim_due(lease_seconds=2 * self._settings.webhook_timeout_seconds, but_not_to=busy)
+
+    def _finished(self, origin: str, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         self._free.release()
+        if self._calls[origin] == _DELIVERIES_PER_HOST:
+            self._wake.set()  # others for it may have waited
+        self._calls -= Counter((origin,))  # which also forgets those without any
         if not task.cancelled() and task.exception() is not None:
             # Its lease ends, and it is due again.
             logger.error("delivery interrupted", exc_info=task.exception())

@@ -19,6 +19,7 @@ _PLAIN = re.compile(
 _HOST = re.compile(rb"(?:[a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}\.?|[0-9a-f]*:[0-9a-f:.]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _PATH_END = re.compile(r"[?#]")
+_ORIGIN = re.compile(r"[^/\\?#]*[/\\]*[^/\\?#]*")
 
 
 def url_problem(text: str) -> str | None:
@@ -69,6 +70,12 @@ def parse_url(text: str) -> httpx.URL:
         message = "port out of range"
         raise httpx.InvalidURL(message)
     return _with_plain_address(url)
+
+
+def origin_of(text: str) -> str:
+    """The beginning of a URL, up to its path: scheme, host and port as they are written."""
+    found = _ORIGIN.match(text)
+    return found[0] if found else ""
 
 
 def _with_plain_address(url: httpx.URL) -> httpx.URL:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from bson import Regex
 from pymongo import ASCENDING, ReturnDocument
 
 from cluster.mongo.connection import mongo_errors
 from cluster.records import Delivery, DeliveryResponse, DeliveryState, utc_now
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from datetime import datetime
 
     from pymongo.asynchronous.client_session import AsyncClientSession
@@ -29,12 +32,19 @@ class Outbox:
         self._deliveries = database.deliveries
         self._requests = database.requests
 
-    async def claim_due(self, *, lease_seconds: float) -> Delivery | None:
-        """The delivery that has been due longest. It is due again after the lease, should the claimer die."""
+    async def claim_due(self, *, lease_seconds: float, but_not_to: Collection[str] = ()) -> Delivery | None:
+        """The delivery that has been due longest. It is due again after the lease, should the claimer die.
+
+        Args:
+            lease_seconds: How long it is the claimer's.
+            but_not_to: Origins of URLs, whose deliveries have to wait.
+        """
         now = utc_now()
+        due = {"state": DeliveryState.PENDING, "nextAttemptAt": {"$lte": now}}
+        others = {"url": {"$nin": [Regex(rf"^{re.escape(origin)}(?:[/\\?#]|$)", "i") for origin in but_not_to]}}
         with mongo_errors():
             document = await self._deliveries.find_one_and_update(
-                {"state": DeliveryState.PENDING, "nextAttemptAt": {"$lte": now}},
+                due | others if but_not_to else due,
                 {"$set": {"nextAttemptAt": now + timedelta(seconds=lease_seconds)}},
                 sort=[("nextAttemptAt", ASCENDING)],
                 return_document=ReturnDocument.AFTER,

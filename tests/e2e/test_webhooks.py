@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +17,7 @@ from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from cluster.client import Darkroom
+    from tests.support.origin import Exchange
     from tests.support.service import Service
 
 
@@ -60,3 +63,28 @@ def test_a_webhook_that_is_never_accepted_is_given_up(darkroom: Darkroom, origin
     told = darkroom.status(status.request_id).webhook
     assert told is not None
     assert told.triggered is False
+
+
+def test_a_slow_endpoint_is_called_by_a_few_at_once_so_that_others_are_called_too(
+    darkroom: Darkroom, origin: Origin
+) -> None:
+    lock, now, most = threading.Lock(), 0, 0
+
+    def slow(exchange: Exchange) -> None:
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+        time.sleep(1)
+        with lock:
+            now -= 1
+        reply(status=204)(exchange)
+
+    hook = origin.route("/slow", slow)
+    file = catalogue([origin.url + "/x.jpg"])
+    submitted = [darkroom.submit(file, webhook_url=hook, webhook_secret=SECRET).request_id for _ in range(12)]
+    for request_id in submitted:
+        darkroom.wait(request_id, timeout_seconds=30)
+        (delivery,) = delivered(darkroom, request_id)
+        assert (delivery.state, delivery.attempts) == ("delivered", 1)
+    assert most == 5

@@ -21,13 +21,12 @@ if TYPE_CHECKING:
     from cluster.records import ProcessingRequest
 
 
-WEBHOOK = {"url": "https://shop.example/hook", "secret": "encrypted"}
-
-
-async def closed_with_delivery(database: Database) -> tuple[ProcessingRequest, Delivery]:
+async def closed_with_delivery(
+    database: Database, url: str = "https://shop.example/hook"
+) -> tuple[ProcessingRequest, Delivery]:
     """A request that has ended, and the delivery that tells of it."""
-    closed = ended(await committed(database, webhook=WEBHOOK))
-    delivery = due_delivery(closed)
+    closed = ended(await committed(database, webhook={"url": url, "secret": "encrypted"}))
+    delivery = due_delivery(closed, url=url)
     await RequestStore(database).close(closed, delivery)
     return closed, delivery
 
@@ -56,6 +55,19 @@ async def test_a_delivery_is_claimed_by_one_and_due_again_uncounted_when_its_cla
     await wait_until_async(is_due_again, "the lease has ended")
     assert again[-1] is not None
     assert (again[-1].delivery_id, again[-1].attempts) == (delivery.delivery_id, 0)
+
+
+async def test_deliveries_to_busy_hosts_are_left_for_later(database: Database) -> None:
+    outbox = Outbox(database)
+    busy = ["https://shop.example/a", "https://Shop.example?b", "https://shop.example"]
+    others = ["https://shop.example:8443/a", "https://shopXexample/a", "https://shop.example.org/https://shop.example/"]
+    for url in [*busy, *others]:
+        await closed_with_delivery(database, url)
+    claimed = []
+    while delivery := await outbox.claim_due(lease_seconds=60, but_not_to=["https://shop.example"]):
+        claimed.append(delivery.url)
+    assert claimed == others
+    assert await outbox.claim_due(lease_seconds=60) is not None
 
 
 async def test_a_delivered_callback_is_told_on_its_request(database: Database) -> None:

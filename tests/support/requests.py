@@ -74,12 +74,12 @@ def ended(request: ProcessingRequest) -> ProcessingRequest:
     return request.model_copy(update={"status": Status.COMPLETED, "completed_at": utc_now()})
 
 
-def due_delivery(closed: ProcessingRequest) -> Delivery:
+def due_delivery(closed: ProcessingRequest, *, url: str = "https://shop.example/hook") -> Delivery:
     assert closed.completed_at is not None
     return Delivery(
         delivery_id=new_identifier("msg"),
         request_id=closed.request_id,
-        url="https://shop.example/hook",
+        url=url,
         secret="encrypted",
         event="request.completed",
         payload="{}",

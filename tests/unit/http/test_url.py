@@ -5,7 +5,7 @@ import random
 import httpx
 import pytest
 
-from cluster.http.url import parse_url, url_problem
+from cluster.http.url import origin_of, parse_url, url_problem
 
 
 @pytest.mark.parametrize(
@@ -83,3 +83,8 @@ def _refused(text: str) -> bool:
         return bool(parse_url(text).userinfo)
     except httpx.InvalidURL:
         return True
+
+
+@pytest.mark.parametrize("rest", ["", "/", "/a?b#c", "?b", "#c", "\\a"])
+def test_the_origin_of_a_url_is_all_before_its_path(rest: str) -> None:
+    assert origin_of(f"https://Shop.example:8443{rest}") == "https://Shop.example:8443"
