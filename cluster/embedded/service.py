@@ -149,9 +149,11 @@ def take_down(home: Home, on_event: Callable[[Event], None]) -> None:
     """
     stop_supervisor(home)  # before what is drained looks dead
     stack = servers.known(home)
-    if stack is not None:
-        _drain(stack, on_event)
-    stop(home, on_event)
+    try:
+        if stack is not None:
+            _drain(stack, on_event)
+    finally:  # also for who is in a hurry and interrupts it
+        stop(home, on_event)
 
 
 def _drain(stack: RunningStack, on_event: Callable[[Event], None]) -> None:
@@ -167,11 +169,12 @@ def _drain(stack: RunningStack, on_event: Callable[[Event], None]) -> None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    with contextlib.suppress(httpx.HTTPError):  # a head that does not answer is stopped all the same
-        Serve(stack.dashboard_url, stack.ray_token).shutdown(timeout_seconds=_SERVE_SHUTDOWN_SECONDS)
     try:
-        drain.wait(_DRAIN_START_SECONDS + DRAIN_SECONDS)
-    except subprocess.TimeoutExpired:
+        with contextlib.suppress(httpx.HTTPError):  # a head that does not answer is stopped all the same
+            Serve(stack.dashboard_url, stack.ray_token).shutdown(timeout_seconds=_SERVE_SHUTDOWN_SECONDS)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            drain.wait(_DRAIN_START_SECONDS + DRAIN_SECONDS)
+    finally:
         drain.kill()
         drain.wait()
     on_event(Event(APPLICATIONS, "stopped", time.monotonic() - begun))

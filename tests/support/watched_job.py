@@ -46,6 +46,11 @@ class Site(Protocol):
 
 
 @functools.cache  # all jobs have the same ones
+def is_away(error: ApiError) -> bool:
+    """Whether the service may say so while something of it is dead."""
+    return passes(error) and error.code != INTERNAL_ERROR
+
+
 def picture(number: int) -> bytes:
     """The picture of a row, counted from 0."""
     return jpeg(seed=number)
@@ -247,16 +252,19 @@ class WatchedJob:
             try:
                 self.seen.append((time.monotonic(), self._darkroom.status(self.request_id, limit=1)))
             except ApiError as error:
-                if not passes(error) or error.code == INTERNAL_ERROR:
+                if not is_away(error):
                     raise
                 self.unanswered += 1
                 self._way = (self._way + 1) % len(self._clients)
 
     def _answer_hook(self, exchange: Exchange) -> None:
-        with contextlib.suppress(
-            ApiError, BotoCoreError, ClientError, httpx.HTTPError
-        ):  # then nobody can say; it comes again
-            unreadable = self._unreadable()
+        with contextlib.suppress(BotoCoreError, ClientError, httpx.HTTPError):  # then nobody can say; it comes again
+            try:
+                unreadable = self._unreadable()
+            except ApiError as error:
+                if is_away(error):
+                    return reply(status=500)(exchange)
+                unreadable = str(error)
             if unreadable is not None:
                 self.accepted_too_early.append(unreadable)
             if not self.refuses_hook and self._chance.random() >= self._hook_failures:

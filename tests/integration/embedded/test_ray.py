@@ -13,6 +13,7 @@ import pytest
 from cluster.embedded import Home, processes
 from cluster.embedded.memory import memory
 from cluster.embedded.serve import Serve
+from cluster.embedded.service import APPLICATIONS, take_down
 from cluster.errors import ServerStartError
 from tests.integration.embedded.houses import House
 from tests.support.waiting import wait_until
@@ -20,6 +21,7 @@ from tests.support.waiting import wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from cluster.embedded.server import Event
     from cluster.embedded.stack import RunningStack
 
 pytestmark = pytest.mark.timeout(120)
@@ -139,11 +141,18 @@ def test_a_changed_setting_reaches_the_replicas_by_a_new_head(running: House, st
     assert not processes.is_alive(before)
 
 
-def test_a_stop_leaves_no_process_of_rays(running: House) -> None:
+def test_a_stop_leaves_no_process_although_its_drain_is_interrupted(running: House) -> None:
     running.start(max_rows=8)
     left = running.everything()
     assert len(left) > len(EVERYTHING)
-    running.stop()
+
+    def interrupt(event: Event) -> None:
+        running.events.append(event)
+        if event.server == APPLICATIONS:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        take_down(running.home, interrupt)
     assert running.seen("stopped") == EVERYTHING
     assert not any(map(processes.is_alive, left))
     assert running.mentioned() == []
