@@ -42,6 +42,7 @@ class _Host:
 
     permit: Permit
     turns: asyncio.Semaphore
+    begun: int = 0
     answers: int = 0
     failures: int = 0
     pause_seconds: float = 0
@@ -55,7 +56,7 @@ class _Host:
             raise NotNowError(self.permit.wait_seconds)
         if self.pause_seconds:
             raise NotNowError(self.pause_seconds)
-        if self.failures >= _MAX_FAILURES and not self.answers:
+        if self.failures >= min(_MAX_FAILURES, self.permit.downloads) and not self.answers:
             raise NotNowError(0)
 
     def learn(self, error: ImageError | None) -> None:
@@ -116,6 +117,7 @@ class HostGate:
         host.check()
         async with host.turns:
             host.check()  # it may have changed while we waited
+            host.begun += 1
             try:
                 yield
             except ImageError as error:
@@ -135,7 +137,7 @@ class HostGate:
 
     async def _leave(self) -> None:
         behaviours = {
-            name: Behaviour(host.permit.downloads, host.answers, host.failures, host.pause_seconds)
+            name: Behaviour(host.permit.downloads, host.begun, host.answers, host.failures, host.pause_seconds)
             for name, host in self._hosts.items()
         }
         try:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _POLL_SECONDS = 1.0
 _STOP_SECONDS = 60.0  # after a drain, for the stop that it was for
 _CONCURRENT_DELIVERIES = 50
-_DELIVERIES_PER_HOST = 5  # so that one that never answers holds up no other's
+_DELIVERIES_PER_HOST = 5  # so that one that never answers does not keep others waiting
 _JITTER = 0.2  # of each pause, up and down
 _GONE = 410
 logger = logging.getLogger("darkroom.webhook")

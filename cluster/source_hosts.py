@@ -40,6 +40,7 @@ class Behaviour(NamedTuple):
     """How a host behaved towards a batch."""
 
     granted: int  # downloads, to be given back
+    begun: int  # downloads, however they ended
     answers: int
     failures: int  # without any answer
     pause_seconds: float  # for which it wants to be left alone; 0 when it did not say
@@ -90,7 +91,7 @@ class SourceHosts:
         """Give back what was granted, and tell how the hosts behaved."""
         told: list[int] = []
         for each in behaviours.values():
-            told += [each.granted, each.answers, each.failures, int(each.pause_seconds * 1000)]
+            told += [each.granted, each.begun, each.answers, each.failures, int(each.pause_seconds * 1000)]
         with redis_errors():
             await self._leave(keys=_keys(behaviours), args=[self._max_downloads, _TTL_SECONDS * 1000, token, *told])
 

@@ -147,9 +147,9 @@ def take_down(home: Home, on_event: Callable[[Event], None]) -> None:
     Raises:
         HomeBusyError: Another process starts or stops the servers of this folder.
     """
-    stop_supervisor(home)  # before what is drained looks dead
-    stack = servers.known(home)
     try:
+        stop_supervisor(home)  # before what is drained looks dead
+        stack = servers.known(home)
         if stack is not None:
             _drain(stack, on_event)
     finally:  # also for who is in a hurry and interrupts it

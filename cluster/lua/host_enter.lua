@@ -18,8 +18,8 @@ local function verdict(state, leases, wanted)
   local slow = number(state, 'slowUntil')
   if slow > now then return 0, slow - now, 0 end
   if number(state, 'failures') >= opening then
-    local first_for_long = now - number(state, 'triedAt') > silent
-    if first_for_long or number(state, 'deadUntil') > 0 then -- it gets a chance, or another one
+    -- Nobody has tried it for long, or it was given up for a while: probing begins anew.
+    if now - number(state, 'triedAt') > silent or number(state, 'deadUntil') > 0 then
       redis.call('HDEL', state, 'deadUntil', 'probeAt')
       redis.call('HSET', state, 'since', now, 'triedAt', now)
     elseif now - number(state, 'since') > silent then
@@ -31,6 +31,7 @@ local function verdict(state, leases, wanted)
     redis.call('HSET', state, 'probeAt', now + probing)
     return 1, 0, 0
   end
+  redis.call('HDEL', state, 'since') -- its silence counts from when it is only probed
   redis.call('ZREMRANGEBYSCORE', leases, '-inf', now)
   local limit = number(state, 'limit')
   if limit == 0 then limit = most end

@@ -40,14 +40,16 @@ async def enter(hosts: SourceHosts, host: str, batch: str = "t:", wanted: int = 
 
 
 async def leave(hosts: SourceHosts, host: str, *, granted: int = 0, **how: float) -> None:
-    behaviour = Behaviour(granted, int(how.get("answers", 0)), int(how.get("failures", 0)), how.get("pause", 0))
+    answers, failures = int(how.get("answers", 0)), int(how.get("failures", 0))
+    begun = int(how.get("begun", answers + failures))
+    behaviour = Behaviour(granted, begun, answers, failures, how.get("pause", 0))
     await hosts.leave("t:", {host: behaviour})
 
 
 async def test_a_host_is_shared_among_batches(hosts: SourceHosts, host: str) -> None:
     granted = [(await enter(hosts, host, f"{number}:")).downloads for number in range(6)]
     assert granted == [4, 2, 1, 1, 0, 0]
-    await hosts.leave("0:", {host: Behaviour(4, 4, 0, 0)})
+    await hosts.leave("0:", {host: Behaviour(4, 4, 4, 0, 0)})
     assert (await enter(hosts, host)).downloads == 2
 
 
@@ -119,6 +121,25 @@ async def test_a_host_is_not_given_up_for_a_time_in_which_nobody_asked_it(hosts:
     assert await enter(hosts, host) == Permit(1)
     await leave(hosts, host, granted=1, answers=1)
     assert (await enter(hosts, host)).downloads == 4
+
+
+async def test_the_silence_of_a_host_counts_from_when_it_is_only_probed(hosts: SourceHosts, host: str) -> None:
+    await leave(hosts, host, granted=(await enter(hosts, host)).downloads, failures=1)
+    await asyncio.sleep(SOURCE_AWAY_SECONDS + 0.1)
+    await leave(hosts, host, granted=(await enter(hosts, host)).downloads, failures=BREAKER_FAILURES - 1)
+    assert await enter(hosts, host) == Permit(1)
+
+
+async def test_a_host_is_given_up_although_its_probes_are_broken_off(hosts: SourceHosts, host: str) -> None:
+    await leave(hosts, host, granted=(await enter(hosts, host)).downloads, failures=BREAKER_FAILURES)
+
+    async def is_given_up() -> bool:
+        permit = await enter(hosts, host)
+        if permit.downloads:
+            await leave(hosts, host, granted=1, begun=1)
+        return permit.given_up
+
+    await wait_until_async(is_given_up, "the source is given up")
 
 
 async def test_an_answer_closes_the_breaker(hosts: SourceHosts, host: str) -> None:

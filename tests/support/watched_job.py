@@ -45,12 +45,12 @@ class Site(Protocol):
         """The keys of all objects under a prefix."""
 
 
-@functools.cache  # all jobs have the same ones
 def is_away(error: ApiError) -> bool:
     """Whether the service may say so while something of it is dead."""
     return passes(error) and error.code != INTERNAL_ERROR
 
 
+@functools.cache  # all jobs have the same ones
 def picture(number: int) -> bytes:
     """The picture of a row, counted from 0."""
     return jpeg(seed=number)
