@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 _TIMEOUT_SECONDS = 5.0
 _VOLUME_MEGABYTES = 1024
 _MEMORY_LIMIT = "256MiB"  # soft, see runtime/debug.SetMemoryLimit; by itself Go lets it grow by 100 MB a minute
-_PROBE_KEY = ".darkroom-ready"
+READY_KEY = ".darkroom-ready"
+"""Of an object that a start puts and removes, to see that it can."""
 _GRPC_SOCKETS = "/tmp/seaweedfs-{part}-grpc-{port}.sock"  # noqa: S108 - SeaweedFS has this path built in
 
 
@@ -101,8 +102,8 @@ class SeaweedFS(Server):
         with closing(self._client()) as s3:
             if self._bucket not in {bucket.get("Name") for bucket in s3.list_buckets()["Buckets"]}:
                 s3.create_bucket(Bucket=self._bucket)
-            s3.put_object(Bucket=self._bucket, Key=_PROBE_KEY, Body=b"ready")
-            s3.delete_object(Bucket=self._bucket, Key=_PROBE_KEY)
+            s3.put_object(Bucket=self._bucket, Key=READY_KEY, Body=b"ready")
+            s3.delete_object(Bucket=self._bucket, Key=READY_KEY)
 
     def _listen(self, part: str, port: ports.Port) -> tuple[str, str]:
         number = self.ports[port.name]

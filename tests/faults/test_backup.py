@@ -16,6 +16,7 @@ import pytest
 from cluster.embedded import processes
 from cluster.embedded import stack as servers
 from cluster.embedded.home import Home
+from cluster.embedded.seaweedfs import READY_KEY
 from cluster.embedded.state import State
 from cluster.embedded.supervisor import SUPERVISOR
 from cluster.errors import ApiError
@@ -214,4 +215,5 @@ def test_a_lost_machine_is_replaced_and_what_was_accepted_is_finished(
     assert ids == [{each.delivery_id} for (each,) in sent]
     assert ids[0] == {pending.delivery_id}
     expected = {f"{earlier}/2/0.jpg", *(f"{unfinished}/{row}/0.jpg" for row in range(2, IMAGES + 2))}
-    assert service.object_keys("") - {f"{lost}/2/0.jpg"} == expected
+    # A start on a busy machine may leave the object by which it sees that S3 takes some.
+    assert service.object_keys("") - {f"{lost}/2/0.jpg", READY_KEY} == expected

@@ -59,7 +59,7 @@ def crowded(tmp_path: Path) -> Iterator[Service]:
     memory = psutil.virtual_memory()
     threshold = (memory.total - memory.available + ROOM_BYTES) / memory.total
     # So that nothing but memory ends it; and it is alone soon.
-    patient = {"image_timeout_seconds": 60, "batch_timeout_seconds": 120, "max_batch_images": 4}
+    patient = {"image_timeout_seconds": 60, "batch_timeout_seconds": 120, "max_batch_images": 2}
     with running_with_faults(tmp_path, {"RAY_memory_usage_threshold": f"{threshold:.3f}"}, **patient) as running:
         yield running
 
