@@ -46,6 +46,18 @@ async def leave(hosts: SourceHosts, host: str, *, granted: int = 0, **how: float
     await hosts.leave("t:", {host: behaviour})
 
 
+async def probe_until_given_up(hosts: SourceHosts, host: str, **how: float) -> None:
+    """Whenever a probe is granted, this is how it ends."""
+
+    async def is_given_up() -> bool:
+        permit = await enter(hosts, host)
+        if permit.downloads:
+            await leave(hosts, host, granted=1, **how)
+        return permit.given_up
+
+    await wait_until_async(is_given_up, "the source is given up")
+
+
 async def test_a_host_is_shared_among_batches(hosts: SourceHosts, host: str) -> None:
     granted = [(await enter(hosts, host, f"{number}:")).downloads for number in range(6)]
     assert granted == [4, 2, 1, 1, 0, 0]
@@ -97,14 +109,7 @@ async def test_a_host_that_does_not_answer_is_probed_and_then_given_up(hosts: So
     assert (waits.downloads, waits.given_up) == (0, False)
     assert waits.wait_seconds > 0
     await leave(hosts, host, granted=1, failures=1)
-
-    async def is_given_up() -> bool:
-        permit = await enter(hosts, host)
-        if permit.downloads:
-            await leave(hosts, host, granted=1, failures=1)
-        return permit.given_up
-
-    await wait_until_async(is_given_up, "the source is given up")
+    await probe_until_given_up(hosts, host, failures=1)
 
     async def has_another_chance() -> bool:
         return (await enter(hosts, host)).downloads == 1
@@ -132,14 +137,7 @@ async def test_the_silence_of_a_host_counts_from_when_it_is_only_probed(hosts: S
 
 async def test_a_host_is_given_up_although_its_probes_are_broken_off(hosts: SourceHosts, host: str) -> None:
     await leave(hosts, host, granted=(await enter(hosts, host)).downloads, failures=BREAKER_FAILURES)
-
-    async def is_given_up() -> bool:
-        permit = await enter(hosts, host)
-        if permit.downloads:
-            await leave(hosts, host, granted=1, begun=1)
-        return permit.given_up
-
-    await wait_until_async(is_given_up, "the source is given up")
+    await probe_until_given_up(hosts, host, begun=1)
 
 
 async def test_an_answer_closes_the_breaker(hosts: SourceHosts, host: str) -> None:
