@@ -1,1 +1,1 @@
-"""The Ray actors and tasks: queue manager, coordinator, webhook, and the image work."""
+"""The wings: one folder for each process, and the image work."""

@@ -1,3 +1,3 @@
-"""What every process of Darkroom shares: settings, records, errors, the stores, guarded HTTP and the command line."""
+"""The ground: what several processes share."""
 
 __version__ = "0.1.0"

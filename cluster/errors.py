@@ -19,69 +19,13 @@ Constructors take positional arguments and pass all of them on to `Exception`, b
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cluster.codes import ImageErrorCode
     from cluster.records import RowProblem
-
-
-class ImageErrorCode(StrEnum):
-    """Why an image failed: the closed list of codes that results, webhooks and metrics use."""
-
-    # The source; worth another try.
-    TIMEOUT = "timeout"
-    CONNECTION_FAILED = "connection_failed"
-    DNS_FAILED = "dns_failed"
-    DOWNLOAD_TRUNCATED = "download_truncated"
-    SOURCE_ERROR = "source_error"
-    RATE_LIMITED = "rate_limited"
-    # The source; final.
-    SOURCE_UNAVAILABLE = "source_unavailable"
-    NOT_FOUND = "not_found"
-    FORBIDDEN = "forbidden"
-    HTTP_ERROR = "http_error"
-    TOO_MANY_REDIRECTS = "too_many_redirects"
-    BLOCKED_ADDRESS = "blocked_address"
-    TOO_LARGE = "too_large"
-    # The bytes; final.
-    EMPTY = "empty"
-    NOT_AN_IMAGE = "not_an_image"
-    UNSUPPORTED_FORMAT = "unsupported_format"
-    CORRUPT_IMAGE = "corrupt_image"
-    TOO_MANY_PIXELS = "too_many_pixels"
-    TOO_MANY_FRAMES = "too_many_frames"
-    ENCODE_FAILED = "encode_failed"
-    MAX_BYTES_EXCEEDED = "max_bytes_exceeded"
-    # The worker.
-    DECODER_CRASHED = "decoder_crashed"
-    OUT_OF_MEMORY = "out_of_memory"
-    INTERNAL_ERROR = "internal_error"
-    # The request ended first.
-    CANCELLED = "cancelled"
-    DEADLINE_EXCEEDED = "deadline_exceeded"
-
-    @property
-    def transient(self) -> bool:
-        """Whether the same image may succeed when it is tried again later."""
-        return self in _TRANSIENT
-
-
-_TRANSIENT = frozenset(
-    {
-        ImageErrorCode.TIMEOUT,
-        ImageErrorCode.CONNECTION_FAILED,
-        ImageErrorCode.DNS_FAILED,
-        ImageErrorCode.DOWNLOAD_TRUNCATED,
-        ImageErrorCode.SOURCE_ERROR,
-        ImageErrorCode.RATE_LIMITED,
-        ImageErrorCode.DECODER_CRASHED,
-        ImageErrorCode.OUT_OF_MEMORY,
-        ImageErrorCode.INTERNAL_ERROR,
-    },
-)
 
 
 class DarkroomError(Exception):

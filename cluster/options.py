@@ -5,9 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
-
-from cluster.record import Record
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic.alias_generators import to_camel
 
 
 class Effort(StrEnum):
@@ -21,10 +20,12 @@ class Effort(StrEnum):
 _DEFAULT_MIN_QUALITY = 40
 
 
-class OutputOptions(Record):
+class OutputOptions(BaseModel):
     """What the client asks for, of one output of each image."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True, serialize_by_alias=True
+    )
 
     format: Literal["keep", "jpeg", "webp", "avif", "png", "auto"] = "keep"
     # Those that `auto` tries.

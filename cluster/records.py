@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
 
-from cluster.errors import ImageErrorCode
+from cluster.codes import ImageErrorCode
 from cluster.options import ImageOptions
-from cluster.record import Record
+
+
+class Record(BaseModel):
+    """A frozen record: snake_case in Python, camelCase in MongoDB and JSON."""
+
+    model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True, serialize_by_alias=True)
+
+    def document(self) -> dict[str, Any]:
+        """The record as MongoDB holds it."""
+        return self.model_dump()
 
 
 class Status(StrEnum):

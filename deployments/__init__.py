@@ -1,1 +1,1 @@
-"""The HTTP face of Darkroom, served by Ray Serve."""
+"""The roof: every way in, and every way to run Darkroom."""

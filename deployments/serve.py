@@ -8,8 +8,8 @@ from ray import serve
 
 from cluster.settings import Settings
 from cluster.telemetry import log_as_json
-from deployments.app import status_app, upload_app
-from deployments.services import Services
+from deployments.api.app import status_app, upload_app
+from deployments.api.services import Services
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp

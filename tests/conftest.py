@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from redis import Redis
 
-from cluster.embedded.ray_head import LOOPBACK_ENVIRONMENT
+from deployments.local.ray_head import LOOPBACK_ENVIRONMENT
 from tests.support.service import running_service
 
 for setting in [name for name in os.environ if name.startswith("DARKROOM_")]:

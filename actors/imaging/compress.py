@@ -23,7 +23,8 @@ from actors.imaging.libvips import VipsImage, pyvips
 from actors.imaging.outputs import Compressed, Material, candidate_formats, keeps_frames, make_output, wanted_size
 from actors.imaging.source import Source, check_opened
 from actors.imaging.transform import Size
-from cluster.errors import ImageError, ImageErrorCode
+from cluster.codes import ImageErrorCode
+from cluster.errors import ImageError
 
 if TYPE_CHECKING:
     from actors.imaging.gate import Limits

@@ -13,7 +13,8 @@ from PIL import Image as Pillow
 
 from actors.imaging.formats import SourceFormat
 from actors.imaging.libvips import VipsImage, pyvips
-from cluster.errors import ImageError, ImageErrorCode
+from cluster.codes import ImageErrorCode
+from cluster.errors import ImageError
 
 _ANIMATED = frozenset({SourceFormat.GIF, SourceFormat.WEBP})
 _ALL_PAGES = -1

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from actors.imaging.containers import avif, bmp, gif, jpeg, png, tiff, webp
 from actors.imaging.formats import SourceFormat
 from actors.imaging.header import Header, corrupt
-from cluster.errors import ImageError, ImageErrorCode
+from cluster.codes import ImageErrorCode
+from cluster.errors import ImageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

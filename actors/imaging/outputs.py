@@ -15,7 +15,8 @@ from actors.imaging.formats import ANIMATED_FORMATS, PROFILE_FORMATS, target_for
 from actors.imaging.libvips import VipsImage, pyvips
 from actors.imaging.original import reusable
 from actors.imaging.transform import Size
-from cluster.errors import ImageError, ImageErrorCode
+from cluster.codes import ImageErrorCode
+from cluster.errors import ImageError
 from cluster.records import Decision, ImageFormat
 
 if TYPE_CHECKING:

@@ -17,8 +17,16 @@ from cluster.client.answers import (
     Submission,
 )
 from cluster.client.orders import RequestOrders
-from cluster.client.transport import Transport, checked, document, quoted, retried, retry_after_seconds
-from cluster.client.waiting import Deadline, passes
+from cluster.client.transport import (
+    Deadline,
+    Transport,
+    checked,
+    document,
+    passes,
+    quoted,
+    retried,
+    retry_after_seconds,
+)
 from cluster.errors import ApiError
 
 if TYPE_CHECKING:

@@ -20,8 +20,28 @@ RETRYABLE_STATUSES = frozenset({httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVI
 MAX_SUBMIT_ATTEMPTS = 5
 MAX_RETRY_PAUSE_SECONDS = 60.0
 LOST_ANSWER_PAUSE_SECONDS = 1.0
+UNCODED_NOT_FOUND = "http_404"
 UPLOAD_BYTES_PER_SECOND = 50_000
 """A service that is slower than this at reading and storing a catalogue has died; 600,000 were measured when busy."""
+
+
+class Deadline:
+    """A moment that no sleep goes past.
+
+    Args:
+        seconds: How far away it is; None is never.
+    """
+
+    def __init__(self, seconds: float | None) -> None:
+        self._end = None if seconds is None else time.monotonic() + seconds
+
+    def sleep(self, seconds: float) -> bool:
+        """Sleep, at most until the deadline; False when it had already come."""
+        left_seconds = seconds if self._end is None else self._end - time.monotonic()
+        if left_seconds <= 0:
+            return False
+        time.sleep(min(seconds, left_seconds))
+        return True
 
 
 class Transport:
@@ -86,6 +106,15 @@ class Transport:
             raise ApiError(0, "answer_lost", detail, {}) from error
         except httpx.InvalidURL as error:
             raise ApiError(0, "unreachable", f"{self.url} is not an address: {error}.", {}) from error
+
+
+def passes(error: ApiError) -> bool:
+    """Whether the error is of the kind that goes away by itself: no answer, overload, a restart.
+
+    While the service starts or stops, Ray Serve answers for it: 404 without a code, which no answer of ours is.
+    """
+    unanswered = error.status == 0 or error.code == UNCODED_NOT_FOUND
+    return unanswered or error.status == httpx.codes.TOO_MANY_REQUESTS or httpx.codes.is_server_error(error.status)
 
 
 def checked(response: httpx.Response) -> httpx.Response:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import aiohttp
 import httpx
 
-from cluster.errors import BlockedAddressError, ImageError, ImageErrorCode
+from cluster.codes import ImageErrorCode
+from cluster.errors import BlockedAddressError, ImageError
 from cluster.http.content import ContentDecoder, ContentError
 from cluster.http.session import request_url
 from cluster.http.url import SCHEMES, parse_url

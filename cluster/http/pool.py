@@ -3,7 +3,7 @@
 As they are, of aiohttp 3.14: idle ones have no bound, and what a server sends over one is read into memory without end
 (100 MB a second) or taken for the answer to the next request; a body that ends with a connection reset passes for
 whole; one whose chunks are garbage is waited for until the deadline; and a server that never answers the end of TLS
-holds the socket for 30 seconds. The tests in tests/unit/http/test_pool.py fail when aiohttp renames what is used here.
+holds the socket for 30 seconds. tests/unit/cluster/http/test_pool.py fails when aiohttp renames what is used here.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pymongo import ReturnDocument
 
-from cluster.errors import ImageErrorCode, StaleEpochError
+from cluster.errors import StaleEpochError
 from cluster.mongo.connection import mongo_errors
 from cluster.mongo.queue import OPEN
 from cluster.records import ProcessingRequest, Reason, Status, utc_now
@@ -18,6 +18,7 @@ from cluster.records import ProcessingRequest, Reason, Status, utc_now
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from cluster.codes import ImageErrorCode
     from cluster.mongo.connection import Database, Document
     from cluster.records import ByteCounts, Counts
 

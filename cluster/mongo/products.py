@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from pymongo.asynchronous.collection import AsyncCollection
 
-    from cluster.errors import ImageErrorCode
+    from cluster.codes import ImageErrorCode
     from cluster.mongo.connection import Database
     from cluster.records import ImageFailure
 

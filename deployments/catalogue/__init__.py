@@ -11,6 +11,7 @@ Blocking, and without any store or network: call it in a thread.
 """
 
 from deployments.catalogue.columns import ERRORS_COLUMN, output_urls_column
+from deployments.catalogue.duplicates import Repeats
 from deployments.catalogue.reading import (
     MAX_LISTED_PROBLEMS,
     Catalogue,
@@ -19,7 +20,6 @@ from deployments.catalogue.reading import (
     survey_catalogue,
     valid_rows,
 )
-from deployments.catalogue.repeats import Repeats
 from deployments.catalogue.rows import CatalogueRow
 
 __all__ = [

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cluster.errors import RefusedError
 from cluster.records import RowProblem
-from deployments.catalogue.problems import listed, row_problem
+from deployments.catalogue.row_errors import listed, row_problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

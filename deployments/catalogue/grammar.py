@@ -6,7 +6,7 @@ import csv
 from typing import TYPE_CHECKING
 
 from deployments.catalogue.lines import MAX_ROW_BYTES, Lines
-from deployments.catalogue.problems import row_problem
+from deployments.catalogue.row_errors import row_problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,9 +11,9 @@ from cluster.errors import CatalogueError
 from cluster.records import RowProblem
 from deployments.catalogue.columns import find_columns
 from deployments.catalogue.dialect import detect_dialect
+from deployments.catalogue.duplicates import UrlHashes
 from deployments.catalogue.grammar import read_cells
-from deployments.catalogue.problems import row_problem
-from deployments.catalogue.repeats import UrlHashes
+from deployments.catalogue.row_errors import row_problem
 from deployments.catalogue.rows import CatalogueRow, check_row
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cluster.http.url import url_problem
 from deployments.catalogue.image_urls import split_image_urls
-from deployments.catalogue.problems import row_problem
+from deployments.catalogue.row_errors import row_problem
 
 if TYPE_CHECKING:
     from cluster.records import RowProblem

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import psutil
 
-from cluster.embedded import processes
-from cluster.embedded.state import State
+from deployments.local import processes
+from deployments.local.state import State
 from tests.bench.meter import Part
 
 if TYPE_CHECKING:

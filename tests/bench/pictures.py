@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 WIDTH, HEIGHT = 1936, 1290  # 2.5 megapixels
 DIFFERENT = 20
-_PHOTOGRAPHS = Path(__file__).parents[2] / "cluster" / "demo" / "pictures"
+_PHOTOGRAPHS = Path(__file__).parents[2] / "deployments" / "demo" / "pictures"
 _QUALITY = 92
 _MIN_BYTES, _MAX_BYTES = 400_000, 800_000
 _NOISE_LEVELS = (2.5, 3.5, 2.0, 4.5, 1.5, 5.5, 1.0, 6.5, 0.5, 0.0)  # standard deviations of an 8-bit value

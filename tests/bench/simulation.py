@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import psutil
 
-from cluster.embedded import processes
-from cluster.embedded.state import State
+from deployments.local import processes
+from deployments.local.state import State
 from tests.bench.manager_calls import manager_calls
 from tests.bench.meter import cpu_seconds, pss_bytes
 from tests.support.service import running_service

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 STARTS = 5
 WORST = 10
-_MODULES = ("actors.image_worker", "actors.coordinator", "ray")
+_MODULES = ("actors.worker.process", "actors.request.coordinator", "ray")
 _COUNT = "import sys; before = len(sys.modules); import {module}; print(len(sys.modules) - before)"
 _PREFIX = "import time:"
 

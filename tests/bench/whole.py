@@ -7,8 +7,8 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from cluster.embedded import processes
 from cluster.errors import ApiError
+from deployments.local import processes
 from tests.bench.contestants import Coding, Done, Site
 from tests.bench.meter import Part
 from tests.support.catalogues import catalogue

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from actors.image_worker import Worker
 from actors.imaging import keep_freed_memory
-from actors.work import Batch, WorkItem
+from actors.messages import Batch, WorkItem
+from actors.worker.process import Worker
 from cluster.mongo.connection import Database
 from tests.bench.pictures import product_photographs
 from tests.bench.report import at_most

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from actors.capacity import Capacity
+from actors.queue.capacity import Capacity
 from cluster.errors import ApiError
 from tests.support.catalogues import catalogue
 from tests.support.jobs import codes, delivered, finished

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from actors.capacity import Capacity
+from actors.queue.capacity import Capacity
 from tests.support.catalogues import catalogue
 from tests.support.jobs import finished
 from tests.support.origin import Origin, reply, slow_headers
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from cluster.client import Darkroom
-    from cluster.embedded.processes import ProcessId
+    from deployments.local.processes import ProcessId
     from tests.support.service import Service
 
 STANDING = Capacity(os.cpu_count() or 1, math.inf).standing_coordinators

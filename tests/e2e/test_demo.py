@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image
 
-from cluster.demo.catalogue import ARTICLES
-from cluster.embedded.state import State
+from deployments.demo.catalogue import ARTICLES
+from deployments.local.state import State
 from tests.support.command import DARKROOM
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cluster.embedded import processes
+from deployments.local import processes
 from tests.support.catalogues import catalogue
 from tests.support.jobs import codes, finished
 from tests.support.origin import Origin, reply, slow_headers

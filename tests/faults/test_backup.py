@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from cluster.embedded import processes
-from cluster.embedded import stack as servers
-from cluster.embedded.home import Home
-from cluster.embedded.seaweedfs import READY_KEY
-from cluster.embedded.state import State
-from cluster.embedded.supervisor import SUPERVISOR
 from cluster.errors import ApiError
+from deployments.local import processes
+from deployments.local import stack as servers
+from deployments.local.home import Home
+from deployments.local.seaweedfs import READY_KEY
+from deployments.local.state import State
+from deployments.local.supervisor import SUPERVISOR
 from tests.support.catalogues import catalogue
 from tests.support.command import DARKROOM
 from tests.support.jobs import delivered

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cluster.embedded.service import bring_up
-from cluster.embedded.supervisor import SUPERVISOR, start_supervisor
+from deployments.local.service import bring_up
+from deployments.local.supervisor import SUPERVISOR, start_supervisor
 from tests.support.kills import GCS, RAYLET, kill_part_of_ray, kill_servers, kill_titled
 from tests.support.origin import Origin
 from tests.support.service import Service, is_ready, running_service

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from cluster.embedded.environment import settings_environment
-from cluster.embedded.serve import Serve
-from cluster.embedded.service import DRAIN_SECONDS, SERVE_CONFIG, bring_up
+from deployments.local.applications import Serve
+from deployments.local.environment import settings_environment
+from deployments.local.service import DRAIN_SECONDS, SERVE_CONFIG, bring_up
 from tests.support.catalogues import catalogue
 from tests.support.command import up_in_the_foreground
 from tests.support.jobs import delivered

@@ -15,16 +15,16 @@ import yaml
 from pymongo import MongoClient
 from redis import Redis
 
-from cluster.client.waiting import passes
-from cluster.embedded import processes
-from cluster.embedded import stack as servers
-from cluster.embedded.serve import Serve
-from cluster.embedded.service import SERVE_CONFIG, bring_up, revive
-from cluster.embedded.supervisor import start_supervisor, stop_supervisor
+from cluster.client.transport import passes
 from cluster.errors import ApiError
 from cluster.mongo.connection import Database
-from cluster.mongo.leader import QueueLeader
-from cluster.progress import Progress
+from cluster.mongo.lease import QueueLeader
+from cluster.redis.progress import Progress
+from deployments.local import processes
+from deployments.local import stack as servers
+from deployments.local.applications import Serve
+from deployments.local.service import SERVE_CONFIG, bring_up, revive
+from deployments.local.supervisor import start_supervisor, stop_supervisor
 from tests.support.catalogues import catalogue
 from tests.support.jobs import check_refused, delivered, upload
 from tests.support.kills import GCS, kill_part_of_ray, kill_servers, kill_titled

@@ -18,11 +18,12 @@ import pytest
 from pymongo import DESCENDING
 
 from actors import registry
-from cluster.embedded import processes
-from cluster.errors import ApiError, ImageErrorCode
+from cluster.codes import ImageErrorCode
+from cluster.errors import ApiError
 from cluster.mongo.connection import Database
 from cluster.mongo.products import ImageResult, ProductStore
 from cluster.records import Image, ImageFailure, Status
+from deployments.local import processes
 from tests.support import network
 from tests.support.catalogues import catalogue
 from tests.support.cluster import BATCH_IMAGES, HEAD, NODES, STORES, WORKERS, Actor, Cluster, running_cluster

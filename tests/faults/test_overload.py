@@ -13,9 +13,9 @@ import httpx
 import psutil
 import pytest
 
-from cluster.embedded import processes
-from cluster.embedded.memory import ray_part
-from cluster.embedded.state import State
+from deployments.local import processes
+from deployments.local.memory import ray_part
+from deployments.local.state import State
 from tests.support.catalogues import catalogue
 from tests.support.jobs import finished
 from tests.support.origin import Origin, reply

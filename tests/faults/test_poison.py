@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import psutil
 import pytest
 
-from cluster.embedded import processes
+from deployments.local import processes
 from tests.support.catalogues import catalogue
 from tests.support.jobs import finished
 from tests.support.kills import kill_titled

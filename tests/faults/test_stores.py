@@ -14,11 +14,11 @@ import pytest
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
-from cluster.embedded import processes
-from cluster.embedded import stack as servers
-from cluster.embedded.home import Home
-from cluster.embedded.state import State
-from cluster.embedded.stopping import stop
+from deployments.local import processes
+from deployments.local import stack as servers
+from deployments.local.home import Home
+from deployments.local.state import State
+from deployments.local.stopping import stop
 from tests.support.catalogues import catalogue
 from tests.support.jobs import check_refused, upload
 from tests.support.origin import Origin
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from cluster.client import Darkroom
-    from cluster.embedded.processes import ProcessId
     from cluster.settings import Settings
+    from deployments.local.processes import ProcessId
     from tests.faults.conftest import Note
 
 KILLED_SECONDS, STOPPED_SECONDS, DISTURBED_SECONDS = 30, 45, 2

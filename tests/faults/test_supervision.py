@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cluster.embedded import processes
-from cluster.embedded.home import Home
-from cluster.embedded.state import State
+from deployments.local import processes
+from deployments.local.home import Home
+from deployments.local.state import State
 from tests.support.command import up_in_the_foreground
 from tests.support.neighbour import neighbour
 from tests.support.service import is_ready
@@ -18,7 +18,7 @@ from tests.support.waiting import wait_until
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cluster.embedded.processes import ProcessId
+    from deployments.local.processes import ProcessId
 
 pytestmark = pytest.mark.timeout(240)
 

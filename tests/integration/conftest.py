@@ -9,7 +9,7 @@ from redis import Redis
 
 from cluster.identifiers import new_identifier
 from cluster.mongo.connection import Database
-from cluster.progress import Progress
+from cluster.redis.progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import httpx
 
 from cluster.records import Scope
-from deployments.app import status_app, upload_app
-from deployments.services import Services
+from deployments.api.app import status_app, upload_app
+from deployments.api.services import Services
 from tests.support.waiting import wait_until_async
 
 if TYPE_CHECKING:

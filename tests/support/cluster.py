@@ -22,20 +22,20 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from cluster.client import Darkroom
-from cluster.embedded import ports, processes
-from cluster.embedded.credentials import Credentials
-from cluster.embedded.environment import aws_environment, settings_environment
-from cluster.embedded.home import Home
-from cluster.embedded.mongod import REPLICA_SET, Mongod
-from cluster.embedded.ray_head import TUNING_ENVIRONMENT
-from cluster.embedded.redis_server import RedisServer
-from cluster.embedded.seaweedfs import SeaweedFS, remove_sockets
-from cluster.embedded.serve import Serve
-from cluster.embedded.service import SERVE_CONFIG
 from cluster.mongo.api_keys import ApiKeyStore
 from cluster.mongo.connection import Database
 from cluster.records import Scope
 from cluster.settings import Settings
+from deployments.local import ports, processes
+from deployments.local.applications import Serve
+from deployments.local.credentials import Credentials
+from deployments.local.environment import aws_environment, settings_environment
+from deployments.local.home import Home
+from deployments.local.mongod import REPLICA_SET, Mongod
+from deployments.local.ray_head import TUNING_ENVIRONMENT
+from deployments.local.redis_server import RedisServer
+from deployments.local.seaweedfs import SeaweedFS, remove_sockets
+from deployments.local.service import SERVE_CONFIG
 from tests.support.network import Network
 from tests.support.waiting import wait_until
 

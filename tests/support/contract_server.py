@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
-from cluster.demo.loopback import LoopbackServer
+from deployments.demo.loopback import LoopbackServer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,12 +9,12 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from cluster.embedded import processes
-from cluster.embedded.state import State
+from deployments.local import processes
+from deployments.local.state import State
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
-    from cluster.embedded.processes import ProcessId
+    from deployments.local.processes import ProcessId
     from tests.support.service import Service
 
 RECOVERY_SECONDS = 120

@@ -7,7 +7,7 @@ import threading
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from cluster.embedded.ports import LOOPBACK
+from deployments.local.ports import LOOPBACK
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:

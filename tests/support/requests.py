@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cluster.errors import ImageErrorCode
+from cluster.codes import ImageErrorCode
 from cluster.identifiers import new_identifier
-from cluster.mongo.leader import QueueLeader
+from cluster.mongo.lease import QueueLeader
 from cluster.mongo.products import ProductStore
 from cluster.mongo.requests import RequestStore
 from cluster.records import (

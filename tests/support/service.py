@@ -12,16 +12,16 @@ import boto3
 import psutil
 
 from cluster.client import Darkroom
-from cluster.embedded import processes
-from cluster.embedded.home import Home
-from cluster.embedded.serve import readiness_problem
-from cluster.embedded.service import bring_up, take_down
-from cluster.embedded.state import State
 from cluster.mongo.api_keys import ApiKeyStore, key_id_of
 from cluster.mongo.connection import Database
 from cluster.records import Scope
 from cluster.secrets import Secrets
 from cluster.settings import Settings
+from deployments.local import processes
+from deployments.local.applications import readiness_problem
+from deployments.local.home import Home
+from deployments.local.service import bring_up, take_down
+from deployments.local.state import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from mypy_boto3_s3 import S3Client
 
-    from cluster.embedded.processes import ProcessId
-    from cluster.embedded.stack import RunningStack
+    from deployments.local.processes import ProcessId
+    from deployments.local.stack import RunningStack
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Protocol, Self
 import httpx
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cluster.client.waiting import passes
+from cluster.client.transport import passes
 from cluster.errors import ApiError
 from tests.support.catalogues import catalogue
 from tests.support.jobs import delivered
 from tests.support.origin import reply, slow_headers
 from tests.support.pictures import jpeg
 from tests.support.waiting import wait_until
-from tests.unit.imaging.pictures import run as compressed
+from tests.unit.actors.imaging.pictures import run as compressed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,9 @@ MAY_IMPORT = {
 MAX_FILE_LINES = 300
 MAX_FUNCTION_LINES = 40
 # A command is its options; splitting the list would hide it.
-LONG_SIGNATURES = {"cluster/cli/submit.py:submit"}
+LONG_SIGNATURES = {"deployments/cli/submit.py:submit"}
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in SOURCES}
 
 
 def imported_modules(path: Path) -> set[str]:
@@ -36,6 +38,34 @@ def test_imports_run_one_way(path: Path) -> None:
     package = path.relative_to(ROOT).parts[0]
     own = {name.partition(".")[0] for name in imported_modules(path)} & {*PACKAGES, "tests"}
     assert own <= MAY_IMPORT[package]
+
+
+def test_imports_form_no_circle() -> None:
+    """Not for type checking either: two modules that need each other are one concept, or lack a third."""
+    imports = {module: own_imports(path) for module, path in MODULES.items()}
+    while free := {module for module, needed in imports.items() if not needed & imports.keys()}:
+        for module in free:
+            del imports[module]
+    assert imports == {}
+
+
+def own_imports(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            submodules = {f"{node.module}.{alias.name}" for alias in node.names} & MODULES.keys()
+            names |= submodules or {node.module}
+    return names & MODULES.keys()
+
+
+def test_the_ground_names_nothing_above_it() -> None:
+    """A module that is started by its name is needed as much as one that is imported."""
+    above = re.compile(r"^(actors|deployments)(\.\w+)+$")
+    for path in (ROOT / "cluster").rglob("*.py"):
+        texts = [node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)]
+        assert not [text for text in texts if isinstance(text, str) and above.match(text)], path
 
 
 def test_image_work_knows_no_ray() -> None:

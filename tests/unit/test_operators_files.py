@@ -13,7 +13,7 @@ import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 from ray.serve.schema import ServeDeploySchema
 
-from cluster.embedded.ray_head import TUNING_ENVIRONMENT
+from deployments.local.ray_head import TUNING_ENVIRONMENT
 
 ROOT = Path(__file__).parents[2]
 

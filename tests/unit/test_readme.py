@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
-from cluster.errors import ImageErrorCode
+from cluster.codes import ImageErrorCode
 from cluster.settings import MEBIBYTE, Settings
 
 if TYPE_CHECKING:

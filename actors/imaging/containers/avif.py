@@ -6,7 +6,8 @@ import re
 from typing import TYPE_CHECKING
 
 from actors.imaging.header import Header, bounded, corrupt, unpack
-from cluster.errors import ImageError, ImageErrorCode
+from cluster.codes import ImageErrorCode
+from cluster.errors import ImageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

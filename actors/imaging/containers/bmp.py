@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from actors.imaging.header import Header, corrupt, unpack
-from cluster.errors import ImageError, ImageErrorCode
+from cluster.codes import ImageErrorCode
+from cluster.errors import ImageError
 
 _CORE_HEADER_BYTES = 12
 _RUN_LENGTHS = frozenset({1, 2})

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from actors.imaging.header import MAX_BLOCKS, Header, corrupt, unpack
-from cluster.errors import ImageError, ImageErrorCode
+from cluster.codes import ImageErrorCode
+from cluster.errors import ImageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

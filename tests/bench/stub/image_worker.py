@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from actors.work import Batch, BatchReport, Fate, Outcome
+from actors.messages import Batch, BatchReport, Fate, Outcome
 from cluster.errors import StoreUnavailableError
 from cluster.mongo.connection import Database
 from cluster.mongo.products import ImageResult, ProductStore
-from cluster.object_writer import object_key
-from cluster.progress import CountedImage, Progress
 from cluster.records import Decision, Image, ImageFormat, Status
+from cluster.redis.progress import CountedImage, Progress
+from cluster.s3.object_writer import object_key
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 class _StubFinder:
     def find_spec(self, name: str, _path: object, _target: object = None) -> ModuleSpec | None:
-        if name != "actors.image_worker":
+        if name != "actors.worker.process":
             return None
         return importlib.util.spec_from_file_location(name, Path(__file__).with_name("image_worker.py"))
 

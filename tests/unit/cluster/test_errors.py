@@ -4,6 +4,7 @@ import pickle
 
 import pytest
 
+from cluster.codes import ImageErrorCode
 from cluster.errors import (
     ApiError,
     BackupError,
@@ -12,7 +13,6 @@ from cluster.errors import (
     DarkroomError,
     HomeBusyError,
     ImageError,
-    ImageErrorCode,
     NamedStoreError,
     OptionsError,
     RefusedError,

@@ -42,7 +42,7 @@ def test_what_auto_tries_is_not_inherited_by_another_format() -> None:
 
 def test_options_survive_the_database() -> None:
     chosen = options(quality=60, maxBytes=9, outputs=[{"name": "a", "minQuality": 20}, {"name": "b", "format": "webp"}])
-    assert ImageOptions.model_validate(chosen.document()) == chosen
+    assert ImageOptions.model_validate(chosen.model_dump()) == chosen
 
 
 @pytest.mark.parametrize(

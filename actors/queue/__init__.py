@@ -1,0 +1,1 @@
+"""The process of the queue manager, one for the deployment."""

@@ -1,0 +1,72 @@
+"""Removes what nobody will ask for again: uploads that died before their commit, and requests that were deleted."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import TYPE_CHECKING
+
+from cluster.errors import StoreUnavailableError
+from cluster.identifiers import identifier_age_seconds
+from cluster.mongo.control import RequestControl
+from cluster.mongo.outbox import Outbox
+from cluster.mongo.products import ProductStore
+from cluster.mongo.requests import RequestStore
+from cluster.s3.bucket import Bucket
+
+if TYPE_CHECKING:
+    from cluster.mongo.connection import Database
+    from cluster.settings import Settings
+
+_UPLOAD_SECONDS = 3600.0  # an upload that has taken longer than this is dead
+logger = logging.getLogger("darkroom.queue_manager")
+
+
+class Sweeping:
+    """What the queue manager does beside the queue. Whatever dies in between, the next sweep does the rest."""
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self._requests = RequestStore(database)
+        self._products = ProductStore(database)
+        self._control = RequestControl(database)
+        self._outbox = Outbox(database)
+        self._bucket = Bucket(settings)
+        self._woken = asyncio.Event()
+
+    def wake(self) -> None:
+        """Sweep now."""
+        self._woken.set()
+
+    async def wait(self, seconds: float) -> None:
+        """Wait for the next sweep."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._woken.wait(), seconds)
+
+    async def sweep(self) -> None:
+        """Remove all that is to go. Raises `StoreUnavailableError`."""
+        self._woken.clear()
+        for request_id in await self._control.deleted():
+            try:
+                await self._remove(request_id)
+            except StoreUnavailableError as error:  # one that cannot be removed must not keep the others
+                logger.warning("not removed yet: %s", error, extra={"requestId": request_id})
+        await self._remove_uncommitted()
+
+    async def _remove(self, request_id: str) -> None:
+        """The request's document last: it says that the rest is to go."""
+        logger.info("removing a deleted request", extra={"requestId": request_id})
+        await asyncio.to_thread(self._bucket.delete_all, f"{request_id}/")
+        await self._products.delete(request_id)
+        await self._outbox.delete(request_id)
+        await self._control.forget(request_id)
+
+    async def _remove_uncommitted(self) -> None:
+        old = [
+            request_id
+            for request_id in await self._products.request_ids()
+            if identifier_age_seconds(request_id) > _UPLOAD_SECONDS
+        ]
+        for request_id in set(old) - await self._requests.existing(old):
+            logger.info("sweeping an upload that was not committed", extra={"requestId": request_id})
+            await self._products.delete(request_id)

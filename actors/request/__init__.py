@@ -1,0 +1,1 @@
+"""The processes of the coordinators, one for each running request."""

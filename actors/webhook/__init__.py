@@ -1,0 +1,1 @@
+"""The process of the webhook sender, one for the deployment."""

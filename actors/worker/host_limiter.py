@@ -1,0 +1,147 @@
+"""How a batch keeps to what each of its source hosts can bear."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from cluster.aio import end
+from cluster.codes import ImageErrorCode
+from cluster.errors import ImageError, StoreUnavailableError
+from cluster.redis.source_hosts import LEASE_SECONDS, Behaviour, Permit, SourceHosts, host_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+
+_NO_ANSWER = frozenset({ImageErrorCode.TIMEOUT, ImageErrorCode.CONNECTION_FAILED, ImageErrorCode.DNS_FAILED})
+_MAX_FAILURES = 3  # of a host in a batch, without an answer, before the rest of its images is given back
+_UNSAID_PAUSE_SECONDS = 2.0  # for a host that wants to be left alone and does not say how long
+_MAX_PAUSE_SECONDS = 300.0
+_THROTTLING = frozenset({429, 503})
+logger = logging.getLogger("darkroom.image_worker")
+
+
+class NotNowError(Exception):
+    """An image is to be fetched later.
+
+    Args:
+        seconds: Not before.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+
+@dataclass(eq=False, slots=True)
+class _Host:
+    """One host, as this batch sees it."""
+
+    permit: Permit
+    turns: asyncio.Semaphore
+    begun: int = 0
+    answers: int = 0
+    failures: int = 0
+    pause_seconds: float = 0
+
+    def check(self) -> None:
+        """Raise when nothing more is to be fetched from it now."""
+        if self.permit.given_up:
+            message = "The source has not answered for a while; nothing more is fetched from it."
+            raise ImageError(ImageErrorCode.SOURCE_UNAVAILABLE, message)
+        if not self.permit.downloads:
+            raise NotNowError(self.permit.wait_seconds)
+        if self.pause_seconds:
+            raise NotNowError(self.pause_seconds)
+        if self.failures >= min(_MAX_FAILURES, self.permit.downloads) and not self.answers:
+            raise NotNowError(0)
+
+    def learn(self, error: ImageError | None) -> None:
+        """Take in how a download ended."""
+        if error is not None and error.code in _NO_ANSWER:
+            self.failures += 1
+            return
+        self.answers += 1
+        if error is not None and error.http_status in _THROTTLING:
+            self.pause_seconds = min(_MAX_PAUSE_SECONDS, error.retry_after_seconds or _UNSAID_PAUSE_SECONDS)
+
+
+@dataclass(eq=False, slots=True)
+class HostGate:
+    """The hosts of one batch."""
+
+    _hosts_known: SourceHosts
+    _token: str
+    _hosts: dict[str, _Host] = field(default_factory=dict)
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def open(
+        cls, hosts: SourceHosts, token: str, urls: Iterable[str], *, at_once: int
+    ) -> AsyncIterator[HostGate]:
+        """Ask what may be fetched, and tell at the end how the hosts behaved.
+
+        While Redis is away, each batch keeps to its own limit alone.
+        """
+        wanted = {host: min(at_once, images) for host, images in Counter(map(host_of, urls)).items()}
+        try:
+            permits = await hosts.enter(token, wanted)
+        except StoreUnavailableError as error:
+            logger.warning("hosts are not shared: %s", error)
+            permits = {host: Permit(downloads) for host, downloads in wanted.items()}
+        gate = cls(hosts, token)
+        gate._hosts = {host: _Host(permit, asyncio.Semaphore(permit.downloads)) for host, permit in permits.items()}
+        keeping = asyncio.create_task(gate._keep())
+        try:
+            yield gate
+        finally:
+            await end(keeping)
+            await gate._leave()
+
+    def admits(self, url: str) -> bool:
+        """Whether anything is fetched from the URL's host now."""
+        return self._hosts[host_of(url)].permit.downloads > 0
+
+    @contextlib.asynccontextmanager
+    async def turn(self, url: str) -> AsyncIterator[None]:
+        """Wait for a turn at the URL's host, and have it for the block, whose error tells how the host behaved.
+
+        Raises:
+            NotNowError: Nothing is to be fetched from it for a while.
+            ImageError: `source_unavailable`: it was given up.
+        """
+        host = self._hosts[host_of(url)]
+        host.check()
+        async with host.turns:
+            host.check()  # it may have changed while we waited
+            host.begun += 1
+            try:
+                yield
+            except ImageError as error:
+                host.learn(error)
+                raise
+            host.learn(None)
+
+    async def _keep(self) -> None:
+        """What this batch was granted is its own for as long as its worker lives, and hardly longer."""
+        granted = {name: host.permit.downloads for name, host in self._hosts.items() if host.permit.downloads}
+        while granted:
+            await asyncio.sleep(LEASE_SECONDS / 3)
+            try:
+                await self._hosts_known.keep(self._token, granted)
+            except StoreUnavailableError as error:  # what has ended meanwhile is granted again by the next call
+                logger.warning("hosts are not shared: %s", error)
+
+    async def _leave(self) -> None:
+        behaviours = {
+            name: Behaviour(host.permit.downloads, host.begun, host.answers, host.failures, host.pause_seconds)
+            for name, host in self._hosts.items()
+        }
+        try:
+            await self._hosts_known.leave(self._token, behaviours)
+        except StoreUnavailableError as error:  # what it was granted ends by itself
+            logger.warning("hosts are not shared: %s", error)

@@ -1,0 +1,103 @@
+"""The process that does the images of a batch: fetch, compress, put, and record."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from actors.messages import Batch, BatchReport, Fate
+from actors.worker.batch_run import SLOW_DOWNLOADS, BatchRun, downloads_at_once
+from actors.worker.host_limiter import HostGate
+from actors.worker.pipeline import ImageSteps, Stores
+from actors.worker.reuse import Reuse
+from cluster.errors import StoreUnavailableError
+from cluster.http.session import guarded_session
+from cluster.mongo.connection import Database
+from cluster.mongo.products import ProductStore
+from cluster.redis.progress import Progress
+from cluster.redis.result_cache import ResultCache
+from cluster.redis.source_hosts import SourceHosts
+from cluster.s3.object_writer import ObjectWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Collection
+
+    from cluster.settings import Settings
+
+logger = logging.getLogger("darkroom.image_worker")
+
+
+class Worker:
+    """The connections and threads of one worker process; made and used in one event loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        # The task owns one core: one thread compresses, while the event loop waits for the network.
+        compress_thread = ThreadPoolExecutor(1, "compress")
+        self.is_spent = False
+        """Whether this process is to end, because a thread compresses that nobody can stop."""
+        at_once = max(SLOW_DOWNLOADS, settings.downloads_per_task)
+        self._objects = ObjectWriter(settings, max_connections=at_once)
+        self._database = Database(settings)
+        self._products = ProductStore(self._database)
+        self._hosts = SourceHosts(settings)
+        self._cache = ResultCache(settings) if settings.dedupe_seconds else None
+        self._stores = Stores(
+            http=guarded_session(settings, max_connections=at_once),
+            objects=self._objects,
+            products=self._products,
+            progress=Progress(settings),
+            compress_thread=compress_thread,
+        )
+
+    async def close(self) -> None:
+        """Close all connections."""
+        for each in (self._stores.http, self._objects, self._database, self._stores.progress, self._hosts):
+            await each.close()
+        if self._cache is not None:
+            await self._cache.close()
+        self._stores.compress_thread.shutdown()
+
+    async def run(self, batch: Batch, stopped: Awaitable[bool]) -> BatchReport:
+        """Do a batch, until `stopped` at the latest; raises nothing that an image or an absent store could cause."""
+        stop = asyncio.ensure_future(stopped)
+        try:
+            return await self._run(batch, stop)
+        finally:
+            stop.cancel()
+            await asyncio.gather(stop, return_exceptions=True)
+
+    async def _run(self, batch: Batch, stop: asyncio.Future[bool]) -> BatchReport:
+        token = f"{batch.request_id}:{batch.epoch}:{batch.number}:"
+        urls = [item.url for item in batch.items]
+        at_once = min(batch.host_downloads, downloads_at_once(batch, self._settings))
+        try:
+            async with HostGate.open(self._hosts, token, urls, at_once=at_once) as gate:
+                if stop.done():  # it was to end before it had a core, or its sender is dead
+                    return BatchReport.all(batch, Fate.RETURNED)
+                tried = [item.tried for item in batch.items if gate.admits(item.url)]
+                if not await self._products.begin_attempts(batch.request_id, batch.epoch, tried, batch=batch.number):
+                    return BatchReport((), refused=True)
+                run = BatchRun(batch, await self._steps(batch), gate, self._settings)
+                report = await run.run(stop)
+            await self._give_back(batch, report, begun=tried)
+        except StoreUnavailableError as error:
+            logger.warning("batch deferred: %s", error, extra={"requestId": batch.request_id})
+            return BatchReport.all(batch, Fate.DEFERRED)
+        if run.has_overrun:
+            logger.warning("a compression goes on that nobody waits for", extra={"requestId": batch.request_id})
+            self.is_spent = True
+        return report
+
+    async def _give_back(self, batch: Batch, report: BatchReport, *, begun: Collection[tuple[int, int, int]]) -> None:
+        """Images that were not tried to the end have not used an attempt; of others, an earlier batch may have."""
+        returned = [each.item.tried for each in report.of(Fate.RETURNED) if each.item.tried in begun]
+        await self._products.give_back_attempts(batch.request_id, batch.epoch, returned, batch=batch.number)
+
+    async def _steps(self, batch: Batch) -> ImageSteps:
+        reuse = None if self._cache is None else Reuse(self._cache, self._objects, batch)
+        if reuse is not None:
+            await reuse.look_up()
+        return ImageSteps(self._stores, reuse, self._settings)

@@ -1,0 +1,68 @@
+"""The Ray task that does the images of a batch."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+from typing import TYPE_CHECKING, Any
+
+import ray
+
+from cluster.telemetry import log_as_json
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from ray.actor import ActorHandle
+
+    from actors.messages import Batch, BatchReport
+    from cluster.settings import Settings
+
+_LAST_WORDS_SECONDS = 10
+
+
+@ray.remote(num_cpus=1, max_retries=0, scheduling_strategy="SPREAD")
+def process_images(
+    batch: Batch, settings: Settings, coordinator: ActorHandle[Any], pool: ActorHandle[Any]
+) -> BatchReport:
+    """Do a batch, in a worker process that keeps its connections from one batch to the next."""
+    process = _process(settings)
+    report = process.run(batch, coordinator.stopped.remote(batch.request_id, batch.number))
+    if process.is_spent:
+        # Within the task, since Ray would give this process another one at once.
+        try:
+            ray.get(pool.keep_report.remote(batch.key, report), timeout=_LAST_WORDS_SECONDS)
+        finally:
+            os._exit(1)
+    return report
+
+
+class _Process:
+    """The event loop of a worker process, and what works in it from one batch to the next."""
+
+    def __init__(self, settings: Settings) -> None:
+        # Here, because a coordinator sends this task and needs none of the codecs.
+        from actors.imaging import keep_freed_memory  # noqa: PLC0415
+        from actors.worker.process import Worker  # noqa: PLC0415
+
+        log_as_json()
+        keep_freed_memory()
+
+        async def made() -> Worker:
+            return Worker(settings)
+
+        self._runner = asyncio.Runner()
+        self._worker = self._runner.run(made())
+
+    @property
+    def is_spent(self) -> bool:
+        return self._worker.is_spent
+
+    def run(self, batch: Batch, stopped: Awaitable[bool]) -> BatchReport:
+        return self._runner.run(self._worker.run(batch, stopped))
+
+
+@functools.lru_cache(maxsize=1)
+def _process(settings: Settings) -> _Process:
+    return _Process(settings)

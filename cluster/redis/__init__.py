@@ -1,0 +1,1 @@
+"""Redis: what is fast to read and may vanish at any moment."""

@@ -1,0 +1,116 @@
+"""What the whole cluster knows about source hosts, in Redis: who fetches from each, and how each behaves.
+
+A host gets a limited number of downloads at once. One that answers 429 or 503 is left alone for as long as it asks, and
+then gets half as many, and one more with every good batch. One that does not answer at all is asked by single probes
+only, and given up when these have failed for a while, so that a dead host costs no time limit for each of its images.
+Sources: AIMD as in RFC 5681, section 3.1; the breaker is that of Nygard, "Release It!", 2nd edition, chapter 5.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
+
+from cluster.redis.connection import OPTIONAL_SECONDS, connect_redis, load_script, redis_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cluster.settings import Settings
+
+LEASE_SECONDS = 15.0
+"""What a batch was granted ends so long after it was last kept: those of a worker that died block nobody for long."""
+BREAKER_FAILURES = 10
+"""Failures without an answer in between after which a host is only probed."""
+_TTL_SECONDS = 600
+_MAX_PROBE_SECONDS = 5.0
+_PROBES = 6  # before a source is given up
+
+
+class Permit(NamedTuple):
+    """What a batch may do at one host."""
+
+    downloads: int  # at once
+    wait_seconds: float = 0  # when none is granted
+    given_up: bool = False
+
+
+class Behaviour(NamedTuple):
+    """How a host behaved towards a batch."""
+
+    granted: int  # downloads, to be given back
+    begun: int  # downloads, however they ended
+    answers: int
+    failures: int  # without any answer
+    pause_seconds: float  # for which it wants to be left alone; 0 when it did not say
+
+
+class SourceHosts:
+    """Every method raises `StoreUnavailableError` when Redis does not answer."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._redis = connect_redis(settings, timeout_seconds=OPTIONAL_SECONDS)
+        self._max_downloads = settings.max_downloads_per_host
+        self._silent_seconds = settings.source_away_seconds
+        self._enter = load_script(self._redis, "host_enter")
+        self._keep = load_script(self._redis, "host_keep")
+        self._leave = load_script(self._redis, "host_leave")
+
+    async def enter(self, token: str, wanted: Mapping[str, int]) -> dict[str, Permit]:
+        """Ask for downloads at hosts.
+
+        Args:
+            token: Tells this batch from all others.
+            wanted: How many at each host.
+        """
+        milliseconds = (
+            self._max_downloads,
+            int(LEASE_SECONDS * 1000),
+            _TTL_SECONDS * 1000,
+            BREAKER_FAILURES,
+            int(self._silent_seconds * 1000),
+            int(min(_MAX_PROBE_SECONDS, self._silent_seconds / _PROBES) * 1000),
+        )
+        with redis_errors():
+            answers = await self._enter(keys=_keys(wanted), args=[*milliseconds, token, *wanted.values()])
+        return {
+            host: Permit(granted, wait_ms / 1000, bool(given_up))
+            for host, (granted, wait_ms, given_up) in zip(wanted, answers, strict=True)
+        }
+
+    async def keep(self, token: str, granted: Mapping[str, int]) -> None:
+        """The batch still has what it was granted; to be called again and again, well within `LEASE_SECONDS`."""
+        keys = [_leases(host) for host in granted]
+        arguments: list[str | int] = [int(LEASE_SECONDS * 1000), _TTL_SECONDS * 1000, token, *granted.values()]
+        with redis_errors():
+            await self._keep(keys=keys, args=arguments)
+
+    async def leave(self, token: str, behaviours: Mapping[str, Behaviour]) -> None:
+        """Give back what was granted, and tell how the hosts behaved."""
+        told: list[int] = []
+        for each in behaviours.values():
+            told += [each.granted, each.begun, each.answers, each.failures, int(each.pause_seconds * 1000)]
+        with redis_errors():
+            await self._leave(keys=_keys(behaviours), args=[self._max_downloads, _TTL_SECONDS * 1000, token, *told])
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._redis.aclose()
+
+
+def host_of(url: str) -> str:
+    """The host and port of a URL, as far as it has them."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return ""
+    return f"{parts.hostname or ''}:{port or ('443' if parts.scheme == 'https' else '80')}"
+
+
+def _keys(hosts: Mapping[str, object]) -> list[str]:
+    return [key for host in hosts for key in (f"darkroom:host:{host}", _leases(host))]
+
+
+def _leases(host: str) -> str:
+    return f"darkroom:host:{host}:leases"

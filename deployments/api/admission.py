@@ -1,0 +1,221 @@
+"""From an upload to an accepted request: validated, its products written, then the request committed."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import itertools
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from cluster.errors import RefusedError, StoreUnavailableError
+from cluster.http.url import parse_url, url_problem
+from cluster.identifiers import new_identifier
+from cluster.records import Counts, Image, ProcessingRequest, Product, WebhookTarget, utc_now
+from cluster.secrets import check_webhook_secret
+from deployments.api.answers import UploadAnswer, UploadCounts
+from deployments.catalogue import Repeats, open_catalogue, survey_catalogue, valid_rows
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from typing import IO
+
+    from cluster.settings import Settings
+    from deployments.api.services import Services
+    from deployments.api.upload_form import UploadForm
+    from deployments.catalogue import Catalogue, CatalogueRow, Survey
+
+_CHUNK_PRODUCTS = 1000
+_CHUNK_CHARACTERS = 4_000_000
+_STORE_SECONDS = 1800  # less than the age at which products without a request are swept
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """What is to be admitted.
+
+    Attributes:
+        form: The file and the fields.
+        owner: The id of the API key.
+        idempotency_key: The same for every repeat of one upload.
+    """
+
+    form: UploadForm
+    owner: str
+    idempotency_key: str | None
+
+
+async def admit(services: Services, upload: Upload) -> UploadAnswer:
+    """Validate and store an upload; on return it is promised to be finished, unless it was a dry run.
+
+    Raises:
+        CatalogueError: The CSV has errors.
+        RefusedError: Another part of the upload is not accepted, or the queue is full.
+        StoreUnavailableError: A store does not answer. Nothing was accepted, unless it was MongoDB's answer to the
+            commit that was lost: a repeat with the same `Idempotency-Key` tells.
+    """
+    settings, fields = services.settings, upload.form.fields
+    webhook = _webhook(services, upload)
+    catalogue, survey = await asyncio.to_thread(_validate, upload.form, settings)
+    if fields.dry_run:
+        return _answer(survey, "The catalogue is valid; nothing was stored.")
+    fingerprint = await asyncio.to_thread(_fingerprint, upload.form)
+    if upload.idempotency_key is not None:
+        earlier = await services.requests.find_repeat(upload.owner, upload.idempotency_key)
+        if earlier is not None:
+            return _repeated(earlier, fingerprint, survey)
+    await services.room.check(upload.owner, survey.images)
+    now, seconds = utc_now(), fields.deadline_seconds
+    request = ProcessingRequest(
+        request_id=new_identifier("req"),
+        owner=upload.owner,
+        created_at=now,
+        queued_at=now,
+        deadline_seconds=seconds,
+        deadline_at=None if seconds is None else now + timedelta(seconds=seconds),
+        priority=fields.priority,
+        options=fields.options,
+        counts=Counts(rows=survey.rows, products=survey.products, images=survey.images),
+        columns=list(catalogue.columns),
+        url_column=catalogue.url_column,
+        delimiter=catalogue.dialect.delimiter,
+        byte_order_mark=catalogue.dialect.start > 0,
+        filename=upload.form.filename,
+        webhook=webhook,
+        idempotency_key=upload.idempotency_key,
+        fingerprint=fingerprint,
+    )
+    await services.require_stores()  # again: a large file takes its time
+    with services.room.storing(upload.owner, survey.images):
+        return await _store(services, request, catalogue, survey)
+
+
+def _validate(form: UploadForm, settings: Settings) -> tuple[Catalogue, Survey]:
+    catalogue = open_catalogue(
+        form.file,
+        columns=form.fields.columns,
+        max_rows=settings.max_rows,
+        max_images_per_product=settings.max_images_per_product,
+    )
+    survey = survey_catalogue(catalogue)
+    refusal = survey.refusal(skip_invalid_rows=form.fields.on_invalid_row == "skip")
+    if refusal is not None:
+        raise refusal
+    return catalogue, survey
+
+
+def _webhook(services: Services, upload: Upload) -> WebhookTarget | None:
+    fields = upload.form.fields
+    if fields.webhook_url is None:
+        if fields.webhook_secret is not None:
+            raise RefusedError(400, "invalid_webhook_url", "webhookSecret is given, but no webhookUrl.")
+        return None
+    problem = url_problem(fields.webhook_url)
+    if problem is None and not services.settings.allow_http_webhooks and not _is_https(fields.webhook_url):
+        problem = "it must start with https://"
+    if problem is not None:
+        raise RefusedError(400, "invalid_webhook_url", f"webhookUrl is not accepted: {problem}.")
+    secret = fields.webhook_secret
+    secret = services.secrets.webhook_secret(upload.owner) if secret is None else check_webhook_secret(secret)
+    # As it was judged, so that nobody reads it in another way.
+    return WebhookTarget(url=str(parse_url(fields.webhook_url)), secret=services.secrets.encrypt(secret))
+
+
+def _is_https(url: str) -> bool:
+    return url.strip().lower().startswith("https://")
+
+
+def _fingerprint(form: UploadForm) -> str:
+    digest = hashlib.sha256(form.fields.model_dump_json().encode())
+    form.file.seek(0)
+    for block in _blocks(form.file):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def _blocks(file: IO[bytes]) -> Iterator[bytes]:
+    while block := file.read(1 << 20):
+        yield block
+
+
+async def _store(services: Services, request: ProcessingRequest, catalogue: Catalogue, survey: Survey) -> UploadAnswer:
+    deduplicates = services.settings.dedupe_seconds > 0
+    repeats = Repeats(await asyncio.to_thread(survey.url_hashes.repeated) if deduplicates else set())
+    try:
+        async with asyncio.timeout(_STORE_SECONDS):
+            async for products in _product_chunks(request.request_id, catalogue, repeats):
+                await services.products.insert(products)
+            # When this fails the products stay: the commit may have been made although its answer was lost.
+            # What was not committed is swept.
+            committed = await services.requests.commit(request)
+    except TimeoutError as error:
+        raise StoreUnavailableError("mongodb", "too slow for an upload") from error
+    if committed.request_id != request.request_id:
+        await services.products.delete(request.request_id)
+        return _repeated(committed, request.fingerprint, survey)
+    services.actors.queue_changed()
+    return _answer(survey, _accepted_message(survey), request)
+
+
+async def _product_chunks(request_id: str, catalogue: Catalogue, repeats: Repeats) -> AsyncIterator[list[Product]]:
+    products = _products(request_id, valid_rows(catalogue), repeats)
+    while chunk := await asyncio.to_thread(_next_chunk, products):
+        yield chunk
+
+
+def _next_chunk(products: Iterator[Product]) -> list[Product]:
+    """As many as fit into both limits, since a single row may be a mebibyte."""
+    chunk: list[Product] = []
+    left_characters = _CHUNK_CHARACTERS
+    for product in itertools.islice(products, _CHUNK_PRODUCTS):
+        chunk.append(product)
+        left_characters -= sum(map(len, product.cells))
+        if left_characters <= 0:
+            break
+    return chunk
+
+
+def _products(request_id: str, rows: Iterator[CatalogueRow], repeats: Repeats) -> Iterator[Product]:
+    first_image = 0
+    for row in rows:
+        images = len(row.image_urls)
+        yield Product(
+            request_id=request_id,
+            row=row.row,
+            serial_number=row.serial_number,
+            product_name=row.product_name,
+            input_image_urls=list(row.image_urls),
+            output_image_urls=[None] * images,
+            images=[Image(repeats=repeats.first_of(url, row.row, index)) for index, url in enumerate(row.image_urls)],
+            cells=row.cells,
+            first_image=first_image,
+        )
+        first_image += images
+
+
+def _repeated(earlier: ProcessingRequest, fingerprint: str, survey: Survey) -> UploadAnswer:
+    if earlier.fingerprint != fingerprint:
+        raise RefusedError(
+            409, "idempotency_conflict", "This Idempotency-Key was used for another upload; use a new one."
+        )
+    return _answer(survey, "This upload was accepted before; nothing is processed twice.", earlier)
+
+
+def _accepted_message(survey: Survey) -> str:
+    skipped = f"; {_number(survey.rejected_rows, 'row')} with errors skipped" if survey.rejected_rows else ""
+    return f"Accepted: {_number(survey.images, 'image')} of {_number(survey.products, 'product')}{skipped}."
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def _answer(survey: Survey, message: str, request: ProcessingRequest | None = None) -> UploadAnswer:
+    return UploadAnswer(
+        request_id=request and request.request_id,
+        status=request and request.status,
+        message=message,
+        counts=UploadCounts(rows=survey.rows, products=survey.products, images=survey.images),
+        rejected_rows=survey.problems,
+    )

@@ -1,0 +1,88 @@
+"""The FastAPI applications: one that takes uploads, one that answers everything else."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi_offline import FastAPIOffline
+
+from cluster import __version__
+from deployments.api.middleware import OPEN_PATHS, Authentication, BodyLimit, Outermost
+from deployments.api.problems import PROBLEM_SCHEMA, PROBLEM_TYPE, install_problem_handlers
+from deployments.api.routes import control, deliveries, health, results, status, upload
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from starlette.types import ASGIApp
+
+    from deployments.api.services import Services
+
+UPLOAD_ROUTERS = (upload.router,)
+STATUS_ROUTERS = (status.router, results.router, control.router, deliveries.router, health.router)
+_PROBLEM_RESPONSE = {
+    "description": "What is wrong (RFC 9457): 400, 401, 403, 404, 408, 409, 413, 415, 422, 500 or 503.",
+    "content": {PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+}
+_FORM_OVERHEAD_BYTES = 1024 * 1024  # of fields and boundaries around the file
+
+
+def upload_app(services: Services) -> ASGIApp:
+    """The application that takes uploads; scaled by how many come in at once."""
+    return _complete(services, UPLOAD_ROUTERS, FastAPI(**_lifespan(services), openapi_url=None))
+
+
+def status_app(services: Services) -> ASGIApp:
+    """The application that answers all other routes, with `/docs` and `/openapi.json` for both."""
+    app = FastAPIOffline(**_lifespan(services), title="Darkroom", version=__version__)
+    app.openapi = _openapi  # type: ignore[method-assign] # how FastAPI's documentation extends the schema
+    return _complete(services, STATUS_ROUTERS, app)
+
+
+def _lifespan(services: Services) -> dict[str, Any]:
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        async with services.running():
+            yield
+
+    return {"lifespan": lifespan}
+
+
+def _complete(services: Services, routers: Sequence[APIRouter], app: FastAPI) -> ASGIApp:
+    app.state.services = services
+    for router in routers:
+        app.include_router(router)
+    install_problem_handlers(app)
+    settings = services.settings
+    # The last one added is the first to see a request.
+    app.add_middleware(
+        BodyLimit,
+        max_bytes=settings.max_upload_bytes + _FORM_OVERHEAD_BYTES,
+        idle_seconds=settings.upload_idle_seconds,
+        total_seconds=settings.upload_timeout_seconds,
+    )
+    app.add_middleware(Authentication, keys=services.keys)
+    return Outermost(app)
+
+
+def _openapi() -> dict[str, Any]:
+    routes = [route for router in (*UPLOAD_ROUTERS, *STATUS_ROUTERS) for route in router.routes]
+    schema = get_openapi(
+        title="Darkroom",
+        version=__version__,
+        description="Bulk image compression: a CSV of image URLs in, smaller copies in your own bucket out.",
+        routes=routes,
+    )
+    schema["components"]["securitySchemes"] = {"apiKey": {"type": "http", "scheme": "bearer"}}
+    schema["components"]["schemas"]["Problem"] = PROBLEM_SCHEMA
+    schema["security"] = [{"apiKey": []}]
+    for path, methods in schema["paths"].items():
+        for operation in methods.values():
+            operation["responses"].pop("422", None)  # FastAPI's own; ours are problems
+            operation["responses"]["default"] = _PROBLEM_RESPONSE
+            if path in OPEN_PATHS:
+                operation["security"] = []
+    return schema

@@ -1,0 +1,42 @@
+"""What became of a request's webhook, and sending it again."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+
+from cluster.errors import RefusedError
+from cluster.records import ApiKey
+from deployments.api.answers import DeliveriesAnswer, DeliveryAnswer
+from deployments.api.services import Services, owned_request, reader, services_of, writer
+
+router = APIRouter(tags=["webhooks"])
+
+
+@router.get("/api/requests/{request_id}/deliveries")
+async def deliveries(
+    request_id: str,
+    services: Annotated[Services, Depends(services_of)],
+    key: Annotated[ApiKey, Depends(reader)],
+) -> DeliveriesAnswer:
+    """Every delivery of the request's webhook with all its attempts, the oldest first."""
+    await owned_request(services, request_id, key)
+    found = await services.outbox.of_request(request_id)
+    return DeliveriesAnswer(deliveries=[DeliveryAnswer.of(delivery) for delivery in found])
+
+
+@router.post("/api/requests/{request_id}/deliveries/{delivery_id}/redeliver", status_code=202)
+async def redeliver(
+    request_id: str,
+    delivery_id: str,
+    services: Annotated[Services, Depends(services_of)],
+    key: Annotated[ApiKey, Depends(writer)],
+) -> DeliveryAnswer:
+    """Send a delivery again, now, with the same `webhook-id` and body, and all its retries before it."""
+    await owned_request(services, request_id, key)
+    delivery = await services.outbox.redeliver(request_id, delivery_id)
+    if delivery is None:
+        raise RefusedError(404, "delivery_not_found", "There is no such delivery of this request.")
+    services.actors.outbox_changed()
+    return DeliveryAnswer.of(delivery)

@@ -1,0 +1,47 @@
+"""`POST /api/upload`: a catalogue comes in."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header, Request, Response
+
+from cluster.records import ApiKey
+from deployments.api.admission import Upload, admit
+from deployments.api.answers import UploadAnswer
+from deployments.api.services import Services, services_of, writer
+from deployments.api.upload_form import FORM_SCHEMA, upload_form
+
+MAX_IDEMPOTENCY_KEY_CHARACTERS = 255
+router = APIRouter(tags=["upload"])
+
+
+@router.post(
+    "/api/upload",
+    status_code=202,
+    openapi_extra=FORM_SCHEMA,
+    responses={200: {"model": UploadAnswer, "description": "The catalogue is valid; it was a dry run."}},
+)
+async def upload(
+    request: Request,
+    response: Response,
+    services: Annotated[Services, Depends(services_of)],
+    key: Annotated[ApiKey, Depends(writer)],
+    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=MAX_IDEMPOTENCY_KEY_CHARACTERS)] = None,
+) -> UploadAnswer:
+    """Upload a catalogue: a CSV with the columns `Serial Number`, `Product Name` and `Input Image Urls`.
+
+    Answers 202 once the request is stored for good; its progress is at `Location`. A repeat with the same
+    `Idempotency-Key` answers as the first call did, and processes nothing twice.
+    """
+    if idempotency_key is None or await services.requests.find_repeat(key.owner, idempotency_key) is None:
+        # Before the file is read, which may be large.
+        await services.require_stores()
+        await services.room.check(key.owner)
+    async with upload_form(request) as form:
+        answer = await admit(services, Upload(form, owner=key.owner, idempotency_key=idempotency_key))
+    if answer.request_id is None:
+        response.status_code = 200
+    else:
+        response.headers["Location"] = f"/api/status/{answer.request_id}"
+    return answer

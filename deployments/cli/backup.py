@@ -1,0 +1,87 @@
+"""`darkroom backup` and `darkroom restore`."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from cluster.mongo.connection import Database
+from cluster.redis.connection import forget_all
+from cluster.secrets import Secrets
+from deployments.backup import snapshot as backups
+from deployments.cli.exits import explained, print_json
+from deployments.cli.options import HomeOption, JsonOption, deployment_settings, settings_for
+from deployments.cli.steps import Steps
+from deployments.local.alone import stores_alone
+from deployments.local.home import Home
+
+if TYPE_CHECKING:
+    from cluster.settings import Settings
+    from deployments.backup.folder import Manifest
+
+BACKUP_EPILOG = """
+Example: darkroom backup /backups/darkroom-2026-11-24
+
+The service may run meanwhile. Run it where DARKROOM_MONGO_URL is set, or beside .darkroom/. The objects in S3 and the
+secret key are not in a backup: keep DARKROOM_SECRET_KEY, or .darkroom/secrets.json, at another place.
+"""
+RESTORE_EPILOG = """
+Example: darkroom restore /backups/darkroom-2026-11-24
+
+Before the first `darkroom up`, with the settings that it will have, and with the secret key of the backup:
+DARKROOM_SECRET_KEY, or .darkroom/secrets.json. Empties what Darkroom has in Redis.
+"""
+
+
+@explained
+def backup(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Is made; nothing may be there.")],
+    *,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write all records, keys and webhooks to be sent, as they are at one moment, to a new folder."""
+    _tell("Backed up", asyncio.run(_back_up(deployment_settings(home), folder)), as_json=as_json)
+
+
+@explained
+def restore(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="What `darkroom backup` has made.", exists=True)],
+    *,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring a backup back into an empty MongoDB; `darkroom up` then goes on with what was not finished."""
+    settings = settings_for(home)
+    with (
+        Steps(Console(stderr=True), quiet=as_json) as steps,
+        stores_alone(settings, Home(settings.home), steps.tell) as complete,
+    ):
+        manifest = asyncio.run(_restore(complete, folder))
+    _tell("Restored", manifest, as_json=as_json)
+
+
+async def _back_up(settings: Settings, folder: Path) -> Manifest:
+    async with Database.open(settings) as database:
+        return await backups.back_up(database, folder, secrets=Secrets(settings))
+
+
+async def _restore(settings: Settings, folder: Path) -> Manifest:
+    async with Database.open(settings) as database:
+        manifest = await backups.restore(database, folder, secrets=Secrets(settings))
+    await forget_all(settings)  # results that it knows may be in no bucket any more
+    return manifest
+
+
+def _tell(done: str, manifest: Manifest, *, as_json: bool) -> None:
+    if as_json:
+        print_json(manifest.model_dump(mode="json"))
+        return
+    counts = ", ".join(f"{each.documents:,} {name}" for name, each in manifest.collections.items())
+    text = f"{done} as of {manifest.created_at:%Y-%m-%d %H:%M:%S} UTC: {counts}."
+    Console(soft_wrap=True).print(Text.assemble(("✓ ", "bold green"), text))

@@ -1,0 +1,179 @@
+"""The checks of `darkroom doctor`."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import platform
+import resource
+import shutil
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.filesize import decimal
+
+from cluster.client import ApiError, Darkroom
+from cluster.settings import unknown_settings
+from deployments.local import binaries, remedies
+from deployments.local.mongod import Mongod
+from deployments.local.named_stores import probe_named_stores
+from deployments.local.redis_server import RedisServer
+from deployments.local.seaweedfs import SeaweedFS
+from deployments.local.stack import embedded_servers
+from deployments.local.supervisor import is_watched
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from cluster.settings import Settings
+    from deployments.local.home import Home
+
+PYTHONS = ((3, 11), (3, 12))
+FREE_DISK_BYTES = 2_000_000_000
+FREE_MEMORY_BYTES = 2_500_000_000
+OPEN_FILES = 4096
+VERSION_SECONDS = 30
+MEMINFO = Path("/proc/meminfo")
+STORES = {
+    "mongodb": "Is MongoDB running and reachable? An embedded one comes back by itself; see logs/supervisor.log.",
+    "redis": "Is Redis running and reachable? An embedded one comes back by itself; see logs/supervisor.log.",
+    "s3": "Is S3 reachable, with credentials that may use it? An embedded one comes back; see logs/supervisor.log.",
+    "preparation": "The indexes and the bucket could not be made; may the credentials do that?",
+    "rayHead": "It comes back by itself, or by systemd (`journalctl --user -u ray`); what is accepted may wait for it.",
+    "queueManager": "Wait a few seconds: Ray starts it again. If it stays so: `darkroom down`, then `darkroom up`.",
+}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at."""
+
+    name: str
+    ok: bool | None  # None: not needed, or not running
+    detail: str
+    fix: str = ""
+
+    def document(self) -> dict[str, Any]:
+        """The check as JSON."""
+        return asdict(self)
+
+
+def check_machine(settings: Settings) -> Iterator[Check]:
+    """What must be there before `darkroom up`."""
+    yield _python()
+    yield _settings()
+    for module, remedy in (
+        ("pyvips", "pip install pyvips-binary"),
+        ("PIL", "pip install pillow"),
+        ("ray", "pip install 'ray[serve]'"),
+    ):
+        yield _module(module, remedy)
+    embedded = embedded_servers(settings)
+    for name, find in (
+        (Mongod.name, binaries.mongod),
+        (RedisServer.name, binaries.redis_server),
+        (SeaweedFS.name, binaries.weed),
+    ):
+        if name in embedded:
+            yield _program(name, find)
+    for name, problem in asyncio.run(probe_named_stores(settings)):
+        yield Check(name, problem is None, "the one that you named answers" if problem is None else str(problem))
+    yield _disk(settings)
+    yield _memory()
+    yield _open_files()
+
+
+def check_service(settings: Settings, home: Home) -> Iterator[Check]:
+    """What the running service says of itself."""
+    url = settings.url or home.url
+    if url is None:
+        yield Check("service", None, "not running; `darkroom up --detach` starts it")
+        return
+    try:
+        with Darkroom(url, timeout_seconds=10) as darkroom:
+            readiness = darkroom.ready()
+    except ApiError as error:
+        yield Check("service", None if error.code == "unreachable" else False, error.detail, "darkroom up --detach")
+        return
+    yield Check("service", readiness.ready, f"{url} is {'ready' if readiness.ready else 'not ready'}")
+    if url == home.url and not is_watched(home):
+        yield Check("supervisor", ok=False, detail="not running: what dies stays dead", fix="darkroom up --detach")
+    checks: dict[str, dict[str, Any]] = (readiness.model_extra or {}).get("checks", {})
+    for name, check in checks.items():
+        detail = check.get("detail") or "answers"
+        yield Check(name, bool(check.get("ok")), detail, "" if check.get("ok") else STORES.get(name, ""))
+
+
+def _python() -> Check:
+    fine = sys.version_info[:2] in PYTHONS
+    fix = "" if fine else "Use Python 3.11 or 3.12: sudo apt install python3.11 python3.11-venv"
+    return Check("python", fine, f"{platform.python_version()} on {platform.machine()}", fix)
+
+
+def _settings() -> Check:
+    misspelt = unknown_settings()
+    if misspelt:
+        return Check(
+            "settings",
+            ok=False,
+            detail=f"there is no {', '.join(misspelt)}",
+            fix="Correct or remove it; see the README.",
+        )
+    return Check("settings", ok=True, detail="valid")
+
+
+def _module(name: str, fix: str) -> Check:
+    try:
+        module = importlib.import_module(name)
+    except (ImportError, OSError) as error:  # OSError: a shared library is missing
+        return Check(name, ok=False, detail=str(error), fix=fix)
+    return Check(name, ok=True, detail=str(getattr(module, "__version__", "there")))
+
+
+def _program(name: str, find: Callable[[], Path]) -> Check:
+    try:
+        path = find()
+    except FileNotFoundError as error:
+        return Check(name, ok=False, detail=str(error), fix=remedies.INSTALL)
+    arguments = ["version"] if path.name == "weed" else ["--version"]
+    done = subprocess.run([path, *arguments], capture_output=True, text=True, timeout=VERSION_SECONDS, check=False)  # noqa: S603 - a program of ours
+    if done.returncode:
+        output = (done.stdout + done.stderr).strip()
+        return Check(name, ok=False, detail=output[-300:], fix=remedies.remedy(done.returncode, output))
+    return Check(name, ok=True, detail=done.stdout.strip().splitlines()[0])
+
+
+def _disk(settings: Settings) -> Check:
+    folder = settings.home.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    free_bytes = shutil.disk_usage(folder).free
+    fine = free_bytes >= FREE_DISK_BYTES
+    fix = "" if fine else f"Make room: {decimal(FREE_DISK_BYTES)} are needed beside your pictures."
+    return Check("disk", fine, f"{decimal(free_bytes)} free", fix)
+
+
+def _memory() -> Check:
+    free_bytes = _available_memory_bytes()
+    if free_bytes is None:
+        return Check("memory", None, "this system does not tell")
+    fine = free_bytes >= FREE_MEMORY_BYTES
+    fix = "" if fine else f"Free some: the embedded stack takes about {decimal(FREE_MEMORY_BYTES)}."
+    return Check("memory", fine, f"{decimal(free_bytes)} available", fix)
+
+
+def _available_memory_bytes() -> int | None:
+    """`MemAvailable` of proc(5)."""
+    if not MEMINFO.exists():
+        return None
+    line = next(line for line in MEMINFO.read_text().splitlines() if line.startswith("MemAvailable:"))
+    return int(line.split()[1]) * 1024
+
+
+def _open_files() -> Check:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    fine = soft >= OPEN_FILES or hard >= OPEN_FILES
+    return Check("open files", fine, f"limit {soft:,}", "" if fine else f"ulimit -n {OPEN_FILES}")

@@ -1,0 +1,116 @@
+"""`darkroom cancel`, `pause`, `resume`, `priority`, `retry` and `delete`: what may be done with a request."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from deployments.cli.exits import EXIT_CODES_HELP, explained, print_json
+from deployments.cli.options import HomeOption, JsonOption, UrlOption, connect
+from deployments.cli.watch import RequestArgument, follow
+
+if TYPE_CHECKING:
+    from cluster.client import RequestSummary
+
+
+def epilog(*examples: str) -> str:
+    """Examples and exit codes under a command's help."""
+    listed = "\n\n".join(f"darkroom {example}" for example in examples)
+    return f"\nExamples:\n\n{listed}\n\n{EXIT_CODES_HELP}\n"
+
+
+@explained
+def cancel(
+    request_id: RequestArgument, *, url: UrlOption = None, home: HomeOption = None, as_json: JsonOption = False
+) -> None:
+    """End a request; images that are done stay, the others fail with `cancelled`."""
+    with connect(url, home) as darkroom:
+        _show(darkroom.cancel(request_id), "is cancelled; what is done stays", as_json=as_json)
+
+
+@explained
+def pause(
+    request_id: RequestArgument, *, url: UrlOption = None, home: HomeOption = None, as_json: JsonOption = False
+) -> None:
+    """Hold a request until `darkroom resume`."""
+    with connect(url, home) as darkroom:
+        _show(darkroom.pause(request_id), "is paused", as_json=as_json)
+
+
+@explained
+def resume(
+    request_id: RequestArgument, *, url: UrlOption = None, home: HomeOption = None, as_json: JsonOption = False
+) -> None:
+    """Let a paused request go on where it was."""
+    with connect(url, home) as darkroom:
+        _show(darkroom.resume(request_id), "goes on", as_json=as_json)
+
+
+@explained
+def priority(
+    request_id: RequestArgument,
+    value: Annotated[int, typer.Argument(metavar="PRIORITY", min=0, max=9, help="0 to 9, 9 first.")],
+    *,
+    url: UrlOption = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Change the priority of a request, whether it waits or runs."""
+    with connect(url, home) as darkroom:
+        _show(darkroom.set_priority(request_id, value), f"has priority {value} now", as_json=as_json)
+
+
+@explained
+def retry(
+    request_id: RequestArgument,
+    *,
+    code: Annotated[
+        list[str] | None, typer.Option(metavar="CODE", help="Only images that failed with it; may be repeated.")
+    ] = None,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Wait for the end and draw the progress.")] = False,
+    url: UrlOption = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Do the failed images of a request again; the others stay as they are."""
+    with connect(url, home) as darkroom:
+        found = darkroom.retry(request_id, codes=code or None)
+        if not (watch and as_json):
+            left = found.counts.unprocessed + found.counts.in_flight
+            _show(found, f"runs again, for {left:,} {'image' if left == 1 else 'images'}", as_json=as_json)
+        if watch:
+            follow(darkroom, request_id, as_json=as_json)
+
+
+@explained
+def delete(
+    request_id: RequestArgument,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    url: UrlOption = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete an ended request with its records and its outputs in the bucket."""
+    if not yes:
+        typer.confirm(f"Delete {request_id} with all its outputs?", abort=True, err=True)
+    with connect(url, home) as darkroom:
+        darkroom.delete(request_id)
+    if as_json:
+        print_json({"requestId": request_id, "deleted": True})
+    else:
+        _say(request_id, "is deleted")
+
+
+def _show(request: RequestSummary, outcome: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json(request.document())
+    else:
+        _say(request.request_id, outcome)
+
+
+def _say(request_id: str, outcome: str) -> None:
+    Console().print(Text.assemble(("✓ ", "bold green"), (request_id, "cyan"), f" {outcome}."))

@@ -1,0 +1,76 @@
+"""`darkroom doctor`: everything that Darkroom needs, and the fix for what is missing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.filesize import decimal
+from rich.table import Table
+from rich.text import Text
+
+from deployments.cli.checks import Check, check_machine, check_service
+from deployments.cli.exits import ExitCode, explained, print_json
+from deployments.cli.options import HomeOption, JsonOption, settings_for
+from deployments.local.home import Home
+from deployments.local.memory import memory
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+EPILOG = """
+Examples:
+
+darkroom doctor
+
+darkroom doctor --memory
+
+The exit code is 1 when something must be fixed.
+"""
+MARKS = {True: ("✓", "green"), False: ("✗", "bold red"), None: ("-", "dim")}
+
+
+@explained
+def doctor(
+    *,
+    show_memory: Annotated[bool, typer.Option("--memory", help="What each part of the running stack takes.")] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check every dependency, the settings and the running service, and print the fix for what is wrong."""
+    settings = settings_for(home)
+    folder = Home(settings.home)
+    checks = [*check_machine(settings), *check_service(settings, folder)]
+    parts = memory(folder) if show_memory else []
+    if as_json:
+        print_json({"checks": [check.document() for check in checks], "memoryBytes": dict(parts)})
+    else:
+        console = Console()
+        console.print(_table(checks))
+        if parts:
+            console.print(_memory_table(parts))
+    if any(check.ok is False for check in checks):
+        raise typer.Exit(ExitCode.ERROR)
+
+
+def _table(checks: Sequence[Check]) -> Table:
+    table = Table.grid(padding=(0, 1))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for check in checks:
+        table.add_row(Text(*MARKS[check.ok]), check.name, check.detail)
+        if check.fix:
+            table.add_row("", "", Text(f"Fix: {check.fix}", style="yellow"))
+    return table
+
+
+def _memory_table(parts: Sequence[tuple[str, int]]) -> Table:
+    table = Table(title="Memory (proportional set size)", title_justify="left", box=None, padding=(0, 2))
+    table.add_column("Part")
+    table.add_column("Bytes", justify="right")
+    for name, size_bytes in parts:
+        table.add_row(name, decimal(size_bytes))
+    table.add_row("all", decimal(sum(size_bytes for _, size_bytes in parts)), style="bold")
+    return table

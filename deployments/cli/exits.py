@@ -1,0 +1,116 @@
+"""What the commands' exit codes say, and how errors reach the person or the script."""
+
+from __future__ import annotations
+
+import functools
+import json
+import signal
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, ParamSpec
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.text import Text
+
+from cluster.client.transport import UNCODED_NOT_FOUND
+from cluster.errors import ApiError, BackupError, DarkroomError
+from deployments.cli.display import more_errors, row_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cluster.client import RequestStatus
+
+P = ParamSpec("P")
+
+
+class ExitCode(IntEnum):
+    """0 says that all is good; 2 is typer's own, for wrong usage."""
+
+    ERROR = 1
+    SOME_IMAGES_FAILED = 3
+    REQUEST_FAILED = 4
+    REFUSED = 5
+    UNREACHABLE = 6
+
+
+EXIT_CODES_HELP = (
+    "Exit codes: 0 all good, 1 error, 2 wrong usage, 3 completed but some images failed, 4 the request failed, "
+    "5 the service refused, 6 the service does not answer."
+)
+
+
+def explained(command: Callable[P, None]) -> Callable[P, None]:
+    """A command whose errors end as a sentence, or as JSON with `--json`, and an exit code; never as a traceback."""
+
+    @functools.wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # what is stopped from outside cleans up, too
+        try:
+            command(*args, **kwargs)
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
+        except ApiError as error:
+            _report_api_error(error, as_json=bool(kwargs.get("as_json")))
+            raise typer.Exit(_code_of(error)) from None
+        except ValidationError as error:
+            _report("invalid_settings", _settings_message(error), as_json=bool(kwargs.get("as_json")))
+            raise typer.Exit(ExitCode.ERROR) from None
+        except BackupError as error:
+            _report(error.code, error.detail, as_json=bool(kwargs.get("as_json")))
+            raise typer.Exit(ExitCode.ERROR) from None
+        except (DarkroomError, OSError, TimeoutError, ValueError) as error:
+            _report("error", str(error) or type(error).__name__, as_json=bool(kwargs.get("as_json")))
+            raise typer.Exit(ExitCode.ERROR) from None
+
+    return wrapped
+
+
+def exit_with(status: RequestStatus) -> None:
+    """End as the request did."""
+    if status.status == "failed":
+        raise typer.Exit(ExitCode.REQUEST_FAILED)
+    if status.counts.failed:
+        raise typer.Exit(ExitCode.SOME_IMAGES_FAILED)
+
+
+def print_json(document: dict[str, Any] | list[Any]) -> None:
+    """One JSON document on standard output."""
+    typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
+
+
+def _report_api_error(error: ApiError, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"error": {"status": error.status, "code": error.code, "detail": error.detail, **error.problem}})
+        return
+    console = Console(stderr=True)
+    console.print(Text.assemble(("✗ ", "bold red"), error.detail, (f" ({error.code})", "dim")))
+    if error.code == "invalid_api_key":
+        console.print("  Set DARKROOM_API_KEY, or use --home; `darkroom keys create NAME` makes a key.")
+    errors: Any = error.problem.get("errors")
+    if errors:
+        console.print(row_errors(errors))
+        left = more_errors(len(errors), int(str(error.problem.get("errorCount", len(errors)))))
+        if left:
+            console.print(left)
+
+
+def _report(code: str, detail: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"error": {"code": code, "detail": detail}})
+    else:
+        Console(stderr=True).print(Text.assemble(("✗ ", "bold red"), detail))
+
+
+def _code_of(error: ApiError) -> ExitCode:
+    away = error.status == 0 or error.code in {"store_unavailable", UNCODED_NOT_FOUND}
+    return ExitCode.UNREACHABLE if away else ExitCode.REFUSED
+
+
+def _settings_message(error: ValidationError) -> str:
+    problems = [
+        f"DARKROOM_{str(each['loc'][0]).upper()}: {each['msg'].removeprefix('Value error, ')}"
+        for each in error.errors()
+    ]
+    return "The settings are not valid. " + "; ".join(problems)

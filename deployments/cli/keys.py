@@ -1,0 +1,139 @@
+"""`darkroom keys`: make, list and revoke API keys."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from cluster.errors import DarkroomError
+from cluster.mongo.api_keys import ApiKeyStore, key_id_of
+from cluster.mongo.connection import Database
+from cluster.records import ApiKey, Scope
+from cluster.secrets import Secrets
+from deployments.cli.exits import explained, print_json
+from deployments.cli.options import HomeOption, JsonOption, api_key, deployment_settings, settings_for
+from deployments.local.home import Home
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from cluster.settings import Settings
+
+T = TypeVar("T")
+EPILOG = """
+Examples:
+
+darkroom keys create "web shop"
+
+darkroom keys create dashboard --read-only --beside 1f2e3d4c5b6a
+
+darkroom keys secret
+
+darkroom keys list
+
+darkroom keys revoke 1f2e3d4c5b6a
+
+These commands talk to MongoDB: run them where DARKROOM_MONGO_URL is set, or beside .darkroom/.
+"""
+keys = typer.Typer(no_args_is_help=True, epilog=EPILOG, help="Make, list and revoke API keys.")
+
+
+@keys.command(epilog=EPILOG)
+@explained
+def create(
+    name: Annotated[str, typer.Argument(help="Who uses it.")],
+    *,
+    read_only: Annotated[bool, typer.Option("--read-only", help="It may look, but not upload or change.")] = False,
+    beside: Annotated[
+        str | None, typer.Option(metavar="ID", help="It sees the requests of this key, too; its own if not given.")
+    ] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a key, show it this once, and the secret that signs its webhooks."""
+    settings = deployment_settings(home)
+    scopes = [Scope.READ] if read_only else list(Scope)
+    secrets = Secrets(settings)  # first, because it may be missing
+    key, token = asyncio.run(_with_keys(settings, lambda store: store.create(name=name, scopes=scopes, beside=beside)))
+    secret = secrets.webhook_secret(key.owner)
+    if as_json:
+        print_json({**_document(key), "key": token, "webhookSecret": secret})
+        return
+    console = Console(soft_wrap=True)
+    console.print(Text.assemble(("✓ ", "bold green"), "Keep the key; it is not shown again.\n"))
+    console.print(Text.assemble("  API key         ", (token, "cyan")))
+    console.print(Text.assemble("  Webhook secret  ", (secret, "cyan")))
+
+
+@keys.command("list")
+@explained
+def list_keys(*, home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """List all keys, revoked ones too; never the keys themselves."""
+    found = asyncio.run(_with_keys(deployment_settings(home), lambda store: store.list_all()))
+    if as_json:
+        print_json([_document(key) for key in found])
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("Id", "Name", "May", "Made", "Revoked"):
+        table.add_column(column, no_wrap=True)
+    for key in found:
+        revoked = "" if key.revoked_at is None else f"{key.revoked_at:%Y-%m-%d %H:%M}"
+        made = f"{key.created_at:%Y-%m-%d %H:%M}"
+        table.add_row(key.key_id, Text(key.name), ", ".join(key.scopes), made, Text(revoked, style="yellow"))
+    Console().print(table)
+
+
+@keys.command()
+@explained
+def secret(
+    key_id: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="The key beside .darkroom/ if not given.")
+    ] = None,
+    *,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the secret that signs a key's webhooks when an upload brings none of its own."""
+    settings, here = deployment_settings(home), settings_for(home)
+    wanted = key_id or key_id_of(api_key(here, Home(here.home)) or "")
+    if not wanted:
+        raise DarkroomError("Which key? `darkroom keys list` shows all.")
+    owner = asyncio.run(_with_keys(settings, lambda store: store.owner_of(wanted)))
+    found = Secrets(settings).webhook_secret(owner)
+    if as_json:
+        print_json({"keyId": wanted, "webhookSecret": found})
+    else:
+        typer.echo(found)
+
+
+@keys.command()
+@explained
+def revoke(
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="As `darkroom keys list` shows it.")],
+    *,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Revoke a key: from now on it opens nothing."""
+    if not asyncio.run(_with_keys(deployment_settings(home), lambda store: store.revoke(key_id))):
+        raise DarkroomError(f"There is no key {key_id} in force; `darkroom keys list` shows all.")
+    if as_json:
+        print_json({"keyId": key_id, "revoked": True})
+    else:
+        Console().print(Text.assemble(("✓ ", "bold green"), f"{key_id} is revoked."))
+
+
+async def _with_keys(settings: Settings, act: Callable[[ApiKeyStore], Awaitable[T]]) -> T:
+    async with Database.open(settings) as database:
+        await database.ensure_indexes()
+        return await act(ApiKeyStore(database))
+
+
+def _document(key: ApiKey) -> dict[str, Any]:
+    return key.model_dump(mode="json", exclude={"secret_hash"})

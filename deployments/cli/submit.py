@@ -1,0 +1,139 @@
+"""`darkroom submit`: send a catalogue."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from deployments.cli.display import more_errors, row_errors
+from deployments.cli.exits import EXIT_CODES_HELP, explained, print_json
+from deployments.cli.options import HomeOption, JsonOption, UrlOption, connect
+from deployments.cli.watch import follow
+
+if TYPE_CHECKING:
+    from cluster.client import Submission
+
+EPILOG = f"""
+Examples:
+
+darkroom submit catalogue.csv --watch
+
+darkroom submit catalogue.csv --format webp --quality 70 --max-width 1600
+
+darkroom submit catalogue.csv --options '{{"outputs": [{{"name": "zoom"}}, {{"name": "thumb", "maxWidth": 300}}]}}'
+
+darkroom submit catalogue.csv --dry-run
+
+darkroom submit catalogue.csv --column "Input Image Urls=Photos" --skip-invalid-rows
+
+{EXIT_CODES_HELP}
+"""
+
+
+def _json(text: str) -> dict[str, object]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"is not valid JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise typer.BadParameter("is not a JSON object")
+    return value
+
+
+@explained
+def submit(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="The CSV.")],
+    *,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Wait for the end and draw the progress.")] = False,
+    more_options: Annotated[
+        dict[str, object] | None,
+        typer.Option(
+            "--options", metavar="JSON", parser=_json, help="Any options, as the API takes them; those below win."
+        ),
+    ] = None,
+    image_format: Annotated[
+        Literal["keep", "jpeg", "webp", "avif", "png"] | None, typer.Option("--format", help="Of the outputs.")
+    ] = None,
+    effort: Annotated[
+        Literal["fast", "balanced", "max"] | None, typer.Option(help="How much time may be taken to save bytes.")
+    ] = None,
+    quality: Annotated[int | None, typer.Option(min=1, max=100, help="Of lossy formats; 75 if not given.")] = None,
+    max_width: Annotated[int | None, typer.Option(min=1, help="Pixels; larger images are made smaller.")] = None,
+    max_height: Annotated[int | None, typer.Option(min=1, help="Pixels; larger images are made smaller.")] = None,
+    background: Annotated[str | None, typer.Option(help="Under transparency that goes, as #rrggbb.")] = None,
+    keep_metadata: Annotated[bool, typer.Option("--keep-metadata", help="Keep EXIF, XMP, IPTC and profile.")] = False,
+    webhook_url: Annotated[str | None, typer.Option(help="Is called when the request ends.")] = None,
+    webhook_secret: Annotated[str | None, typer.Option(help="Signs the call: whsec_ and base64.")] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(metavar="OURS=YOURS", help="What a column is called in the file, for example 'Title=Article'."),
+    ] = None,
+    skip_invalid_rows: Annotated[bool, typer.Option("--skip-invalid-rows", help="Leave rows with errors out.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Validate only; nothing is stored.")] = False,
+    priority: Annotated[int | None, typer.Option(min=0, max=9, help="9 first; 5 if not given.")] = None,
+    deadline: Annotated[
+        float | None, typer.Option(metavar="SECONDS", min=1, help="The request fails when it has not ended by then.")
+    ] = None,
+    idempotency_key: Annotated[str | None, typer.Option(help="The same for every repeat of one upload.")] = None,
+    url: UrlOption = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Send a catalogue: a CSV with Serial Number, Product Name and Input Image Urls."""
+    options: dict[str, object] = {
+        "format": image_format,
+        "quality": quality,
+        "effort": effort,
+        "maxWidth": max_width,
+        "maxHeight": max_height,
+        "background": background,
+        "keepMetadata": keep_metadata or None,
+    }
+    with connect(url, home) as darkroom:
+        submission = darkroom.submit(
+            file,
+            options=(more_options or {}) | {name: value for name, value in options.items() if value is not None},
+            webhook_url=webhook_url,
+            webhook_secret=webhook_secret,
+            columns=_columns(column or []),
+            on_invalid_row="skip" if skip_invalid_rows else None,
+            dry_run=dry_run,
+            priority=priority,
+            deadline_seconds=deadline,
+            idempotency_key=idempotency_key,
+        )
+        if not (watch and as_json):
+            _show(submission, as_json=as_json)
+        if watch and not dry_run:
+            follow(darkroom, submission.request_id, as_json=as_json)
+
+
+def _columns(pairs: list[str]) -> dict[str, str]:
+    columns = {}
+    for pair in pairs:
+        ours, equals, yours = pair.partition("=")
+        if not equals or not ours.strip() or not yours.strip():
+            raise typer.BadParameter(f"{pair!r} is not OURS=YOURS", param_hint="--column")
+        columns[ours.strip()] = yours.strip()
+    return columns
+
+
+def _show(submission: Submission, *, as_json: bool) -> None:
+    if as_json:
+        print_json(submission.document())
+        return
+    console = Console()
+    console.print(Text.assemble(("✓ ", "bold green"), submission.message or "Accepted."))
+    if submission.request_id:
+        console.print(Text.assemble("  Request ", (submission.request_id, "cyan")))
+    if submission.rejected_rows:
+        errors = [problem.model_dump() for problem in submission.rejected_rows]
+        console.print(row_errors(errors))
+        left = more_errors(len(errors), len(errors))
+        if left:
+            console.print(left)

@@ -1,0 +1,88 @@
+"""What became of every picture, held against what had to become of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cluster.records import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from cluster.client.answers import ImageAnswer, ProductAnswer
+    from deployments.demo.catalogue import Article
+    from deployments.demo.gallery import Shot
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture of the catalogue and its result."""
+
+    shot: Shot
+    image: ImageAnswer
+    output_url: str | None
+
+    @property
+    def code(self) -> str | None:
+        """Why it failed; None when it did not."""
+        return self.image.error.code if self.image.error else None
+
+    @property
+    def surprise(self) -> str | None:
+        """What is not as it must be; None when all is."""
+        expected = self.shot.way.expected_code
+        if self.code != expected:
+            return (
+                f"{self.shot.picture} ({self.shot.way}): {self.code or 'succeeded'}, expected {expected or 'success'}"
+            )
+        if expected is None and (self.image.status != Status.COMPLETED or self.output_url is None):
+            return f"{self.shot.picture}: {self.image.status} without a link to its output"
+        return None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One product of the catalogue and its result."""
+
+    article: Article
+    product: ProductAnswer
+
+    def pictures(self) -> Iterator[Picture]:
+        """Its pictures, in order."""
+        yield from map(Picture, self.article.shots, self.product.images, self.product.output_image_urls)
+
+    @property
+    def bytes_in(self) -> int:
+        """Of the pictures that succeeded."""
+        return sum(picture.image.bytes_in for picture in self.pictures() if picture.code is None)
+
+    @property
+    def bytes_out(self) -> int:
+        """Of the pictures that succeeded."""
+        return sum(picture.image.bytes_out for picture in self.pictures() if picture.code is None)
+
+    @property
+    def codes(self) -> Counter[str]:
+        """How many pictures failed with which code."""
+        return Counter(picture.code for picture in self.pictures() if picture.code is not None)
+
+
+def outcomes_of(articles: Sequence[Article], products: Sequence[ProductAnswer]) -> list[Outcome]:
+    """The catalogue beside its results.
+
+    Raises:
+        ValueError: The service answered for other products than were sent.
+    """
+    sent = [(number, article.name, len(article.shots)) for number, article in enumerate(articles, start=1)]
+    found = [(product.serial_number, product.product_name, len(product.images)) for product in products]
+    if sent != found:
+        message = f"the service answered for {len(found)} products that are not the {len(sent)} that were sent"
+        raise ValueError(message)
+    return list(map(Outcome, articles, products))
+
+
+def surprises(outcomes: Sequence[Outcome]) -> list[str]:
+    """Everything that is not as it must be, a sentence each."""
+    return [picture.surprise for outcome in outcomes for picture in outcome.pictures() if picture.surprise]

@@ -1,0 +1,83 @@
+"""MongoDB and Redis without the service, for a restore."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from pydantic import SecretStr
+
+from cluster.errors import BackupError
+from deployments.local import ports
+from deployments.local.credentials import Credentials
+from deployments.local.mongod import Mongod
+from deployments.local.redis_server import RedisServer
+from deployments.local.server import Launcher
+from deployments.local.stack import embedded_servers
+from deployments.local.state import State, StateFile
+from deployments.local.stopping import stop_servers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from cluster.settings import Settings
+    from deployments.local.home import Home
+    from deployments.local.server import Event
+
+
+@contextmanager
+def stores_alone(settings: Settings, home: Home, on_event: Callable[[Event], None]) -> Iterator[Settings]:
+    """The settings completed by MongoDB and Redis: those that are not named run during the block, and nothing else.
+
+    Nobody else can start or stop the servers of this folder meanwhile.
+
+    Args:
+        settings: The operator's.
+        home: Where data, logs and keys are.
+        on_event: Called at each server's every step.
+
+    Raises:
+        BackupError: The service was not stopped, or there is no secret key.
+        HomeBusyError: Another process starts or stops the servers of this folder.
+        ServerStartError: A server does not get ready.
+        OSError: The folder cannot be written.
+    """
+    settings = _with_secret_key(settings, home)
+    home.create()
+    with home.locked():
+        if State.read(home.state_file).servers:
+            raise BackupError(
+                "service_not_stopped", f"Darkroom runs in {home.path}, or died there: `darkroom down` first."
+            )
+        started: list[Launcher] = []
+        try:
+            with home.one_start_at_a_time():
+                complete = _bring_up(settings, home, on_event, started)
+            yield complete
+        finally:
+            stop_servers(home, [launcher.name for launcher in started if launcher.started], on_event)
+
+
+def _with_secret_key(settings: Settings, home: Home) -> Settings:
+    """Never a new one: what a backup holds is encrypted with the one that was."""
+    if settings.secret_key.get_secret_value():
+        return settings
+    if not home.secrets_file.exists():
+        detail = (
+            "The secret key of the backup is needed: set DARKROOM_SECRET_KEY, or put the secrets.json that was in its "
+            f".darkroom/ into {home.path}."
+        )
+        raise BackupError("other_secret_key", detail)
+    return settings.model_copy(update={"secret_key": SecretStr(Credentials.of(home).secret_key)})
+
+
+def _bring_up(settings: Settings, home: Home, on_event: Callable[[Event], None], started: list[Launcher]) -> Settings:
+    state, embedded = StateFile(home.state_file), embedded_servers(settings)
+    for kind, setting in ((Mongod, "mongo_url"), (RedisServer, "redis_url")):
+        if kind.name in embedded:
+            server = kind(home, ports.choose((kind.port,), state.read().ports))
+            started.append(Launcher(server, state, on_event, threading.Event()))
+            started[-1].bring_up()
+            settings = settings.model_copy(update={setting: server.url})
+    return settings

@@ -1,0 +1,49 @@
+"""The secrets of one machine's servers, made at the first start and kept ever after."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from deployments.local.private_files import write_private
+
+if TYPE_CHECKING:
+    from deployments.local.home import Home
+
+_SECRET_BYTES = 32
+
+
+def _token() -> str:
+    return secrets.token_hex(_SECRET_BYTES)
+
+
+class Credentials(BaseModel):
+    """Everything secret, in `secrets.json`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    secret_key: str = Field(default_factory=_token, repr=False)
+    """`DARKROOM_SECRET_KEY`, unless the operator sets his own."""
+    s3_access_key: str = Field(default_factory=lambda: secrets.token_hex(10).upper())
+    s3_secret_key: str = Field(default_factory=_token, repr=False)
+    seaweedfs_key: str = Field(default_factory=_token, repr=False)
+    """Signs what SeaweedFS's parts ask of each other, so that its data cannot be reached past the S3 API."""
+    ray_token: str = Field(default_factory=_token, repr=False)
+
+    @classmethod
+    def of(cls, home: Home) -> Credentials:
+        """Those of this folder, made when there are none.
+
+        Raises:
+            OSError: The files cannot be read or written.
+            ValueError: `secrets.json` is not what this wrote.
+        """
+        if home.secrets_file.exists():
+            credentials = cls.model_validate_json(home.secrets_file.read_bytes())
+        else:
+            credentials = cls()
+            write_private(home.secrets_file, credentials.model_dump_json(indent=2))
+        write_private(home.ray_token_file, credentials.ray_token)
+        return credentials

@@ -1,0 +1,71 @@
+"""Settings as environment variables: how processes elsewhere come to the same ones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import SecretStr
+
+from cluster.settings import Settings
+from deployments.local.ports import LOOPBACK
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PREFIX = "DARKROOM_"
+_CLIENT_SETTINGS = frozenset({"settings_file", "home", "url", "api_key"})
+_NOBODYS_PREFIX = "DARKROOM__"
+
+
+def settings_environment(settings: Settings) -> dict[str, str]:
+    """The variables from which `Settings()` reads what was set here, without the defaults and the client's part."""
+    return {f"{PREFIX}{name.upper()}": value for name, value in settings_values(settings).items()}
+
+
+def settings_values(settings: Settings) -> dict[str, str]:
+    """The same, by the settings' own names."""
+    chosen = {name: getattr(settings, name) for name in sorted(settings.model_fields_set - _CLIENT_SETTINGS)}
+    return {name: _text(value) for name, value in chosen.items() if value is not None}
+
+
+def settings_from(environment: Mapping[str, str]) -> Settings:
+    """The settings of an earlier `settings_environment`, whatever the environment is now."""
+    given = {name.removeprefix(PREFIX).lower(): value for name, value in environment.items()}
+    return Settings(_env_prefix=_NOBODYS_PREFIX, **given)  # type: ignore[arg-type] # texts, as in an environment
+
+
+def without_settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment for a process that shall have the settings of then and not of now."""
+    return {name: value for name, value in environment.items() if not name.startswith(PREFIX)}
+
+
+def changed_settings(before: Mapping[str, str], settings: Settings) -> list[str]:
+    """The names of the variables that are not as they were, for a person."""
+    now = settings_environment(settings)
+    return sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
+
+
+def aws_environment(access_key: str, secret_key: str) -> dict[str, str]:
+    """Credentials for boto3, with nothing left of other ones that the operator may have."""
+    return {
+        "AWS_ACCESS_KEY_ID": access_key,
+        "AWS_SECRET_ACCESS_KEY": secret_key,
+        "AWS_SESSION_TOKEN": "",
+        "AWS_SECURITY_TOKEN": "",
+    }
+
+
+def proxy_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """What keeps calls to this machine's own servers off a proxy that the operator may have set."""
+    hosts = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
+    listed = [host.strip() for host in hosts.split(",") if host.strip()]
+    text = ",".join([*listed, *(host for host in (LOOPBACK, "localhost") if host not in listed)])
+    return {"no_proxy": text, "NO_PROXY": text}
+
+
+def _text(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return str(value)

@@ -1,0 +1,38 @@
+"""`python -m deployments.local.revival HOME`: what has died since the last `darkroom up` is started again."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cluster.errors import DarkroomError
+from cluster.telemetry import log_as_json
+from deployments.local.home import Home
+from deployments.local.service import revive
+
+if TYPE_CHECKING:
+    from deployments.local.server import Event
+
+logger = logging.getLogger("darkroom.supervisor")
+
+
+def main() -> None:
+    """Exit code 0: everything runs; 1: something could not be started, and the log says why."""
+    log_as_json()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was begun is stopped again on the way out
+    try:
+        revive(Home(Path(sys.argv[1])), _tell)
+    except (DarkroomError, OSError) as error:
+        logger.error("%s", error)  # noqa: TRY400 - it says all that an operator needs
+        sys.exit(1)
+
+
+def _tell(event: Event) -> None:
+    logger.info("%s %s", event.server, event.what, extra={"seconds": round(event.seconds, 1)})
+
+
+if __name__ == "__main__":
+    main()

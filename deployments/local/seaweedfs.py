@@ -1,0 +1,151 @@
+"""S3: SeaweedFS as one process, with credentials of its own."""
+
+from __future__ import annotations
+
+import json
+import socket
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from deployments.local import binaries, ports
+from deployments.local.private_files import write_private
+from deployments.local.server import Server
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mypy_boto3_s3 import S3Client
+
+    from deployments.local.credentials import Credentials
+    from deployments.local.home import Home
+
+_TIMEOUT_SECONDS = 5.0
+_VOLUME_MEGABYTES = 1024
+_MEMORY_LIMIT = "256MiB"  # soft, see runtime/debug.SetMemoryLimit; by itself Go lets it grow by 100 MB a minute
+READY_KEY = ".darkroom-ready"
+"""Of an object that a start puts and removes, to see that it can."""
+_GRPC_SOCKETS = "/tmp/seaweedfs-{part}-grpc-{port}.sock"  # noqa: S108 - SeaweedFS has this path built in
+
+
+class SeaweedFS(Server):
+    """Master, volume server, filer and S3 gateway, all on loopback alone."""
+
+    name = "seaweedfs"
+    port = ports.S3
+    stop_seconds: ClassVar[float] = 2
+    """It flushes at once and then waits for connections among its own parts: 15 s, or for ever."""
+    failures: ClassVar[tuple[type[Exception], ...]] = (BotoCoreError, ClientError)
+
+    def __init__(self, home: Home, numbers: Mapping[str, int], *, credentials: Credentials, bucket: str) -> None:
+        super().__init__(home, numbers)
+        self._credentials = credentials
+        self._bucket = bucket
+
+    @property
+    def url(self) -> str:
+        """Where it answers, as `DARKROOM_S3_ENDPOINT_URL`."""
+        return f"http://{ports.LOOPBACK}:{self.ports[ports.S3.name]}"
+
+    def prepare(self) -> None:
+        """Write the one identity that may use it."""
+        identity = {
+            "name": "darkroom",
+            "credentials": [
+                {"accessKey": self._credentials.s3_access_key, "secretKey": self._credentials.s3_secret_key}
+            ],
+            "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+        }
+        write_private(self.home.s3_identities_file, json.dumps({"identities": [identity]}, indent=2))
+
+    def environment(self) -> dict[str, str]:
+        """Keys for its own parts, or anybody on this machine could read the bucket past the S3 API; and a limit."""
+        names = ("JWT_SIGNING_KEY", "JWT_SIGNING_READ_KEY", "JWT_FILER_SIGNING_KEY", "JWT_FILER_SIGNING_READ_KEY")
+        keys = {f"WEED_{name}": self._credentials.seaweedfs_key for name in names}
+        return {"GOMEMLIMIT": _MEMORY_LIMIT, **keys}
+
+    def command(self) -> list[str]:
+        """All parts in one process; without peers the master does not wait for an election."""
+        sockets = self.home.short() / "data" / "seaweedfs"
+        return [
+            str(binaries.weed()),
+            "-logtostderr",  # and not to /tmp as well
+            "server",
+            f"-dir={self.home.seaweedfs}",
+            f"-ip={ports.LOOPBACK}",
+            f"-ip.bind={ports.LOOPBACK}",
+            *self._listen("master", ports.SEAWEEDFS_MASTER),
+            "-master.peers=none",
+            "-master.telemetry=false",
+            f"-master.volumeSizeLimitMB={_VOLUME_MEGABYTES}",
+            *self._listen("volume", ports.SEAWEEDFS_VOLUME),
+            "-volume.max=0",
+            "-volume.preStopSeconds=0",
+            "-filer",
+            *self._listen("filer", ports.SEAWEEDFS_FILER),
+            f"-filer.localSocket={sockets / 'filer.sock'}",
+            "-s3",
+            *self._listen("s3", ports.S3),
+            f"-s3.localSocket={sockets / 's3.sock'}",
+            f"-s3.config={self.home.s3_identities_file}",
+            "-s3.iam=false",
+            "-s3.port.iceberg=0",
+            "-s3.port.lance=0",
+        ]
+
+    def check(self) -> None:
+        """Make the bucket when it is not there, and return when an object can be written to it."""
+        with closing(self._client()) as s3:
+            if self._bucket not in {bucket.get("Name") for bucket in s3.list_buckets()["Buckets"]}:
+                s3.create_bucket(Bucket=self._bucket)
+            s3.put_object(Bucket=self._bucket, Key=READY_KEY, Body=b"ready")
+            s3.delete_object(Bucket=self._bucket, Key=READY_KEY)
+
+    def _listen(self, part: str, port: ports.Port) -> tuple[str, str]:
+        number = self.ports[port.name]
+        return f"-{part}.port={number}", f"-{part}.port.grpc={number + ports.GRPC_OFFSET}"
+
+    def _client(self) -> S3Client:
+        return boto3.client(
+            "s3",
+            endpoint_url=self.url,
+            region_name="us-east-1",
+            aws_access_key_id=self._credentials.s3_access_key,
+            aws_secret_access_key=self._credentials.s3_secret_key,
+            config=Config(
+                connect_timeout=_TIMEOUT_SECONDS,
+                read_timeout=_TIMEOUT_SECONDS,
+                retries={"total_max_attempts": 1},
+                proxies={},
+                s3={"addressing_style": "path"},
+            ),
+        )
+
+
+def remove_sockets(numbers: Mapping[str, int]) -> None:
+    """Remove the Unix sockets that a SeaweedFS on these ports has left behind."""
+    parts = (
+        ("master", ports.SEAWEEDFS_MASTER),
+        ("volume", ports.SEAWEEDFS_VOLUME),
+        ("filer", ports.SEAWEEDFS_FILER),
+        ("s3", ports.S3),
+    )
+    for part, port in parts:
+        if port.name in numbers:
+            path = _GRPC_SOCKETS.format(part=part, port=numbers[port.name] + ports.GRPC_OFFSET)
+            if not _is_answered(path):
+                Path(path).unlink(missing_ok=True)
+
+
+def _is_answered(path: str) -> bool:
+    """Whether a process listens there: a SeaweedFS of another folder may have taken the port since."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+        except OSError:
+            return False
+    return True

@@ -1,0 +1,213 @@
+"""What every embedded server has, and how each is started, awaited and adopted."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from cluster.errors import ServerStartError
+from deployments.local import processes, remedies
+from deployments.local.state import StartedServer
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from deployments.local.home import Home
+    from deployments.local.ports import Port
+    from deployments.local.processes import ProcessId
+    from deployments.local.state import StateFile
+
+POLL_SECONDS = 0.1
+ADOPT_SECONDS = 10.0
+"""How long one that runs already may take to answer before it is started anew."""
+
+_TAIL_LINES = 20
+_TAIL_BYTES = 16_384
+
+What = Literal["starting", "adopted", "ready", "failed", "stopping", "stopped"]
+
+
+@dataclass(frozen=True)
+class Event:
+    """A step of a server, for a progress line."""
+
+    server: str
+    what: What
+    seconds: float
+    """Since the server's first step."""
+
+
+class NotReadyError(Exception):
+    """A server does not answer as it should yet; the text says what is missing."""
+
+
+class Server(ABC):
+    """One server: what to run and how to see that it is ready."""
+
+    name: ClassVar[str]
+    ready_seconds: ClassVar[float] = 60
+    """How long it may take to get ready; long enough for a slow disk or a recovery."""
+    stop_seconds: ClassVar[float] = 20
+    """How long it may take to end by itself before it is killed."""
+    port: ClassVar[Port]
+    """The one by which it is used."""
+    vital: ClassVar[tuple[str, ...]] = ()
+    """Programs that it starts and cannot do without: parts of their command lines."""
+    failures: ClassVar[tuple[type[Exception], ...]]
+    """What `check` raises while it is not ready."""
+
+    def __init__(self, home: Home, ports: Mapping[str, int]) -> None:
+        self.home = home
+        self.ports = ports
+
+    @abstractmethod
+    def command(self) -> list[str]:
+        """The program and its arguments.
+
+        Raises:
+            FileNotFoundError: The program is not there.
+        """
+
+    @abstractmethod
+    def check(self) -> None:
+        """Return when it is ready, after what a new one needs was done; raises one of `failures` until then."""
+
+    def prepare(self) -> None:  # noqa: B027 - most have nothing to prepare
+        """Write what it reads at its start."""
+
+    def environment(self) -> dict[str, str]:
+        """What it needs beside this process's own environment."""
+        return {}
+
+    def environment_digest(self) -> str:
+        """Changes when one that runs must be started anew, because it hands on an environment that has changed."""
+        return ""
+
+
+class Launcher:
+    """Brings one server up: adopts the one that runs, or starts it and waits."""
+
+    def __init__(
+        self, server: Server, state: StateFile, on_event: Callable[[Event], None], cancelled: threading.Event
+    ) -> None:
+        self._server = server
+        self._state = state
+        self._on_event = on_event
+        self._cancelled = cancelled
+        self.started = False
+        """Whether there is a process that this launcher has started."""
+        self._begun = time.monotonic()
+        self._log = server.home.log_file(server.name)
+        self._log_start = self._log.stat().st_size if self._log.exists() else 0
+
+    @property
+    def name(self) -> str:
+        """The server's name."""
+        return self._server.name
+
+    def bring_up(self) -> None:
+        """Return when the server is ready.
+
+        Raises:
+            ServerStartError: It does not get ready.
+        """
+        server = self._server
+        started = self._state.read().servers.get(server.name)
+        if started is not None:
+            if self._adopt(started):
+                self._tell("adopted")
+                return
+            processes.stop_family(started.process, server.home.path, grace_seconds=server.stop_seconds)
+        self._tell("starting")
+        try:
+            process = self._start()
+            self._await_ready(process)
+            self._record(process)
+        except ServerStartError:
+            self._tell("failed")
+            raise
+        self._tell("ready")
+
+    def _adopt(self, started: StartedServer) -> bool:
+        server = self._server
+        if not started.is_alive or started.environment_digest != server.environment_digest():
+            return False
+        deadline = time.monotonic() + ADOPT_SECONDS
+        while time.monotonic() < deadline and started.is_alive:
+            if self._problem(started.process) is None:
+                return True
+            self._cancelled.wait(POLL_SECONDS)
+        return False
+
+    def _start(self) -> ProcessId:
+        server = self._server
+        try:
+            server.prepare()
+            process = processes.spawn(
+                server.command(), environment={**os.environ, **server.environment()}, log_file=self._log
+            )
+        except FileNotFoundError as error:
+            raise ServerStartError(server.name, str(self._log), str(error), remedies.INSTALL) from error
+        except OSError as error:
+            raise ServerStartError(server.name, str(self._log), str(error), remedies.remedy(1, str(error))) from error
+        try:
+            self._record(process)
+        except BaseException:  # nobody would know of it
+            processes.send([process], signal.SIGKILL)
+            raise
+        self.started = True
+        return process
+
+    def _record(self, process: ProcessId) -> None:
+        server = self._server
+        family = processes.family(process, server.home.path) if server.vital else []
+        vital = [each for each in family if any(part in processes.command_line(each.pid) for part in server.vital)]
+        started = StartedServer(process=process, vital=vital, environment_digest=server.environment_digest())
+        self._state.record_server(server.name, started)
+
+    def _await_ready(self, process: ProcessId) -> None:
+        deadline = time.monotonic() + self._server.ready_seconds
+        while (problem := self._problem(process)) is not None:
+            exit_code = processes.ended(process)
+            if exit_code is not None or not processes.is_alive(process):
+                raise self._failed(1 if exit_code is None else exit_code, problem)
+            if time.monotonic() > deadline or self._cancelled.wait(POLL_SECONDS):
+                raise self._failed(None, problem)
+
+    def _problem(self, process: ProcessId) -> str | None:
+        port = self._server.ports[self._server.port.name]
+        if not processes.listens(processes.family(process, self._server.home.path), port):
+            return f"it does not listen on port {port}"  # though another process may, and must not be taken for it
+        try:
+            self._server.check()
+        except self._server.failures as error:
+            return f"{type(error).__name__}: {error}"
+        return None
+
+    def _failed(self, exit_code: int | None, problem: str) -> ServerStartError:
+        tail = log_tail(self._log, since_byte=self._log_start)
+        cause = remedies.remedy(exit_code, tail)
+        ended = "" if exit_code is None else f"\n(it ended with exit code {exit_code})"
+        return ServerStartError(
+            self._server.name, str(self._log), f"{tail or f'(nothing; last seen: {problem})'}{ended}", cause
+        )
+
+    def _tell(self, what: What) -> None:
+        self._on_event(Event(self._server.name, what, time.monotonic() - self._begun))
+
+
+def log_tail(log_file: Path, *, since_byte: int = 0) -> str:
+    """The last lines of a log, of those that were written after the given byte."""
+    if not log_file.exists():
+        return ""
+    size = log_file.stat().st_size
+    with log_file.open("rb") as log:
+        log.seek(max(since_byte if since_byte <= size else 0, size - _TAIL_BYTES))
+        text = log.read().decode(errors="replace")
+    return "\n".join(text.splitlines()[-_TAIL_LINES:])

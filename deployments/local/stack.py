@@ -1,0 +1,291 @@
+"""All servers of one machine: what the operator's settings name is used, and the rest is started."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pydantic import SecretStr
+
+from cluster.errors import ServerStartError
+from deployments.local import ports, processes, remedies
+from deployments.local.credentials import Credentials
+from deployments.local.environment import (
+    PREFIX,
+    aws_environment,
+    proxy_environment,
+    settings_environment,
+    settings_from,
+    settings_values,
+)
+from deployments.local.mongod import Mongod
+from deployments.local.moves import ray_must_go
+from deployments.local.private_files import write_private
+from deployments.local.ray_head import RayHead
+from deployments.local.redis_server import RedisServer
+from deployments.local.seaweedfs import SeaweedFS
+from deployments.local.server import Launcher
+from deployments.local.state import StateFile
+from deployments.local.stopping import stop_servers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+    from cluster.settings import Settings
+    from deployments.local.home import Home
+    from deployments.local.server import Event, Server
+
+_Store = Mongod | RedisServer | SeaweedFS
+
+_RAY_DASHBOARD_PORT = 8265
+_PORT_ATTEMPTS = 5
+_ANY_HOST = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not bound to
+
+_AWS_KEYS = frozenset({"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"})
+_PORTS = {
+    Mongod.name: (ports.MONGOD,),
+    RedisServer.name: (ports.REDIS,),
+    SeaweedFS.name: (ports.S3, ports.SEAWEEDFS_FILER, ports.SEAWEEDFS_VOLUME, ports.SEAWEEDFS_MASTER),
+    RayHead.name: (ports.RAY_GCS, ports.RAY_DASHBOARD, ports.RAY_CLIENT, ports.RAY_AGENT, ports.HTTP),
+}
+
+
+@dataclass(frozen=True)
+class RunningStack:
+    """The servers as they run."""
+
+    home: Home
+    settings: Settings
+    """The operator's, completed by the addresses and the secret key of what was started."""
+    environment: dict[str, str] = field(repr=False)
+    """What a driver needs: `DARKROOM_*`, `AWS_*` and `RAY_*`, to be merged into its own environment."""
+    embedded: frozenset[str]
+    """The names of the servers that are this machine's own."""
+    dashboard_url: str
+    """Where Ray's dashboard and Serve's REST API answer."""
+    ray_token: str | None = field(repr=False)
+    """None for a Ray that the operator named: Ray then finds his token by itself."""
+    http_port: int
+    """Of the service; it listens at `settings.host`."""
+    url: str
+    """Where the service answers once it is deployed."""
+
+    @property
+    def ray_is_ours(self) -> bool:
+        """Whether Ray is this machine's own."""
+        return RayHead.name in self.embedded
+
+    @property
+    def replica_environment(self) -> dict[str, str]:
+        """What the applications need in their `runtime_env`: nothing, when they inherit it from our own Ray head.
+
+        Everybody who may look at the cluster can read it, so it has the paths of private files and nothing secret.
+        """
+        if self.ray_is_ours:
+            return {}
+        files = {f"{PREFIX}SETTINGS_FILE": str(self.home.settings_file)}
+        if SeaweedFS.name in self.embedded:
+            files["AWS_SHARED_CREDENTIALS_FILE"] = str(self.home.aws_credentials_file)
+        return files
+
+    def dead(self) -> list[str]:
+        """The names of our own servers that do not run any more; `start` brings them back."""
+        servers = StateFile(self.home.state_file).read().servers
+        return [name for name in sorted(self.embedded) if name not in servers or not servers[name].is_alive]
+
+
+def embedded_servers(settings: Settings) -> frozenset[str]:
+    """The names of the servers that this machine must run itself, because the operator names no other.
+
+    S3 is the operator's own when `DARKROOM_S3_ENDPOINT_URL` or `DARKROOM_S3_BUCKET` is set (the bucket alone means
+    AWS). AWS credentials alone do not count: many have them in their shell for other work.
+    """
+    given = settings.model_fields_set
+    named = {
+        Mongod.name: "mongo_url" in given,
+        RedisServer.name: "redis_url" in given,
+        SeaweedFS.name: bool(given & {"s3_endpoint_url", "s3_bucket"}),
+        RayHead.name: settings.ray_address is not None,
+    }
+    return frozenset(name for name, external in named.items() if not external)
+
+
+def start(
+    settings: Settings, home: Home, on_event: Callable[[Event], None], *, leave_alone: Collection[str] = ()
+) -> RunningStack:
+    """Bring up what the settings do not name, all at once, and adopt what runs already.
+
+    Args:
+        settings: The operator's.
+        home: Where data, logs and keys are.
+        on_event: Called from several threads, at each server's every step.
+        leave_alone: Servers that are taken for good as they are; but not Ray, when a store must take another port.
+
+    Raises:
+        ServerStartError: A server does not get ready; those that were started for this call are stopped again.
+        HomeBusyError: Another process starts or stops the servers of this folder.
+        OSError: The folder cannot be written, or no port is free.
+    """
+    home.create()
+    with home.locked():
+        before = StateFile(home.state_file).read()
+        for attempt in range(1, _PORT_ATTEMPTS + 1):
+            numbers = _choose_ports(settings, home, embedded_servers(settings))
+            if ray_must_go(home, before, numbers, ray_is_ours=settings.ray_address is None):
+                leave_alone = {*leave_alone} - {RayHead.name}
+            stack, servers = _plan(settings, home, numbers)
+            StateFile(home.state_file).record_start(settings_environment(settings), numbers, stack.url)
+            if not stack.ray_is_ours:
+                _hand_over(stack)
+            try:
+                _bring_up([each for each in servers if each.name not in leave_alone], home, on_event)
+                break
+            except ServerStartError as error:
+                # Another program has taken a port since we found it free.
+                if error.remedy != remedies.PORT_TAKEN or attempt == _PORT_ATTEMPTS:
+                    raise
+        return stack
+
+
+def known(home: Home) -> RunningStack | None:
+    """The stack that `start` brought up last, with the settings of then, whether it lives or not.
+
+    None when there was none, or it was stopped.
+
+    Raises:
+        ValueError: `state.json` or `secrets.json` is not what `start` wrote.
+    """
+    state = StateFile(home.state_file).read()
+    return None if state.url is None else _plan(settings_from(state.settings), home, state.ports)[0]
+
+
+def _plan(settings: Settings, home: Home, numbers: Mapping[str, int]) -> tuple[RunningStack, list[Server]]:
+    embedded = embedded_servers(settings)
+    credentials = Credentials.of(home)
+    stores = _stores(home, numbers, embedded, credentials, settings)
+    complete = _complete(settings, stores, credentials)
+    environment = {**settings_environment(complete), **proxy_environment(os.environ)}
+    if SeaweedFS.name in embedded:
+        environment |= aws_environment(credentials.s3_access_key, credentials.s3_secret_key)
+    head = RayHead(home, numbers, credentials=credentials, inherited=environment)
+    ours = RayHead.name in embedded
+    if ours:
+        complete = complete.model_copy(update={"ray_address": head.address})
+    address = {f"{PREFIX}RAY_ADDRESS": complete.ray_address or ""}
+    stack = RunningStack(
+        home=home,
+        settings=complete,
+        environment={**environment, **address, **(head.driver_environment() if ours else {})},
+        embedded=embedded,
+        dashboard_url=head.dashboard_url if ours else _dashboard_url(complete.ray_address or ""),
+        ray_token=credentials.ray_token if ours else None,
+        http_port=numbers[ports.HTTP.name],
+        url=f"http://{_http_host(complete, ours=ours)}:{numbers[ports.HTTP.name]}",
+    )
+    return stack, [*stores, *([head] if ours else [])]
+
+
+def _hand_over(stack: RunningStack) -> None:
+    """Write what another's Ray cannot inherit from us: the settings, and the credentials of our own S3."""
+    write_private(stack.home.settings_file, json.dumps(settings_values(stack.settings), indent=2))
+    if SeaweedFS.name in stack.embedded:
+        keys = {name.lower(): value for name, value in stack.environment.items() if name in _AWS_KEYS}
+        lines = [f"{name} = {value}" for name, value in keys.items()]
+        write_private(stack.home.aws_credentials_file, "\n".join(["[default]", *lines, ""]))
+
+
+def _choose_ports(settings: Settings, home: Home, embedded: frozenset[str]) -> dict[str, int]:
+    """The ports of what runs, and free ones for what must be started; orphans that may hold one are removed first."""
+    state = StateFile(home.state_file).read()
+    numbers = dict(state.ports)
+    for name in sorted(embedded):
+        started = state.servers.get(name)
+        if started is None or not started.is_alive:
+            if started is not None:
+                processes.stop_family(started.process, home.path, grace_seconds=1)
+            numbers |= ports.choose(_PORTS[name], numbers)
+    if RayHead.name not in embedded:
+        return {**numbers, ports.HTTP.name: settings.port}
+    return {**numbers, ports.HTTP.name: settings.port} if "port" in settings.model_fields_set else numbers
+
+
+def check_port(settings: Settings, home: Home) -> None:
+    """Return when the service can have the port that the operator named, if he did.
+
+    Raises:
+        ServerStartError: Another process has it.
+    """
+    ours = StateFile(home.state_file).read().ports.get(ports.HTTP.name) if known(home) is not None else None
+    if "port" in settings.model_fields_set and settings.port != ours and not ports.is_free(settings.port):
+        raise ServerStartError(
+            "the HTTP service",
+            "(no log)",
+            f"another process listens on port {settings.port}",
+            "Set DARKROOM_PORT to another port, or unset it to have a free one chosen.",
+        )
+
+
+def _stores(
+    home: Home,
+    numbers: Mapping[str, int],
+    embedded: frozenset[str],
+    credentials: Credentials,
+    settings: Settings,
+) -> list[_Store]:
+    stores: list[_Store] = [
+        Mongod(home, numbers),
+        RedisServer(home, numbers),
+        SeaweedFS(home, numbers, credentials=credentials, bucket=settings.s3_bucket),
+    ]
+    return [store for store in stores if store.name in embedded]
+
+
+def _complete(settings: Settings, stores: list[_Store], credentials: Credentials) -> Settings:
+    names = {Mongod.name: "mongo_url", RedisServer.name: "redis_url", SeaweedFS.name: "s3_endpoint_url"}
+    found: dict[str, object] = {names[store.name]: store.url for store in stores}
+    if not settings.secret_key.get_secret_value():
+        found["secret_key"] = SecretStr(credentials.secret_key)
+    return settings.model_copy(update=found)
+
+
+def _dashboard_url(ray_address: str) -> str:
+    return f"http://{_host_of(ray_address)}:{_RAY_DASHBOARD_PORT}"
+
+
+def _host_of(ray_address: str) -> str:
+    return ray_address.removeprefix("ray://").rsplit(":", 1)[0]
+
+
+def _http_host(settings: Settings, *, ours: bool) -> str:
+    """Where a client on this machine reaches a service that listens at `settings.host`."""
+    if settings.host not in _ANY_HOST:
+        return settings.host
+    return ports.LOOPBACK if ours else _host_of(settings.ray_address or "")
+
+
+def _bring_up(servers: list[Server], home: Home, on_event: Callable[[Event], None]) -> None:
+    cancelled = threading.Event()
+    state = StateFile(home.state_file)  # one for all threads, because it holds their lock
+    launchers = [Launcher(server, state, on_event, cancelled) for server in servers]
+    try:
+        _launch_all(launchers, cancelled)
+    except BaseException:  # an interrupt by the operator too must leave nothing half started
+        stop_servers(home, [launcher.name for launcher in launchers if launcher.started], on_event)
+        raise
+
+
+def _launch_all(launchers: list[Launcher], cancelled: threading.Event) -> None:
+    if not launchers:
+        return
+    with ThreadPoolExecutor(max_workers=len(launchers)) as pool:
+        try:
+            done, _ = wait([pool.submit(launcher.bring_up) for launcher in launchers], return_when=FIRST_EXCEPTION)
+            errors = [error for future in done if (error := future.exception()) is not None]
+            if errors:
+                raise errors[0]
+        finally:
+            cancelled.set()  # the pool waits for the others; they need not go on when one has failed

@@ -1,0 +1,55 @@
+"""No coordinator has two requests, whatever MongoDB has done with an answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from actors import registry
+from actors.queue.coordinators import Coordinators
+from actors.queue.shares import CLOSED
+from cluster.errors import StoreUnavailableError
+from cluster.mongo.queue import OpenRequest
+from cluster.records import utc_now
+from tests.support.waiting import wait_until
+
+if TYPE_CHECKING:
+    from cluster.settings import Settings
+
+
+def open_request(coordinator: str) -> OpenRequest:
+    now = utc_now()
+    return OpenRequest("req_1", "key", 5, 1, coordinator, now, now, is_leaving=False)
+
+
+@pytest.fixture
+async def coordinators(isolated: Settings) -> Coordinators:
+    """One of them waits for a request."""
+    known = Coordinators(isolated)
+    await known.keep_ready(standing=1, at_most=1)
+    return known
+
+
+async def test_who_waits_waits_again_when_nothing_was_admitted(coordinators: Coordinators) -> None:
+    with coordinators.reserved() as name:
+        assert name is not None
+        assert not coordinators.is_any_ready
+        assert not await coordinators.go_on(open_request(name), CLOSED)  # another request may be its
+    with coordinators.reserved() as again:
+        assert again == name
+
+
+@pytest.mark.timeout(60)
+async def test_who_may_have_been_given_a_request_is_given_no_other(
+    coordinators: Coordinators, isolated: Settings
+) -> None:
+    def admit() -> None:
+        raise StoreUnavailableError("mongodb", "it died with the answer")
+
+    with pytest.raises(StoreUnavailableError), coordinators.reserved() as name:
+        admit()
+    assert name is not None
+    assert not coordinators.is_any_ready
+    wait_until(lambda: registry.find(name, isolated) is None, "it has left")
+    assert not await coordinators.go_on(open_request(name), CLOSED)

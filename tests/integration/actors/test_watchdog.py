@@ -1,0 +1,73 @@
+"""Whoever lives and does not answer is ended, and nobody else is."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import ray
+from ray.exceptions import RayActorError
+
+from actors import registry
+from actors.watchdog import Watch
+from cluster.identifiers import new_identifier
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ray.actor import ActorHandle
+
+    from cluster.settings import Settings
+
+QUESTIONS, ANSWER_SECONDS = 2, 2.0
+
+
+class Sleeper:
+    """An actor that can be kept from answering."""
+
+    async def ping(self) -> None:
+        """Answers."""
+
+    async def pid(self) -> int:
+        """Of its process."""
+        return os.getpid()
+
+    async def sleep(self) -> None:
+        """Keep everybody waiting, as a call that hangs would."""
+        time.sleep(600)  # noqa: ASYNC251 - that is what it is for
+
+
+@pytest.fixture
+def sleeper(isolated: Settings) -> Iterator[tuple[str, ActorHandle[Any]]]:
+    name = new_identifier("sleeper")
+    actor = registry.start(Sleeper, name, isolated)
+    yield name, actor
+    ray.kill(actor)
+
+
+async def pid_of(actor: ActorHandle[Any]) -> int | None:
+    try:
+        return int(await asyncio.wait_for(actor.pid.remote(), 1))
+    except (TimeoutError, RayActorError):
+        return None
+
+
+@pytest.mark.timeout(60)
+async def test_an_actor_that_does_not_answer_is_started_again(
+    isolated: Settings, sleeper: tuple[str, ActorHandle[Any]]
+) -> None:
+    name, actor = sleeper
+    before: int = await asyncio.wait_for(actor.pid.remote(), 20)
+    watch = Watch(isolated, questions=QUESTIONS)
+    for _ in range(5):
+        await watch.look([name, "nobody"])
+    assert await pid_of(actor) == before
+    actor.sleep.remote()
+    begun = time.monotonic()
+    while (now := await pid_of(actor)) in {None, before}:
+        await watch.look([name])
+    assert now != before
+    assert time.monotonic() - begun > QUESTIONS * ANSWER_SECONDS

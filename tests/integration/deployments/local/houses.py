@@ -1,0 +1,111 @@
+"""A folder with real servers, and what a test looks at in it."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+from pymongo import MongoClient
+from redis import Redis
+
+from cluster.settings import Settings
+from deployments.local import processes
+from deployments.local.stack import RunningStack, start
+from deployments.local.state import StateFile
+from deployments.local.stopping import stop
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from deployments.local import Home
+    from deployments.local.processes import ProcessId
+    from deployments.local.server import Event
+
+NO_RAY = "127.0.0.1:1"
+"""As `DARKROOM_RAY_ADDRESS`: then the stores alone are started."""
+
+
+@dataclass
+class House:
+    """A folder with servers, and what happened to them."""
+
+    home: Home
+    events: list[Event] = field(default_factory=list)
+
+    def start(self, **settings: Any) -> RunningStack:  # noqa: ANN401 - the operator's settings, of any type
+        self.events.clear()
+        return start(Settings(**settings), self.home, self.events.append)
+
+    def stop(self) -> None:
+        stop(self.home, self.events.append)
+
+    def seen(self, what: str) -> set[str]:
+        """The servers that this happened to since the last start."""
+        return {event.server for event in self.events if event.what == what}
+
+    def process(self, name: str) -> ProcessId:
+        return StateFile(self.home.state_file).read().servers[name].process
+
+    def everything(self) -> list[ProcessId]:
+        """All processes of all servers."""
+        servers = StateFile(self.home.state_file).read().servers.values()
+        return [each for server in servers for each in processes.family(server.process, self.home.path)]
+
+    def mentioned(self) -> list[str]:
+        """The command lines on this machine that name the folder."""
+        found = []
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                found.append(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+            except OSError:
+                continue
+        return [line for line in found if str(self.home.path) in line]
+
+
+def write_everywhere(stack: RunningStack, text: str) -> None:
+    """Leave a text in each store."""
+    with MongoClient[dict[str, Any]](stack.settings.mongo_url) as mongo:
+        mongo["test"].get_collection("texts").insert_one({"text": text})
+    with Redis.from_url(stack.settings.redis_url) as redis:
+        redis.rpush("texts", text)
+    with s3_of(stack) as s3:
+        s3.put_object(Bucket=stack.settings.s3_bucket, Key=text, Body=text.encode())
+
+
+def read_everywhere(stack: RunningStack) -> list[set[str]]:
+    """The texts in each store."""
+    with MongoClient[dict[str, Any]](stack.settings.mongo_url) as mongo:
+        in_mongo = {each["text"] for each in mongo["test"].get_collection("texts").find()}
+    with Redis.from_url(stack.settings.redis_url, decode_responses=True) as redis:
+        in_redis = set(redis.lrange("texts", 0, -1))
+    with s3_of(stack) as s3:
+        listed = s3.list_objects_v2(Bucket=stack.settings.s3_bucket).get("Contents", [])
+        in_s3 = {
+            s3.get_object(Bucket=stack.settings.s3_bucket, Key=each["Key"])["Body"].read().decode() for each in listed
+        }
+    return [in_mongo, in_redis, in_s3]
+
+
+@contextmanager
+def s3_of(stack: RunningStack, **credentials: str) -> Iterator[Any]:
+    """A client with the stack's credentials, or with others."""
+    ours = {
+        "aws_access_key_id": stack.environment["AWS_ACCESS_KEY_ID"],
+        "aws_secret_access_key": stack.environment["AWS_SECRET_ACCESS_KEY"],
+    }
+    options: dict[str, Any] = {
+        **ours,
+        **credentials,
+        "endpoint_url": stack.settings.s3_endpoint_url,
+        "region_name": "us-east-1",
+        "config": Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}),
+    }
+    client = boto3.client("s3", **options)
+    try:
+        yield client
+    finally:
+        client.close()

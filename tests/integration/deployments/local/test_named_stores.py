@@ -1,0 +1,65 @@
+"""Stores that the operator names are looked at before anything is started on them."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cluster.errors import NamedStoreError
+from cluster.settings import Settings
+from deployments.local.named_stores import check_named_stores, probe_named_stores
+from deployments.local.service import bring_up
+
+if TYPE_CHECKING:
+    from tests.integration.deployments.local.houses import House
+    from tests.support.service import Service
+
+pytestmark = pytest.mark.timeout(60)
+
+
+# PyMongo leaves the socket of a connection that was refused to the garbage collector.
+@pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize(
+    ("setting", "url"),
+    [
+        ("mongo_url", "mongodb://127.0.0.1:{port}"),
+        ("redis_url", "redis://127.0.0.1:{port}"),
+        ("s3_endpoint_url", "http://127.0.0.1:{port}"),
+    ],
+)
+def test_one_that_is_not_there_is_named_and_nothing_is_started(
+    house: House, setting: str, url: str, unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "any")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "any")
+    settings = Settings.model_validate({setting: url.format(port=unused_tcp_port)})
+    with pytest.raises(NamedStoreError, match="does not answer") as caught:
+        bring_up(settings, house.home, house.events.append)
+    assert f"DARKROOM_{setting.upper()}" in str(caught.value)
+    assert str(unused_tcp_port) not in str(caught.value)
+    assert house.events == []
+    gc.collect()
+
+
+def test_an_address_that_is_none_is_told_without_the_password(house: House) -> None:
+    with pytest.raises(NamedStoreError, match="must be escaped") as caught:
+        bring_up(Settings(mongo_url="mongodb://user:pa@ss@db.example/"), house.home, house.events.append)
+    assert "pa@ss" not in str(caught.value)
+
+
+def test_a_direct_connection_is_refused(house: House) -> None:
+    with pytest.raises(NamedStoreError, match="directConnection"):
+        bring_up(Settings(mongo_url="mongodb://db.example/?directConnection=true"), house.home, house.events.append)
+
+
+def test_those_that_answer_pass(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in service.stack.environment.items():
+        if name.startswith("AWS_"):
+            monkeypatch.setenv(name, value)
+    asyncio.run(check_named_stores(service.settings))
+    found = asyncio.run(probe_named_stores(service.settings))
+    assert found == [("mongod", None), ("redis", None), ("seaweedfs", None)]
+    assert asyncio.run(probe_named_stores(Settings())) == []

@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.unit.actors.imaging.hostile import cuts, jpegs
+from tests.unit.actors.imaging.hostile.case import CORRUPT, READABLE, WAYS
+from tests.unit.actors.imaging.hostile.files import FILES
+from tests.unit.actors.imaging.hostile.opened import Ending, Worker
+from tests.unit.actors.imaging.hostile.strangers import POLYGLOTS, STOWAWAY
+from tests.unit.actors.imaging.pictures import flat, look, photo, run, save
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+MAX_CPU_SECONDS = 2.0
+"""On a machine of usual pace."""
+USUAL_CPU_SECONDS = 0.155
+"""That the reference takes on such a machine."""
+SLOWEST_PACE = 2.5
+TRIES = 3
+"""A neighbour on a shared machine can only make a file seem slower: the least of several counts."""
+MAX_PEAK_MEBIBYTES = 500.0
+
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture(scope="module")
+def worker() -> Iterator[Worker]:
+    """The one process in which all files are opened."""
+    with Worker() as process:
+        yield process
+
+
+def max_cpu_seconds() -> float:
+    """The limit by the pace that the machine has now: a shared one is slower for minutes, in its CPU time, too."""
+    return MAX_CPU_SECONDS * min(SLOWEST_PACE, max(1.0, reference_cpu_seconds() / USUAL_CPU_SECONDS))
+
+
+def reference_cpu_seconds() -> float:
+    """The CPU time of a fixed job like those that are judged: a PNG coded again."""
+    source = save(photo(1_200, 1_000), "PNG")
+    started = time.process_time()
+    run(source)
+    return time.process_time() - started
+
+
+def wrong_ending(ending: Ending, expected: Iterable[str]) -> list[str]:
+    found = []
+    if ending.code not in expected:
+        found.append(f"ended in {ending.code} ({ending.message}), not in {' or '.join(sorted(expected))}")
+    if ending.code != READABLE and not (ending.message.endswith(".") and "\n" not in ending.message):
+        found.append(f"said {ending.message!r}")
+    return found
+
+
+def slowness(worker: Worker, data: bytes, way: str, cpu_seconds: float) -> list[str]:
+    """What is wrong with the time that a file took, if it took as much again."""
+    tries = 1
+    while cpu_seconds > MAX_CPU_SECONDS and cpu_seconds > max_cpu_seconds():
+        if tries == TRIES:
+            return [f"took {cpu_seconds:.1f} s"]
+        cpu_seconds = min(cpu_seconds, worker.open(data, **WAYS[way]).cpu_seconds)
+        tries += 1
+    return []
+
+
+def problems(worker: Worker, data: bytes, expected: Iterable[str], way: str = "kept") -> list[str]:
+    ending = worker.open(data, **WAYS[way])
+    found = wrong_ending(ending, expected) + slowness(worker, data, way, ending.cpu_seconds)
+    return found + hunger(worker, data, way, ending.peak_mebibytes)
+
+
+def hunger(worker: Worker, data: bytes, way: str, peak_mebibytes: float) -> list[str]:
+    """What is wrong with the memory that a file took, if it takes as much in a process of its own."""
+    if peak_mebibytes > MAX_PEAK_MEBIBYTES:
+        worker.start_afresh()
+        peak_mebibytes = worker.open(data, **WAYS[way]).peak_mebibytes
+    return [f"took {peak_mebibytes:.0f} MB"] if peak_mebibytes > MAX_PEAK_MEBIBYTES else []
+
+
+def problems_of_all(
+    worker: Worker, files: Iterable[tuple[str, bytes]], expected: Iterable[str]
+) -> dict[str, list[str]]:
+    found = {name: problems(worker, data, expected) for name, data in files}
+    return {name: listed for name, listed in found.items() if listed}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_hostile_file_ends_in_a_code_soon_and_cheaply(worker: Worker, name: str) -> None:
+    file = FILES[name]
+    data = file.make()
+    found = {way: problems(worker, data, file.expected, way) for way in file.ways}
+    assert {way: listed for way, listed in found.items() if listed} == {}
+
+
+@pytest.mark.parametrize("name", cuts.LARGE_NAMES)
+def test_a_picture_cut_at_any_kilobyte_is_damaged(worker: Worker, name: str) -> None:
+    assert problems_of_all(worker, cuts.truncations(name), {CORRUPT}) == {}
+
+
+def test_random_changes_end_in_a_result_or_a_code(worker: Worker) -> None:
+    assert problems_of_all(worker, cuts.mutations(), cuts.HARM) == {}
+
+
+def test_no_file_has_ended_the_worker(worker: Worker) -> None:
+    assert worker.deaths == 0
+
+
+def test_there_are_as_many_as_promised() -> None:
+    families = (jpegs.CASES, POLYGLOTS)
+    assert len(FILES) > 470
+    assert all(name in FILES for family in families for name in family)
+    assert all(len(list(cuts.truncations(name))) >= 10 for name in cuts.LARGE_NAMES)
+    assert len(list(cuts.mutations())) == cuts.MUTATIONS
+
+
+def test_random_changes_are_the_same_every_time() -> None:
+    assert list(cuts.mutations()) == list(cuts.mutations())
+
+
+@pytest.mark.parametrize("name", POLYGLOTS)
+@pytest.mark.parametrize("way", WAYS)
+def test_what_came_along_in_a_picture_does_not_go_out(name: str, way: str) -> None:
+    data = POLYGLOTS[name].make()
+    assert STOWAWAY in data
+    output = run(data, **WAYS[way])
+    assert STOWAWAY not in output.data
+    assert look(output.data).size == (output.width, output.height)
+
+
+def test_a_death_would_be_seen() -> None:
+    small = save(flat(9, "L"), "PNG")
+    with Worker() as worker:
+        os.kill(worker.pid, signal.SIGKILL)
+        assert worker.open(small).code == "died"
+        assert worker.open(small).code == READABLE
+        assert worker.deaths == 1
+
+
+def test_memory_and_time_are_those_of_one_file() -> None:
+    small, heavy, slow = b"small", b"heavy" * 30_000_000, save(photo(1_200, 1_000), "PNG")
+    with Worker() as worker:
+        before, between, after, long = (worker.open(data) for data in (small, heavy, small, slow))
+    assert between.peak_mebibytes > before.peak_mebibytes + 100
+    assert between.peak_mebibytes > after.peak_mebibytes + 100
+    assert long.cpu_seconds > 0.1
+    assert max(before.cpu_seconds, after.cpu_seconds) < 0.1

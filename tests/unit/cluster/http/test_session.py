@@ -1,0 +1,323 @@
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Network
+from typing import TYPE_CHECKING
+
+import aiohttp
+import pytest
+from aiohttp.abc import ResolveResult
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from cluster.codes import ImageErrorCode
+from cluster.errors import BlockedAddressError, ImageError
+from cluster.http.download import download
+from cluster.http.session import GuardedResolver, guarded_session, request_url, system_resolve
+from cluster.http.url import parse_url
+from cluster.settings import Settings
+from tests.support.origin import Origin, drip, reply
+from tests.support.waiting import wait_until_async
+from tests.unit.cluster.http.raw import packet_swallower
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from pathlib import Path
+
+LOOPBACK = IPv4Network("127.0.0.1/32")
+OPEN = Settings(allowed_networks=(LOOPBACK,), connect_timeout_seconds=2, download_timeout_seconds=5)
+
+
+@pytest.fixture
+def origin() -> Iterator[Origin]:
+    with Origin() as running:
+        yield running
+
+
+def resolver(*addresses: str) -> Callable[[str, int], Awaitable[list[str]]]:
+    async def resolve(host: str, port: int) -> list[str]:
+        return list(addresses)
+
+    return resolve
+
+
+async def never(host: str, port: int) -> list[str]:
+    await asyncio.Event().wait()
+    return []
+
+
+@asynccontextmanager
+async def session_for(
+    *addresses: str,
+    settings: Settings = OPEN,
+    ssl_context: ssl.SSLContext | None = None,
+) -> AsyncIterator[aiohttp.ClientSession]:
+    async with guarded_session(
+        settings, max_connections=4, resolve=resolver(*addresses), ssl_context=ssl_context
+    ) as session:
+        yield session
+
+
+async def body_of(session: aiohttp.ClientSession, url: str) -> bytes:
+    async with session.get(url, allow_redirects=False) as response:
+        return await response.read()
+
+
+async def failure(session: aiohttp.ClientSession, url: str, settings: Settings = OPEN) -> ImageError:
+    with pytest.raises(ImageError) as caught:
+        await download(session, url, settings=settings)
+    return caught.value
+
+
+async def test_the_name_stays_in_the_host_header_while_the_address_is_pinned(origin: Origin) -> None:
+    origin.route("/a", reply(b"hello"))
+    async with session_for("127.0.0.1") as session:
+        assert await body_of(session, f"http://shop.example:{origin.port}/a") == b"hello"
+    assert origin.requests[0].headers["host"] == f"shop.example:{origin.port}"
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [("127.0.0.1", "10.0.0.1"), ("10.0.0.1", "127.0.0.1"), ("127.0.0.1", "::1"), ("93.184.216.34", "192.168.0.1")],
+)
+async def test_one_blocked_answer_refuses_the_host(origin: Origin, answers: tuple[str, ...]) -> None:
+    async with session_for(*answers) as session:
+        with pytest.raises(BlockedAddressError, match=r"^shop\.example is not a public address"):
+            await body_of(session, f"http://shop.example:{origin.port}/")
+    assert origin.requests == []
+
+
+async def test_a_blocked_answer_beyond_those_that_are_tried_refuses_too(origin: Origin) -> None:
+    async with session_for(*["127.0.0.1"] * 20, "10.0.0.1") as session:
+        with pytest.raises(BlockedAddressError):
+            await body_of(session, f"http://shop.example:{origin.port}/")
+    assert origin.requests == []
+
+
+async def test_a_name_that_changes_its_mind_is_asked_once_and_checked_again(origin: Origin) -> None:
+    answers = [["127.0.0.1"], ["169.254.169.254"]]
+    asked: list[str] = []
+
+    async def resolve(host: str, port: int) -> list[str]:
+        asked.append(host)
+        return answers[len(asked) - 1]
+
+    origin.route("/", reply(b"hello", headers={"Connection": "close"}))
+    async with guarded_session(OPEN, max_connections=4, resolve=resolve) as session:
+        assert await body_of(session, f"http://shop.example:{origin.port}/") == b"hello"
+        with pytest.raises(BlockedAddressError, match="link-local"):
+            await body_of(session, f"http://shop.example:{origin.port}/")
+    assert asked == ["shop.example", "shop.example"]
+
+
+async def test_the_next_address_is_tried_when_the_first_refuses(origin: Origin) -> None:
+    origin.route("/", reply(b"hello"))
+    settings = OPEN.model_copy(update={"allowed_networks": (IPv4Network("127.0.0.0/8"),)})
+    async with session_for("127.0.0.2", "127.0.0.1", settings=settings) as session:
+        assert await body_of(session, f"http://shop.example:{origin.port}/") == b"hello"
+
+
+async def test_the_next_address_is_tried_when_the_first_swallows_packets(origin: Origin) -> None:
+    origin.route("/", reply(b"hello"))
+    settings = OPEN.model_copy(update={"allowed_networks": (IPv4Network("127.0.0.0/8"),)})
+    with packet_swallower("127.0.0.2", origin.port):
+        async with session_for("127.0.0.2", "127.0.0.1", settings=settings) as session:
+            assert await body_of(session, f"http://shop.example:{origin.port}/") == b"hello"
+
+
+SPELLINGS = ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "0.0.0.0", "[::]", "[64:ff9b::7f00:1]"]  # noqa: S104 - nobody binds
+OLD_SPELLINGS = ["127.1", "2130706433", "0x7f000001", "0x7f.1", "0177.1", "0"]
+
+
+@pytest.mark.parametrize("host", ["localhost", *SPELLINGS, *OLD_SPELLINGS])
+async def test_every_spelling_of_loopback_is_refused(origin: Origin, host: str) -> None:
+    async with guarded_session(Settings(), max_connections=1) as session:
+        error = await failure(session, f"http://{host}:{origin.port}/", Settings())
+    assert error.code is ImageErrorCode.BLOCKED_ADDRESS
+    assert origin.requests == []
+
+
+@pytest.mark.parametrize("host", ["localhost", *SPELLINGS, *OLD_SPELLINGS])
+async def test_the_session_itself_refuses_them_too(origin: Origin, host: str) -> None:
+    async with guarded_session(Settings(), max_connections=1) as session:
+        with pytest.raises((BlockedAddressError, aiohttp.InvalidURL)):
+            await body_of(session, f"http://{host}:{origin.port}/")
+    assert origin.requests == []
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "::ffff:127.0.0.1"])
+async def test_the_socket_is_checked_even_if_nobody_has_checked_the_name(
+    origin: Origin, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unchecked(self: GuardedResolver, host: str, port: int = 0, family: int = 0) -> list[ResolveResult]:
+        return [ResolveResult(hostname=host, host=address, port=port, family=family, proto=0, flags=0)]
+
+    monkeypatch.setattr(GuardedResolver, "resolve", unchecked)
+    async with guarded_session(Settings(), max_connections=1) as session:
+        with pytest.raises(BlockedAddressError):
+            await body_of(session, f"http://shop.example:{origin.port}/")
+    assert origin.requests == []
+
+
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "999.1", "08.1"])
+async def test_a_name_without_an_address_could_not_be_resolved(host: str) -> None:
+    async with guarded_session(OPEN, max_connections=1) as session:
+        error = await failure(session, f"http://{host}/")
+    assert error.code is ImageErrorCode.DNS_FAILED
+    assert error.message == f"The host name {host} could not be resolved."
+
+
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "a" * 64 + ".example"])
+async def test_a_name_without_an_address_is_a_resolution_error(host: str) -> None:
+    async with guarded_session(OPEN, max_connections=1) as session:
+        with pytest.raises(aiohttp.ClientConnectorDNSError):
+            await body_of(session, f"http://{host}/")
+
+
+async def test_an_empty_answer_is_a_resolution_error() -> None:
+    async with session_for() as session:
+        with pytest.raises(aiohttp.ClientConnectorDNSError):
+            await body_of(session, "http://shop.example/")
+
+
+async def test_a_resolver_that_does_not_answer_is_a_resolution_error() -> None:
+    settings = OPEN.model_copy(update={"connect_timeout_seconds": 0.5})
+    started = time.monotonic()
+    async with guarded_session(settings, max_connections=1, resolve=never) as session:
+        assert (await failure(session, "http://shop.example/", settings)).code is ImageErrorCode.DNS_FAILED
+    assert time.monotonic() - started < 1
+
+
+async def test_the_time_to_connect_has_the_resolution_in_it() -> None:
+    async def slowly(host: str, port: int) -> list[str]:
+        await asyncio.sleep(0.4)
+        return ["127.0.0.1"] * 3
+
+    settings = OPEN.model_copy(update={"connect_timeout_seconds": 0.6})
+    with packet_swallower() as port:
+        started = time.monotonic()
+        async with guarded_session(settings, max_connections=1, resolve=slowly) as session:
+            error = await failure(session, f"http://shop.example:{port}/", settings)
+    assert error.code is ImageErrorCode.TIMEOUT
+    assert error.message == "The source did not accept a connection within 0.6 seconds."
+    assert time.monotonic() - started < 0.9
+
+
+async def test_a_closed_port_is_a_connect_error() -> None:
+    with Origin() as closed:
+        port = closed.port
+    async with guarded_session(OPEN, max_connections=1) as session:
+        with pytest.raises(aiohttp.ClientConnectorError) as caught:
+            await body_of(session, f"http://127.0.0.1:{port}/")
+    assert not isinstance(caught.value, aiohttp.ClientConnectorDNSError)
+
+
+async def test_the_session_introduces_itself_and_remembers_nothing(
+    origin: Origin,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "netrc").write_text("default login user password secret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    origin.route("/", reply(b"hello", headers={"Set-Cookie": "session=1; Path=/"}))
+    async with session_for("127.0.0.1") as session:
+        for _ in range(2):
+            await download(session, f"http://shop.example:{origin.port}/", settings=OPEN)
+    headers = origin.requests[1].headers
+    assert set(headers) == {"host", "user-agent", "accept", "accept-encoding"}
+    assert headers["user-agent"].startswith("Darkroom/")
+    assert headers["accept"] == "*/*"
+    assert headers["accept-encoding"] == "identity"
+
+
+@pytest.mark.parametrize(
+    "rest", ["/a?", "/", "/%2e%2e/a", "/a;b=c?d=e%20f+g&&x=%zz", "/b//c?x=?#", "/a?u=http://b/%41", "/a%2fb"]
+)
+async def test_a_url_goes_out_byte_for_byte_as_it_was_normalised(origin: Origin, rest: str) -> None:
+    url = parse_url(f"http://user:secret@127.0.0.1:{origin.port}{rest}")
+    async with (
+        guarded_session(OPEN, max_connections=1) as session,
+        session.get(request_url(url), allow_redirects=False),
+    ):
+        pass
+    assert origin.requests[0].path == url.raw_path.decode()
+    assert "authorization" not in origin.requests[0].headers
+
+
+async def test_the_system_resolves_an_address_to_itself() -> None:
+    assert await system_resolve("127.0.0.1", 80) == ["127.0.0.1"]
+
+
+def server_certificate(folder: Path) -> Path:
+    """A self-signed certificate of shop.example, with its key in the same file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "shop.example")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("shop.example")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    path = folder / "shop.pem"
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    path.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
+    return path
+
+
+async def test_sni_and_the_certificate_are_of_the_name(tmp_path: Path) -> None:
+    path = server_certificate(tmp_path)
+    named: list[str | None] = []
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(path)
+    server.sni_callback = lambda _socket, name, _context: named.append(name)
+    with Origin(server) as origin:
+        origin.route("/", reply(b"hello"))
+        async with session_for("127.0.0.1", ssl_context=ssl.create_default_context(cafile=str(path))) as session:
+            assert await body_of(session, f"https://shop.example:{origin.port}/") == b"hello"
+            with pytest.raises(aiohttp.ClientConnectorCertificateError, match="CERTIFICATE_VERIFY_FAILED"):
+                await body_of(session, f"https://other.example:{origin.port}/")
+    assert named == ["shop.example", "other.example"]
+
+
+async def test_a_certificate_that_nobody_trusts_is_named(tmp_path: Path) -> None:
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(server_certificate(tmp_path))
+    with Origin(server) as origin:
+        async with guarded_session(OPEN, max_connections=1) as session:
+            with pytest.raises(ImageError, match="certificate may be invalid") as caught:
+                await download(session, origin.url, settings=OPEN)
+    assert caught.value.code is ImageErrorCode.CONNECTION_FAILED
+
+
+async def test_a_tls_server_that_never_says_farewell_does_not_hold_the_socket(tmp_path: Path) -> None:
+    path = server_certificate(tmp_path)
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(path)
+    with Origin(server) as origin:
+        origin.route("/", drip(b"hello", chunk_bytes=1, pause_seconds=20))
+        async with session_for("127.0.0.1", ssl_context=ssl.create_default_context(cafile=str(path))) as session:
+            async with session.get(f"https://shop.example:{origin.port}/", allow_redirects=False) as response:
+                assert response.connection is not None
+                assert response.connection.transport is not None
+                opened = response.connection.transport.get_extra_info("socket")
+
+            async def closed() -> bool:
+                return bool(opened.fileno() == -1)
+
+            await wait_until_async(closed, "the socket is closed", timeout_seconds=1)

@@ -1,0 +1,35 @@
+"""Whether a store answers: asked once for all who want to know within a second."""
+
+from __future__ import annotations
+
+import asyncio
+
+from cluster.errors import StoreUnavailableError
+from deployments.api.health_check import FRESH_SECONDS, Reachable
+
+
+async def problems(store: Reachable) -> list[str]:
+    """What three who ask at once are told, and one who asks a moment later."""
+    told = [
+        *await asyncio.gather(*(store.check() for _ in range(3)), return_exceptions=True),
+        *await asyncio.gather(store.check(), return_exceptions=True),
+    ]
+    assert {type(each) for each in told} <= {StoreUnavailableError, type(None)}
+    return [str(each) for each in told if each is not None]
+
+
+async def test_what_is_known_counts_for_a_moment() -> None:
+    asked, answers = 0, asyncio.Event()
+
+    async def ping() -> None:
+        nonlocal asked
+        asked += 1
+        await answers.wait()
+
+    store = Reachable("redis", ping, timeout_seconds=0.01)
+    assert await problems(store) == ["redis does not answer: no answer within 0.01 s"] * 4
+    assert asked == 1
+    answers.set()
+    await asyncio.sleep(FRESH_SECONDS)
+    assert await problems(store) == []
+    assert asked == 2
