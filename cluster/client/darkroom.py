@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import uuid
-from io import SEEK_END, BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -14,9 +13,9 @@ from cluster.client.answers import (
     Readiness,
     RequestPage,
     RequestStatus,
+    RequestSummary,
     Submission,
 )
-from cluster.client.orders import RequestOrders
 from cluster.client.transport import (
     Deadline,
     Transport,
@@ -30,9 +29,7 @@ from cluster.client.transport import (
 from cluster.errors import ApiError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
-    import httpx
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 DEFAULT_TIMEOUT_SECONDS = 30.0
 DEFAULT_POLL_SECONDS = 1.0
@@ -40,7 +37,7 @@ OUTAGE_SECONDS = 60.0
 PAGE_LIMIT = 100
 
 
-class Darkroom(RequestOrders):
+class Darkroom:
     """A Darkroom service.
 
     Every method raises `ApiError` when the service refuses, with the status, the stable code and the problem document,
@@ -53,11 +50,7 @@ class Darkroom(RequestOrders):
     """
 
     def __init__(
-        self,
-        url: str,
-        *,
-        api_key: str | None = None,
-        timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
+        self, url: str, *, api_key: str | None = None, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
     ) -> None:
         self._transport = Transport(url, api_key=api_key, timeout_seconds=timeout_seconds)
 
@@ -122,7 +115,8 @@ class Darkroom(RequestOrders):
             "priority": None if priority is None else str(priority),
             "deadlineSeconds": None if deadline_seconds is None else str(deadline_seconds),
         }
-        response = self._upload(
+        response = self._transport.upload(
+            "/api/upload",
             catalogue,
             filename=filename,
             form={name: value for name, value in form.items() if value is not None},
@@ -131,12 +125,7 @@ class Darkroom(RequestOrders):
         return Submission.model_validate(document(response))
 
     def status(
-        self,
-        request_id: str,
-        *,
-        limit: int | None = None,
-        cursor: str | None = None,
-        product_status: str | None = None,
+        self, request_id: str, *, limit: int | None = None, cursor: str | None = None, product_status: str | None = None
     ) -> RequestStatus:
         """How far a request is, with one page of its products.
 
@@ -147,10 +136,7 @@ class Darkroom(RequestOrders):
             product_status: Only products in this state.
         """
         response = self._transport.get(
-            f"/api/status/{quoted(request_id)}",
-            limit=limit,
-            cursor=cursor,
-            productStatus=product_status,
+            f"/api/status/{quoted(request_id)}", limit=limit, cursor=cursor, productStatus=product_status
         )
         return RequestStatus.model_validate(document(response))
 
@@ -197,11 +183,7 @@ class Darkroom(RequestOrders):
             status, asked_seconds = self._poll_through_outage(request_id, pause_seconds=pause_seconds)
 
     def requests(
-        self,
-        *,
-        status: str | None = None,
-        limit: int | None = None,
-        cursor: str | None = None,
+        self, *, status: str | None = None, limit: int | None = None, cursor: str | None = None
     ) -> RequestPage:
         """One page of the key's requests, newest first."""
         response = self._transport.get("/api/requests", status=status, limit=limit, cursor=cursor)
@@ -237,6 +219,46 @@ class Darkroom(RequestOrders):
             partial.unlink(missing_ok=True)
         return size_bytes
 
+    def cancel(self, request_id: str) -> RequestSummary:
+        """End a request; what is done stays. The same again changes nothing.
+
+        Raises:
+            ApiError: Code `already_ended`.
+        """
+        return self._change(request_id, "cancel")
+
+    def pause(self, request_id: str) -> RequestSummary:
+        """Hold a request until it is resumed. Raises `ApiError`, code `already_ended`."""
+        return self._change(request_id, "pause")
+
+    def resume(self, request_id: str) -> RequestSummary:
+        """Let a paused request go on. Raises `ApiError`, code `already_ended`."""
+        return self._change(request_id, "resume")
+
+    def set_priority(self, request_id: str, priority: int) -> RequestSummary:
+        """Change the priority of a request, whether it waits or runs. Raises `ApiError`, code `already_ended`."""
+        path = f"/api/requests/{quoted(request_id)}"
+        response = retried(lambda: self._transport.send("PATCH", path, json={"priority": priority}))
+        return RequestSummary.model_validate(document(response))
+
+    def retry(self, request_id: str, *, codes: Iterable[str] | None = None) -> RequestSummary:
+        """Do the failed images of an ended request again.
+
+        Args:
+            request_id: Which request.
+            codes: Only images that failed with one of these; all if not given.
+
+        Raises:
+            ApiError: Code `still_running` or `nothing_to_retry`.
+        """
+        path = f"/api/requests/{quoted(request_id)}/retry"
+        body = {} if codes is None else {"codes": list(codes)}
+        return RequestSummary.model_validate(document(checked(self._transport.send("POST", path, json=body))))
+
+    def delete(self, request_id: str) -> None:
+        """Delete an ended request with its records and outputs. Raises `ApiError`, code `still_running`."""
+        checked(self._transport.send("DELETE", f"/api/requests/{quoted(request_id)}"))
+
     def deliveries(self, request_id: str) -> list[DeliveryAnswer]:
         """What became of the request's webhook."""
         response = self._transport.get(f"/api/requests/{quoted(request_id)}/deliveries")
@@ -252,26 +274,9 @@ class Darkroom(RequestOrders):
         response = self._transport.send("GET", "/readyz")
         return Readiness.model_validate({**document(response), "ready": response.is_success})
 
-    def _upload(
-        self,
-        catalogue: str | Path | bytes,
-        *,
-        filename: str | None,
-        form: dict[str, str],
-        headers: dict[str, str],
-    ) -> httpx.Response:
-        name = filename or ("catalogue.csv" if isinstance(catalogue, bytes) else Path(catalogue).name)
-
-        def send() -> httpx.Response:
-            with BytesIO(catalogue) if isinstance(catalogue, bytes) else Path(catalogue).open("rb") as file:
-                size_bytes = file.seek(0, SEEK_END)
-                file.seek(0)
-                files = {"file": (name, file, "text/csv")}
-                return self._transport.upload(
-                    "/api/upload", size_bytes=size_bytes, data=form, files=files, headers=headers
-                )
-
-        return retried(send)
+    def _change(self, request_id: str, change: Literal["cancel", "pause", "resume"]) -> RequestSummary:
+        path = f"/api/requests/{quoted(request_id)}/{change}"
+        return RequestSummary.model_validate(document(retried(lambda: self._transport.send("POST", path))))
 
     def _poll(self, request_id: str) -> tuple[RequestStatus, float | None]:
         response = self._transport.get(f"/api/status/{quoted(request_id)}", limit=1)

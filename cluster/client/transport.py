@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
+from io import SEEK_END, BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -74,12 +76,35 @@ class Transport:
         with self._explained():
             return self._http.request(method, path, **arguments)
 
-    def upload(self, path: str, *, size_bytes: int, **arguments: Any) -> httpx.Response:  # noqa: ANN401 - httpx' own arguments, handed on
-        """What `send` gives; the answer to a large catalogue is waited for longer, since it is stored before it."""
+    def upload(
+        self,
+        path: str,
+        catalogue: str | Path | bytes,
+        *,
+        filename: str | None,
+        form: dict[str, str],
+        headers: dict[str, str],
+    ) -> httpx.Response:
+        """A good answer to a catalogue, which is sent again as `retried` says.
+
+        The answer to a large catalogue is waited for longer, because the service stores it before it answers.
+        """
+        name = filename or ("catalogue.csv" if isinstance(catalogue, bytes) else Path(catalogue).name)
+
+        def send() -> httpx.Response:
+            with BytesIO(catalogue) if isinstance(catalogue, bytes) else Path(catalogue).open("rb") as file:
+                timeout = self._upload_timeout(file.seek(0, SEEK_END))
+                file.seek(0)
+                files = {"file": (name, file, "text/csv")}
+                return self.send("POST", path, timeout=timeout, data=form, files=files, headers=headers)
+
+        return retried(send)
+
+    def _upload_timeout(self, size_bytes: int) -> httpx.Timeout:
         timeout = httpx.Timeout(self._http.timeout)
         if timeout.read is not None:
             timeout.read += min(size_bytes / UPLOAD_BYTES_PER_SECOND, MAX_STORE_SECONDS)
-        return self.send("POST", path, timeout=timeout, **arguments)
+        return timeout
 
     def get(self, path: str, **params: str | int | None) -> httpx.Response:
         """A good answer to a GET; arguments that are None are left out."""
