@@ -1,4 +1,4 @@
-"""Lists every docstring and comment that breaks a rule of plain English: `python -m tests.support.english [PATH...]`."""
+"""Lists the docstrings and comments that break a rule of plain English: `python -m tests.support.english [PATH...]`."""
 
 from __future__ import annotations
 
@@ -112,8 +112,8 @@ def main() -> None:
     roots = [Path(each).resolve() for each in sys.argv[1:]] or [ROOT / package for package in PACKAGES]
     paths = sorted(path for root in roots for path in ([root] if root.is_file() else root.rglob("*.py")))
     found = [fault for path in paths for fault in faults(path)]
-    print(*found, sep="\n")
-    print(f"{len(found)} faults")
+    sys.stdout.write("".join(f"{fault}\n" for fault in found))
+    sys.stdout.write(f"{len(found)} faults\n")
 
 
 if __name__ == "__main__":
