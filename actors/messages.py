@@ -13,6 +13,40 @@ if TYPE_CHECKING:
     from cluster.options import ImageOptions
 
 
+_BATCHES_PER_SLOT = 2  # one runs while the next is on its way
+_MIN_TIME_FRACTION = 0.02
+
+
+class Share(NamedTuple):
+    """How much of the cluster a request may use."""
+
+    slots: float  # on average; 0 while it may begin nothing
+    running: int  # batches that may go on running when others wait for a slot
+    time_fraction: float = 1.0  # with less than a slot: the part of the time in which it may send batches
+    cluster_slots: float = 1.0  # of all requests together
+
+    @property
+    def max_batches(self) -> int:
+        """How many batches may run or wait for a core."""
+        return max(1, round(_BATCHES_PER_SLOT * self.slots)) if self.slots else 0
+
+    def pause_seconds(self, batch_seconds: float) -> float:
+        """How long to send nothing after a batch of that length."""
+        return batch_seconds * (1 / max(_MIN_TIME_FRACTION, self.time_fraction) - 1)
+
+
+NO_SHARE = Share(0, 0)
+
+
+class RequestReport(NamedTuple):
+    """Where a coordinator is with a request."""
+
+    images_in_tasks: int
+    demand: int | None  # task slots that the request could use now; None while its work has not begun
+    images_done: int  # since this coordinator has the request
+    waiting_seconds: float  # of the oldest batch that no worker has begun
+
+
 @dataclass(frozen=True, slots=True)
 class WorkItem:
     """One image to do."""
@@ -103,14 +137,14 @@ class BatchLostError(Exception):
         self.loss = loss
 
 
-class Fate(Enum):
+class OutcomeKind(Enum):
     """What became of an image in a task."""
 
     COMPLETED = auto()
     FAILED = auto()
     RETRY = auto()  # a transient error; not before `delay_seconds`
-    DEFERRED = auto()  # a store was away; no attempt was used up
-    RETURNED = auto()  # not tried, or not to the end; not before `delay_seconds`, no attempt was used up
+    STORE_AWAY = auto()  # a store was away; no attempt was used up
+    RELEASED = auto()  # not tried, or not to the end; not before `delay_seconds`, no attempt was used up
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +152,13 @@ class Outcome:
     """What became of one image in a task."""
 
     item: WorkItem
-    fate: Fate
+    fate: OutcomeKind
     delay_seconds: float = 0
 
     @property
     def is_done(self) -> bool:
         """Whether it was tried to the end."""
-        return self.fate in (Fate.COMPLETED, Fate.FAILED, Fate.RETRY)
+        return self.fate in (OutcomeKind.COMPLETED, OutcomeKind.FAILED, OutcomeKind.RETRY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,21 +172,21 @@ class BatchReport:
     refused: bool = False  # part of it was not the sender's to do: it is done already, or a newer coordinator's
 
     @classmethod
-    def all(cls, batch: Batch, fate: Fate) -> BatchReport:
+    def all(cls, batch: Batch, fate: OutcomeKind) -> BatchReport:
         """The same became of every image."""
         return cls(tuple(Outcome(item, fate) for item in batch.items))
 
     @property
     def ended(self) -> int:
         """How many images came to their ends."""
-        return len(self.of(Fate.COMPLETED)) + len(self.of(Fate.FAILED))
+        return len(self.of(OutcomeKind.COMPLETED)) + len(self.of(OutcomeKind.FAILED))
 
     @property
     def done(self) -> int:
         """How many images were tried to the end."""
         return sum(outcome.is_done for outcome in self.outcomes)
 
-    def of(self, fate: Fate) -> list[Outcome]:
+    def of(self, fate: OutcomeKind) -> list[Outcome]:
         """The outcomes of one kind."""
         return [outcome for outcome in self.outcomes if outcome.fate is fate]
 

@@ -21,7 +21,7 @@ _PAUSE_SECONDS = 2.0
 logger = logging.getLogger("darkroom.reach")
 
 
-async def leave_when_cut_off(database: Database, settings: Settings) -> NoReturn:
+async def fence_when_cut_off(database: Database, settings: Settings) -> NoReturn:
     """Ask MongoDB for ever, also while there is nothing to do, and end this process when it has not answered for long.
 
     Args:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("darkroom.notices")
 
 
-class Notices:
+class WakeUps:
     """Whom to tell. They look by themselves, too; a notice only saves time.
 
     Handles are kept, because finding an actor asks the head node, which may be away for minutes.
@@ -40,7 +40,7 @@ class Notices:
         try:
             actor = await self._find(name)
             if actor is not None:
-                await actor.notify.remote()
+                await actor.wake_up.remote()
                 return
         except RayError as error:
             logger.warning("%s was not notified: %s", name, type(error).__name__)

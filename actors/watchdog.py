@@ -24,7 +24,7 @@ _ANSWER_SECONDS = 2.0
 logger = logging.getLogger("darkroom.watch")
 
 
-class Watch:
+class Watchdog:
     """Asks actors for an answer, of which any will do.
 
     Args:

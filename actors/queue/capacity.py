@@ -12,7 +12,7 @@ _MEMORY_PART = 0.1  # of the cluster's, for coordinators
 _COORDINATORS_PER_CORE = 4  # each takes about 1% of a core when it has nothing to do
 _MIN_COORDINATORS = 4
 _MAX_COORDINATORS = 256
-_MAX_STANDING = 8
+_MAX_STANDBY = 8
 
 
 class Capacity(NamedTuple):
@@ -35,6 +35,6 @@ class Capacity(NamedTuple):
         return max(_MIN_COORDINATORS, int(most))
 
     @property
-    def standing_coordinators(self) -> int:
+    def standby_coordinators(self) -> int:
         """How many there always are: with small requests, one for each core and one whose batch is the next."""
-        return min(_MAX_STANDING, int(self.slots) + 1)
+        return min(_MAX_STANDBY, int(self.slots) + 1)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ray.exceptions import ActorUnavailableError, RayActorError
 
 from actors import registry
-from actors.queue.shares import CLOSED
+from actors.messages import NO_SHARE
 from actors.request.coordinator import RequestCoordinator
 from cluster.aio import Background
 
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
     from ray.actor import ActorHandle
 
-    from actors.queue.shares import Window
-    from actors.request.lifecycle import Standing
+    from actors.messages import RequestReport, Share
     from cluster.mongo.queue import OpenRequest
     from cluster.settings import Settings
 
@@ -60,7 +59,7 @@ class Coordinators:
         return [each.name for each in self._at_work.values()]
 
     @property
-    def is_any_ready(self) -> bool:
+    def has_standby(self) -> bool:
         """Whether one waits for a request."""
         return bool(self._ready)
 
@@ -85,12 +84,12 @@ class Coordinators:
         if self._reserved.pop(coordinator.name, None) is not None:
             self._ready.append(coordinator)
 
-    async def begin(self, request_id: str, name: str, window: Window) -> None:
+    async def begin(self, request_id: str, name: str, share: Share) -> None:
         """Let the one of that name do a request; it is started when it was not reserved."""
         coordinator = self._reserved.pop(name, None) or await self._started(name)
-        self._give(request_id, coordinator, window)
+        self._give(request_id, coordinator, share)
 
-    async def go_on(self, request: OpenRequest, window: Window) -> bool:
+    async def go_on(self, request: OpenRequest, share: Share) -> bool:
         """Find again who had a request before this queue manager knew of it; False when nobody of that name is free."""
         if request.coordinator is None:
             return False
@@ -98,17 +97,17 @@ class Coordinators:
         if actor is None or self._is_anothers(request.coordinator, request.request_id):
             return False
         self._doubtful.discard(request.request_id)
-        self._give(request.request_id, Coordinator(request.coordinator, actor, 0), window)
+        self._give(request.request_id, Coordinator(request.coordinator, actor, 0), share)
         return True
 
     def _is_anothers(self, name: str, request_id: str) -> bool:
         others = {each.name for other, each in self._at_work.items() if other != request_id}
         return name in others or name in self._reserved
 
-    def _give(self, request_id: str, coordinator: Coordinator, window: Window) -> None:
+    def _give(self, request_id: str, coordinator: Coordinator, share: Share) -> None:
         self._ready = [each for each in self._ready if each.name != coordinator.name]
         self._at_work[request_id] = coordinator._replace(since=self._now())
-        coordinator.actor.take.remote(request_id, window)
+        coordinator.actor.take.remote(request_id, share)
 
     def end(self, open_ids: Collection[str], *, standing: int) -> None:
         """Take back those whose requests are closed; more than are to stand by leave."""
@@ -120,7 +119,7 @@ class Coordinators:
             else:
                 coordinator.actor.leave.remote()
 
-    async def keep_ready(self, *, standing: int, at_most: int) -> bool:
+    async def keep_standby(self, *, standing: int, at_most: int) -> bool:
         """Start as many as always stand by, and one that waits for the next request unless somebody is free as soon.
 
         Returns:
@@ -151,7 +150,7 @@ class Coordinators:
     def _is_one_free_soon(self) -> bool:
         return any(self._now() - each.since < _SOON_SECONDS for each in self._at_work.values())
 
-    async def dismiss_strangers(self) -> None:
+    async def dismiss_orphans(self) -> None:
         """Let those leave that nobody gives a request any more: they waited for a queue manager that is gone."""
         for name in await asyncio.to_thread(registry.coordinator_names, self._settings):
             actor = await asyncio.to_thread(registry.find, name, self._settings)
@@ -160,28 +159,28 @@ class Coordinators:
             if actor is not None and all(name != each.name for each in ours):
                 actor.leave.remote()
 
-    async def set_windows(self, windows: Mapping[str, Window], *, at_once: bool) -> dict[str, Standing]:
+    async def set_shares(self, shares: Mapping[str, Share], *, at_once: bool) -> dict[str, RequestReport]:
         """Tell everyone at work how much of the cluster it may use; returns where each is that has answered."""
-        told = {request_id: self._at_work[request_id] for request_id in windows if request_id in self._at_work}
-        pushes = [self._push(each, told[each], windows[each], at_once=at_once) for each in told]
+        told = {request_id: self._at_work[request_id] for request_id in shares if request_id in self._at_work}
+        pushes = [self._push(each, told[each], shares[each], at_once=at_once) for each in told]
         answers = zip(told, await asyncio.gather(*pushes), strict=True)
         return {request_id: standing for request_id, standing in answers if standing is not None}
 
-    async def close_windows(self, open_ids: Iterable[str], *, at_once: bool) -> int:
+    async def withdraw_shares(self, open_ids: Iterable[str], *, at_once: bool) -> int:
         """Let nobody begin anything; returns how many images of these requests are still in tasks.
 
         `at_once`: what waits for its sources is given back, too.
         """
-        answers = await self.set_windows(dict.fromkeys(self._at_work, CLOSED), at_once=at_once)
+        answers = await self.set_shares(dict.fromkeys(self._at_work, NO_SHARE), at_once=at_once)
         # Who does not answer is starting or busy, or was not found yet, so nobody knows.
         return sum(answers[each].images_in_tasks if each in answers else 1 for each in open_ids)
 
     async def _push(
-        self, request_id: str, coordinator: Coordinator, window: Window, *, at_once: bool
-    ) -> Standing | None:
-        standing: Standing | None = None
+        self, request_id: str, coordinator: Coordinator, share: Share, *, at_once: bool
+    ) -> RequestReport | None:
+        standing: RequestReport | None = None
         try:
-            answer: Awaitable[Any] = coordinator.actor.set_window.remote(request_id, window, at_once=at_once)
+            answer: Awaitable[Any] = coordinator.actor.set_share.remote(request_id, share, at_once=at_once)
             standing = await asyncio.wait_for(answer, _ANSWER_SECONDS)
         except TimeoutError:
             return None  # it is starting or busy; the next look tells it again

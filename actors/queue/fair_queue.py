@@ -41,7 +41,7 @@ def next_in_line(candidates: Iterable[Candidate], at_work: Mapping[str, int], no
     return min(candidates, key=place, default=None)
 
 
-def who_gives_way(
+def choose_preempted(
     candidate: Candidate, at_work: Collection[OpenRequest], seconds_at_work: Mapping[str, float], now: datetime
 ) -> OpenRequest | None:
     """Who of those that have all places is to wait again, so that the next in line need not wait until one has ended.

@@ -11,36 +11,37 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from actors import registry
+from actors.messages import NO_SHARE, Share
 from actors.queue.capacity import Capacity
 from actors.queue.coordinators import Coordinators
-from actors.queue.fair_queue import next_in_line, who_gives_way
-from actors.queue.shares import CLOSED, Claim, Window, windows
-from actors.queue.stall_guard import Stalls
-from actors.queue.sweep import Sweeping
+from actors.queue.fair_queue import choose_preempted, next_in_line
+from actors.queue.shares import Claim, divide
+from actors.queue.stall_guard import StallGuard
+from actors.queue.sweep import Sweeper
 from actors.request.closing import Closing
-from actors.self_fencing import leave_when_cut_off
-from actors.wake_ups import Notices
-from actors.watchdog import WATCH_SECONDS, Watch
+from actors.self_fencing import fence_when_cut_off
+from actors.wake_ups import WakeUps
+from actors.watchdog import WATCH_SECONDS, Watchdog
 from cluster.aio import Background, Question
 from cluster.errors import StaleEpochError, StoreUnavailableError
 from cluster.mongo.connection import Database
-from cluster.mongo.lease import QueueLeader
+from cluster.mongo.lease import QueueLease
 from cluster.mongo.queue import RequestQueue
 from cluster.records import utc_now
 from cluster.redis.progress import Progress
-from cluster.redis.throughput import DrainMeter, DrainRate
+from cluster.redis.throughput import Throughput, ThroughputMeter
 from cluster.telemetry import log_as_json
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from actors.request.lifecycle import Standing
+    from actors.messages import RequestReport
     from cluster.mongo.queue import OpenRequest
     from cluster.records import ProcessingRequest
     from cluster.settings import Settings
 
 _POLL_SECONDS = 1.0
-_FIRST_WINDOW = Window(1, 1)  # so that a request begins before its share is known
+_FIRST_SHARE = Share(1, 1)  # so that a request begins before its share is known
 _ENDING_AT_ONCE = 8
 _DRAIN_POLL_SECONDS = 0.2
 _GIVE_BACK_SECONDS = 5.0  # the last ones of a drain: what waits for its sources may take minutes
@@ -63,17 +64,17 @@ class QueueManager:
         self._settings = settings
         database = Database(settings)
         self._queue = RequestQueue(database)
-        self._leader = QueueLeader(database)
+        self._lease = QueueLease(database)
         self._closing = Closing(database, Progress(settings), settings=settings)
-        self._drain = DrainMeter(DrainRate(settings))
-        self._sweeping = Sweeping(database, settings)
+        self._drain = ThroughputMeter(Throughput(settings))
+        self._sweeper = Sweeper(database, settings)
         self._coordinators = Coordinators(settings)
-        self._watch = Watch(settings)
-        self._stalls = Stalls.of_cluster(settings)
-        self._standings: dict[str, Standing] = {}
+        self._watch = Watchdog(settings)
+        self._stall_guard = StallGuard.of_cluster(settings)
+        self._reports: dict[str, RequestReport] = {}
         self._working_since: dict[str, float] = {}  # of the loop's clock, by request
         self._shared_among: dict[str, int] = {}  # request to priority, at the last time
-        self._notices = Notices(settings)
+        self._wake_ups = WakeUps(settings)
         self._capacity = Capacity(1, 0)  # until it has asked
         self._question = Question(Capacity.of_cluster, _HEAD_SECONDS)
         self._knows_all = False  # until it has asked who is there
@@ -84,11 +85,11 @@ class QueueManager:
         self._looked_at = asyncio.get_running_loop().time()
         self._wake = asyncio.Event()
         self._background = Background()
-        self._background.start(leave_when_cut_off(database, settings))
+        self._background.start(fence_when_cut_off(database, settings))
         self._background.start(self._for_ever(self._look, self._wait_for_notice))
         self._background.start(self._for_ever(self._watch_others, functools.partial(asyncio.sleep, WATCH_SECONDS)))
         self._background.start(
-            self._for_ever(self._sweeping.sweep, functools.partial(self._sweeping.wait, _SWEEP_SECONDS))
+            self._for_ever(self._sweeper.sweep, functools.partial(self._sweeper.wait, _SWEEP_SECONDS))
         )
 
     @property
@@ -96,15 +97,15 @@ class QueueManager:
         # For a time only: a stop that was given up must not leave a queue that admits nothing.
         return asyncio.get_running_loop().time() < self._drained_until
 
-    async def notify(self) -> None:
+    async def wake_up(self) -> None:
         """Something was accepted, changed, or has ended: look now."""
         self._wake.set()
 
-    async def notify_deleted(self) -> None:
+    async def wake_up_sweep(self) -> None:
         """Something was deleted: remove what it has left."""
-        self._sweeping.wake()
+        self._sweeper.wake()
 
-    async def is_well(self) -> bool:
+    async def is_healthy(self) -> bool:
         """Whether the queue was looked at lately: this process may live and not reach the stores."""
         return asyncio.get_running_loop().time() - self._looked_at < _LATELY_SECONDS
 
@@ -125,15 +126,15 @@ class QueueManager:
         now = asyncio.get_running_loop().time
         deadline = now() + timeout_seconds
         self._drained_until = deadline + _STOP_SECONDS
-        while (left := await self._close_windows(deadline - now())) and now() < deadline:  # noqa: ASYNC110 - of others
+        while (left := await self._withdraw_shares(deadline - now())) and now() < deadline:  # noqa: ASYNC110 - of others
             await asyncio.sleep(_DRAIN_POLL_SECONDS)
         return left
 
-    async def _close_windows(self, seconds_left: float) -> int:
+    async def _withdraw_shares(self, seconds_left: float) -> int:
         """How many images are still in tasks; 1 when MongoDB does not say whose there are."""
         try:
             open_ids = [each.request_id for each in await self._at_work()]
-            return await self._coordinators.close_windows(open_ids, at_once=seconds_left < _GIVE_BACK_SECONDS)
+            return await self._coordinators.withdraw_shares(open_ids, at_once=seconds_left < _GIVE_BACK_SECONDS)
         except StoreUnavailableError:
             return 1
 
@@ -164,21 +165,21 @@ class QueueManager:
     async def _look(self) -> None:
         """Take back who is done, find again who is open, admit what there is room for, and share the cores."""
         self._capacity = await self._question.answer() or self._capacity  # while the head is away, as it was
-        await self._leader.claim()
-        await self._leader.check()
-        await self._leader.stop_overdue()
+        await self._lease.claim()
+        await self._lease.check()
+        await self._lease.stop_overdue()
         await self._end_waiting()
         at_work = await self._at_work()
         open_ids = [each.request_id for each in at_work]
         self._working_since = {each: since for each, since in self._working_since.items() if each in open_ids}
-        self._coordinators.end(open_ids, standing=self._capacity.standing_coordinators)
+        self._coordinators.end(open_ids, standing=self._capacity.standby_coordinators)
         nobodys = [each for each in at_work if not self._coordinators.has(each.request_id)]
         for each in nobodys[: self._max_active]:  # the next look sees to the rest
             self._go_on_in_background(each)
         if not self._draining:
             await self._admit(at_work)
             if len(at_work) >= self._max_active:
-                await self._make_place(at_work)
+                await self._preempt_for_next(at_work)
         # In the background: a coordinator that is starting must not hold up the next request.
         if not self._getting_ready:
             self._getting_ready = True
@@ -192,19 +193,19 @@ class QueueManager:
 
     async def _admit(self, at_work: list[OpenRequest]) -> None:
         """Admit as many as there is room and somebody ready for; they are added to those at work."""
-        while len(at_work) < self._max_active and self._coordinators.is_any_ready:
+        while len(at_work) < self._max_active and self._coordinators.has_standby:
             running = Counter(each.owner for each in at_work)
             chosen = next_in_line(await self._queue.candidates(), running, utc_now())
             if chosen is None:
                 return
             with self._coordinators.reserved() as name:
-                admitted = None if name is None else await self._leader.admit(chosen.request_id, name)
+                admitted = None if name is None else await self._lease.admit(chosen.request_id, name)
                 if name is not None and admitted is not None:
                     logger.info("request admitted", extra={"requestId": admitted.request_id})
-                    await self._coordinators.begin(admitted.request_id, name, _FIRST_WINDOW)
+                    await self._coordinators.begin(admitted.request_id, name, _FIRST_SHARE)
                     at_work.append(admitted)
 
-    async def _make_place(self, at_work: list[OpenRequest]) -> None:
+    async def _preempt_for_next(self, at_work: list[OpenRequest]) -> None:
         """Let one of those at work give way when it is another one's turn; the next look sees who has."""
         if any(each.is_leaving for each in at_work):
             return
@@ -214,9 +215,9 @@ class QueueManager:
             return
         clock = asyncio.get_running_loop().time()
         seconds = {each: clock - since for each, since in self._working_since.items()}
-        if (giving := who_gives_way(chosen, at_work, seconds, now)) is not None:
+        if (giving := choose_preempted(chosen, at_work, seconds, now)) is not None:
             logger.info("request gives way", extra={"requestId": giving.request_id})
-            await self._leader.give_way(giving.request_id)
+            await self._lease.preempt(giving.request_id)
 
     def _go_on_in_background(self, request: OpenRequest) -> None:
         """Once at a time for each: the head node is asked, which may be away, and others must not wait for it."""
@@ -235,42 +236,42 @@ class QueueManager:
             self._going_on.discard(request.request_id)
 
     async def _go_on(self, request: OpenRequest) -> None:
-        if not await self._coordinators.go_on(request, CLOSED):
+        if not await self._coordinators.go_on(request, NO_SHARE):
             with self._coordinators.reserved() as ready:
                 name = ready or registry.new_coordinator_name()
-                await self._leader.assign(request.request_id, name)
-                await self._coordinators.begin(request.request_id, name, CLOSED)
+                await self._lease.assign(request.request_id, name)
+                await self._coordinators.begin(request.request_id, name, NO_SHARE)
 
     async def _share(self, at_work: list[OpenRequest]) -> None:
-        """Tell every coordinator its window."""
+        """Tell every coordinator its share."""
         if self._draining:
             return
         claims = {each.request_id: Claim(each.priority, self._demand(each)) for each in at_work}
-        shared = windows(claims, self._capacity.slots)
+        shared = divide(claims, self._capacity.slots)
         among = {each.request_id: each.priority for each in at_work}
         # Somebody is new, or was moved up, and is to run: the others make room now. What demands change can wait.
         at_once = any(
             priority > self._shared_among.get(each, -1) and shared[each].running for each, priority in among.items()
         )
         self._shared_among = among
-        standings = await self._coordinators.set_windows(shared, at_once=at_once)
+        standings = await self._coordinators.set_shares(shared, at_once=at_once)
         await self._drain.observe({each: standing.images_done for each, standing in standings.items()}, among)
-        self._standings = standings
-        await self._stalls.look(max((each.waiting_seconds for each in standings.values()), default=0))
+        self._reports = standings
+        await self._stall_guard.look(max((each.waiting_seconds for each in standings.values()), default=0))
         clock = asyncio.get_running_loop().time()
         for each, standing in standings.items():
             if standing.demand is not None:
                 self._working_since.setdefault(each, clock)
 
     def _demand(self, request: OpenRequest) -> float:
-        standing = self._standings.get(request.request_id)
+        standing = self._reports.get(request.request_id)
         if standing is None or standing.demand is None:
             return request.images
         return standing.demand
 
     async def _end_waiting(self) -> None:
         """End the requests that were cancelled, or came to their deadlines, before they were admitted."""
-        while len(self._ending) < _ENDING_AT_ONCE and (request := await self._leader.claim_stopping()) is not None:
+        while len(self._ending) < _ENDING_AT_ONCE and (request := await self._lease.claim_stopping()) is not None:
             self._ending.add(request.request_id)
             self._background.start(self._end(request))
 
@@ -280,15 +281,15 @@ class QueueManager:
             await self._closing.abandon(request, request.stopping)
         finally:
             self._ending.discard(request.request_id)  # if it is still open, a coordinator ends it
-        await self._notices.request_ended()
+        await self._wake_ups.request_ended()
 
     async def _get_ready(self) -> None:
         try:
             if not self._knows_all:
-                await self._coordinators.dismiss_strangers()
+                await self._coordinators.dismiss_orphans()
                 self._knows_all = True
-            if await self._coordinators.keep_ready(
-                standing=self._capacity.standing_coordinators, at_most=self._max_active
+            if await self._coordinators.keep_standby(
+                standing=self._capacity.standby_coordinators, at_most=self._max_active
             ):
                 self._wake.set()
         except Exception:  # the next look tries again

@@ -10,33 +10,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
+from actors.messages import Share
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_BATCHES_PER_SLOT = 2  # one runs while the next is on its way
-_MIN_DUTY = 0.02
 _ROUNDING = 1e-6
-
-
-class Window(NamedTuple):
-    """How much of the cluster a request may use."""
-
-    slots: float  # on average; 0 while it may begin nothing
-    running: int  # batches that may go on running when others wait for a slot
-    duty: float = 1.0  # with less than a slot: the part of the time in which it may send batches
-    cluster_slots: float = 1.0  # of all requests together
-
-    @property
-    def on_cores(self) -> int:
-        """How many batches may run or wait for a core."""
-        return max(1, round(_BATCHES_PER_SLOT * self.slots)) if self.slots else 0
-
-    def rest_seconds(self, batch_seconds: float) -> float:
-        """How long to send nothing after a batch of that length."""
-        return batch_seconds * (1 / max(_MIN_DUTY, self.duty) - 1)
-
-
-CLOSED = Window(0, 0)
 
 
 class Claim(NamedTuple):
@@ -51,7 +30,7 @@ def weight(priority: int) -> float:
     return 2.0**priority
 
 
-def shares(claims: Mapping[str, Claim], slots: float) -> dict[str, float]:
+def max_min_shares(claims: Mapping[str, Claim], slots: float) -> dict[str, float]:
     """The slots of each request by weighted max-min fairness; they add up to `slots` or to all demands."""
     result = dict.fromkeys(claims, 0.0)
     hungry = {name: claim for name, claim in claims.items() if claim.demand > 0}
@@ -68,28 +47,28 @@ def shares(claims: Mapping[str, Claim], slots: float) -> dict[str, float]:
     return result
 
 
-def windows(claims: Mapping[str, Claim], slots: float) -> dict[str, Window]:
-    """The window of each request.
+def divide(claims: Mapping[str, Claim], slots: float) -> dict[str, Share]:
+    """The share of each request.
 
     Batches wait for a core in the order in which they were sent, so that those of equal weight take turns by themselves
     when there are more requests than slots. Who has less weight than others sends less often.
     """
-    given = shares(claims, slots)
+    given = max_min_shares(claims, slots)
     # By weight alone, since a small demand must not slow down those that have more.
-    entitled = shares({name: claim._replace(demand=math.inf) for name, claim in claims.items()}, slots)
+    entitled = max_min_shares({name: claim._replace(demand=math.inf) for name, claim in claims.items()}, slots)
     largest = min(1.0, max(entitled.values(), default=1.0))
     is_crowded = sum(given.values()) > slots - _ROUNDING
-    running = whole(given, int(slots))
-    result: dict[str, Window] = {}
+    running = whole_slots(given, int(slots))
+    result: dict[str, Share] = {}
     for name, claim in claims.items():
         # Who can use nothing now may at any moment.
         mine = given[name] or min(1.0, entitled[name])
         rests = is_crowded and mine < largest and claim.demand > mine
-        result[name] = Window(mine, running[name], mine / largest if rests else 1.0, slots)
+        result[name] = Share(mine, running[name], mine / largest if rests else 1.0, slots)
     return result
 
 
-def whole(given: Mapping[str, float], slots: int) -> dict[str, int]:
+def whole_slots(given: Mapping[str, float], slots: int) -> dict[str, int]:
     """Shares as whole slots that add up to no more than there are, by largest remainder; of equals, the first."""
     result = {name: math.floor(share + _ROUNDING) for name, share in given.items()}
     remainders = {name: share - result[name] for name, share in given.items() if share - result[name] > _ROUNDING}

@@ -30,7 +30,7 @@ _HEAD_SECONDS = 2.0
 logger = logging.getLogger("darkroom.stalls")
 
 
-class Stalls:
+class StallGuard:
     """Looks for batches that wait in vain.
 
     Args:
@@ -48,7 +48,7 @@ class Stalls:
         self._wanted = LOOKS
 
     @classmethod
-    def of_cluster(cls, settings: Settings) -> Stalls:
+    def of_cluster(cls, settings: Settings) -> StallGuard:
         """Those of this cluster."""
 
         async def free_cores() -> float:

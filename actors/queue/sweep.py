@@ -23,7 +23,7 @@ _UPLOAD_SECONDS = 3600.0  # an upload that has taken longer than this is dead
 logger = logging.getLogger("darkroom.queue_manager")
 
 
-class Sweeping:
+class Sweeper:
     """What the queue manager does beside the queue. Whatever dies in between, the next sweep does the rest."""
 
     def __init__(self, database: Database, settings: Settings) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from actors.request.webhook_event import callback
 from cluster.codes import ImageErrorCode
 from cluster.errors import StoreUnavailableError
-from cluster.mongo.counts import Tally
+from cluster.mongo.counts import ResultCounts
 from cluster.mongo.products import ProductStore
 from cluster.mongo.requests import RequestStore
 from cluster.records import ImageFailure, Reason, Status, utc_now
@@ -41,7 +41,7 @@ class Closing:
     def __init__(self, database: Database, progress: Progress, *, settings: Settings) -> None:
         self._requests = RequestStore(database)
         self._products = ProductStore(database)
-        self._tally = Tally(database)
+        self._result_counts = ResultCounts(database)
         self._progress = progress
         self._public_url = settings.public_url
 
@@ -59,7 +59,7 @@ class Closing:
             reason: Why it has failed although images may have succeeded.
         """
         await self._products.settle(request.request_id, request.epoch)
-        tally, byte_counts = await self._tally.count(request.request_id)
+        tally, byte_counts = await self._result_counts.count(request.request_id)
         counts = request.counts.model_copy(update={"completed": tally.completed, "failed": tally.failed})
         if counts.completed + counts.failed != counts.images:
             message = f"{counts.images - counts.completed - counts.failed} images are not terminal"
@@ -73,7 +73,7 @@ class Closing:
                 "completed_at": utc_now(),
                 "counts": counts,
                 "bytes": byte_counts,
-                "failures": await self._tally.failures(request.request_id),
+                "failures": await self._result_counts.failures(request.request_id),
             }
         )
         await self._requests.close(closed, callback(closed, public_url=self._public_url))

@@ -12,9 +12,9 @@ import ray.actor
 from ray.exceptions import RayError
 
 from actors import registry
-from actors.request.lifecycle import Coordination
-from actors.self_fencing import leave_when_cut_off
-from actors.wake_ups import Notices
+from actors.request.lifecycle import RequestLifecycle
+from actors.self_fencing import fence_when_cut_off
+from actors.wake_ups import WakeUps
 from actors.worker.pool import WorkerPool
 from cluster.aio import Background
 from cluster.errors import StoreUnavailableError
@@ -26,8 +26,7 @@ from cluster.telemetry import log_as_json
 if TYPE_CHECKING:
     from ray.actor import ActorHandle
 
-    from actors.queue.shares import Window
-    from actors.request.lifecycle import Standing
+    from actors.messages import RequestReport, Share
     from cluster.settings import Settings
 
 _RESUME_SECONDS = 1.0
@@ -50,35 +49,35 @@ class RequestCoordinator:
         self._settings = settings
         self._database = Database(settings)
         self._progress = Progress(settings)
-        self._notices = Notices(settings)
+        self._wake_ups = WakeUps(settings)
         self._background = Background()
         self._pool: ActorHandle[Any] | None = None
-        self._coordinations: dict[str, Coordination] = {}  # by request: the one at work, and any that wait for it
+        self._coordinations: dict[str, RequestLifecycle] = {}  # by request: the one at work, and any that wait for it
         self._work = asyncio.get_running_loop().create_task(self._resume())
         # The first call to an actor asks the head where it is: now, because the head may be away when it counts.
         self._background.start(self._meet_pool())
-        self._background.start(self._notices.request_ended())
-        self._background.start(leave_when_cut_off(self._database, settings))
+        self._background.start(self._wake_ups.request_ended())
+        self._background.start(fence_when_cut_off(self._database, settings))
 
-    async def take(self, request_id: str, window: Window) -> None:
+    async def take(self, request_id: str, share: Share) -> None:
         """Bring a request to its end, after the one before it; the same again any number of times."""
         if request_id not in self._coordinations:
             self._work = asyncio.create_task(self._run_after(self._work, self._add(request_id)))
-        self._coordinations[request_id].set_window(window, at_once=False)
+        self._coordinations[request_id].set_share(share, at_once=False)
 
-    async def set_window(self, request_id: str, window: Window, *, at_once: bool) -> Standing | None:
+    async def set_share(self, request_id: str, share: Share, *, at_once: bool) -> RequestReport | None:
         """How much of the cluster a request may use from now on.
 
         Args:
             request_id: The request.
-            window: The share.
+            share: The share.
             at_once: Others wait for a slot, so that what is too much ends early.
 
         Returns:
             Where it is with the request; None when this coordinator has not got it.
         """
         coordination = self._coordinations.get(request_id)
-        return None if coordination is None else coordination.set_window(window, at_once=at_once)
+        return None if coordination is None else coordination.set_share(share, at_once=at_once)
 
     async def stopped(self, request_id: str, batch_number: int) -> bool:
         """A task asks this when it begins a batch, and is answered when it is to end early: whether in a hurry."""
@@ -118,16 +117,16 @@ class RequestCoordinator:
             self._pool = await asyncio.to_thread(registry.start, *arguments)
         return self._pool
 
-    def _add(self, request_id: str) -> Coordination:
-        coordination = Coordination(request_id, self._settings, self._database, self._progress, self._find_pool)
+    def _add(self, request_id: str) -> RequestLifecycle:
+        coordination = RequestLifecycle(request_id, self._settings, self._database, self._progress, self._find_pool)
         self._coordinations[request_id] = coordination
         return coordination
 
-    async def _run_after(self, earlier: asyncio.Task[None], coordination: Coordination) -> None:
+    async def _run_after(self, earlier: asyncio.Task[None], coordination: RequestLifecycle) -> None:
         await asyncio.wait([earlier])
         await self._run(coordination)
 
-    async def _run(self, coordination: Coordination) -> None:
+    async def _run(self, coordination: RequestLifecycle) -> None:
         await coordination.run()
         del self._coordinations[coordination.request_id]
-        self._background.start(self._notices.request_ended())
+        self._background.start(self._wake_ups.request_ended())

@@ -1,4 +1,4 @@
-"""Keeps a request's window full: batches out to tasks, reports back in, until every image is terminal."""
+"""Keeps a request's share full: batches out to tasks, reports back in, until every image is terminal."""
 
 from __future__ import annotations
 
@@ -8,11 +8,20 @@ import logging
 import math
 from typing import TYPE_CHECKING
 
-from actors.messages import Batch, BatchLostError, BatchReport, Fate, Loss, WorkItem, failed_image
-from actors.queue.shares import CLOSED, Window
+from actors.messages import (
+    NO_SHARE,
+    Batch,
+    BatchLostError,
+    BatchReport,
+    Loss,
+    OutcomeKind,
+    Share,
+    WorkItem,
+    failed_image,
+)
 from actors.request.batch_size import BatchSize
 from actors.request.feed import Feed, unfinished_items
-from actors.request.in_flight import Flight, Flights, Sent
+from actors.request.in_flight import BatchesInFlight, BatchInFlight, Sent
 from cluster.aio import end
 from cluster.codes import ImageErrorCode
 from cluster.errors import ImageError, StaleEpochError, StoreUnavailableError
@@ -65,13 +74,13 @@ class Dispatcher:
         self._now = asyncio.get_running_loop().time
         self._feed = Feed(products, request.request_id, self._now)
         self._size = BatchSize(settings)
-        self._window = CLOSED
+        self._share = NO_SHARE
         self._woken = asyncio.Event()
-        self._rests_until = 0.0
+        self._send_not_before = 0.0
         self.stopped = asyncio.Event()
         self._numbers = numbers
         self._pauses = 0
-        self.flights = Flights(send)
+        self.in_flight = BatchesInFlight(send)
         self.progress_missed = False
         self.images_done = 0
 
@@ -79,25 +88,25 @@ class Dispatcher:
     def demand(self) -> int:
         """How many slots the request could use now."""
         waiting = _MANY if self._feed.has_more else self._feed.ready
-        return max(math.ceil(self.flights.on_cores / 2), waiting)
+        return max(math.ceil(self.in_flight.cpu_batches / 2), waiting)
 
-    def set_window(self, window: Window, *, at_once: bool) -> None:
+    def set_share(self, share: Share, *, at_once: bool) -> None:
         """How much of the cluster the request may use; `at_once`: what is too much ends early."""
-        if window.duty > self._window.duty:
-            self._rests_until = 0.0
-        self._window = window
-        if at_once and not window.on_cores:
-            self.flights.end_early()
+        if share.time_fraction > self._share.time_fraction:
+            self._send_not_before = 0.0
+        self._share = share
+        if at_once and not share.max_batches:
+            self.in_flight.end_early()
         # Who is not to rest keeps one batch running, or small requests that come together would end each other's.
-        elif at_once and self.flights.shrink(window.running if window.duty < 1 else max(1, window.running)):
+        elif at_once and self.in_flight.shrink(share.running if share.time_fraction < 1 else max(1, share.running)):
             # Until those who wait have sent theirs: batches get cores in the order in which they were sent.
-            self._rests_until = max(self._rests_until, self._now() + _MAKE_ROOM_SECONDS)
+            self._send_not_before = max(self._send_not_before, self._now() + _MAKE_ROOM_SECONDS)
         self._woken.set()
 
     def stop(self) -> None:
         """Begin nothing more, and let all batches end early; `run` returns when they have."""
         self.stopped.set()
-        self.flights.stop()
+        self.in_flight.stop()
         self._woken.set()
 
     async def run(self) -> bool:
@@ -110,12 +119,12 @@ class Dispatcher:
             while not self._is_done():
                 await self._turn()
         finally:
-            self.flights.stop()
-            await end(*self.flights.reports)
+            self.in_flight.stop()
+            await end(*self.in_flight.reports)
         return self._feed.exhausted
 
     def _is_done(self) -> bool:
-        if self.flights:
+        if self.in_flight:
             return False
         return self.stopped.is_set() or self._feed.exhausted
 
@@ -123,38 +132,38 @@ class Dispatcher:
         """Send what there is room for, and take in what has come back."""
         try:
             if not self.stopped.is_set():
-                await self._fill_window()
+                await self._fill_share()
             if self._is_done():
                 return
             await self._wait()
-            self.flights.end_overdue(self._settings.batch_timeout_seconds)
-            await self._absorb_landed()
+            self.in_flight.end_overdue(self._settings.batch_timeout_seconds)
+            await self._absorb_reported()
             self._pauses = 0
         except StoreUnavailableError as error:
             await self._pause(error)
 
-    async def _fill_window(self) -> None:
-        while self.flights.on_cores < self._window.on_cores and self._now() >= self._rests_until:
+    async def _fill_share(self) -> None:
+        while self.in_flight.cpu_batches < self._share.max_batches and self._now() >= self._send_not_before:
             items = await self._next_items()
             if not items:
                 break
             self._send(items)
-        while self._may_send and self._feed.slow and not self.flights.has_slow:
+        while self._may_send and self._feed.slow and not self.in_flight.has_slow:
             items = await self._without_suspects(self._feed.take_slow(_MAX_SLOW_IMAGES))
             if items:
                 self._send(items, is_slow=True)
 
     @property
     def _may_send(self) -> bool:
-        return self._window.on_cores > 0 and not self.stopped.is_set()
+        return self._share.max_batches > 0 and not self.stopped.is_set()
 
     async def _next_items(self) -> tuple[WorkItem, ...]:
         while True:
-            await self._feed.refill(self._size.images * self._window.on_cores)
+            await self._feed.refill(self._size.images * self._share.max_batches)
             if not self._may_send:  # it may have changed while we waited
                 return ()
             # The last images are shared out, so that no core idles while another has a long batch.
-            cores = max(1, round(self._window.slots))
+            cores = max(1, round(self._share.slots))
             taken = self._feed.take(min(self._size.images, math.ceil(self._feed.ready / cores)))
             items = await self._without_suspects(taken)
             if items or not (self._feed.ready or self._feed.has_more):  # some hosts may rest, and those of others not
@@ -176,7 +185,7 @@ class Dispatcher:
 
     def _send(self, items: tuple[WorkItem, ...], *, is_slow: bool = False) -> None:
         request = self._request
-        self.flights.send(
+        self.in_flight.send(
             Batch(
                 request_id=request.request_id,
                 owner=request.owner,
@@ -185,36 +194,36 @@ class Dispatcher:
                 options=request.options,
                 items=items,
                 is_slow=is_slow,
-                host_downloads=max(1, int(self._settings.max_downloads_per_host / self._window.cluster_slots)),
+                host_downloads=max(1, int(self._settings.max_downloads_per_host / self._share.cluster_slots)),
             )
         )
 
     async def _wait(self) -> None:
         """Wait for a report, for a change, or, when there is room, for an image whose pause is over."""
         self._woken.clear()
-        has_room = self.flights.on_cores < self._window.on_cores
-        due = [self._settings.batch_timeout_seconds / 4] if self.flights else []
+        has_room = self.in_flight.cpu_batches < self._share.max_batches
+        due = [self._settings.batch_timeout_seconds / 4] if self.in_flight else []
         if has_room and self._feed.seconds_to_next is not None:
             due.append(self._feed.seconds_to_next)
-        if has_room and self._rests_until > self._now():
-            due.append(self._rests_until - self._now())
+        if has_room and self._send_not_before > self._now():
+            due.append(self._send_not_before - self._now())
         woken = asyncio.create_task(self._woken.wait())
         try:
             await asyncio.wait(
-                [*self.flights.reports, woken], timeout=min(due, default=None), return_when=asyncio.FIRST_COMPLETED
+                [*self.in_flight.reports, woken], timeout=min(due, default=None), return_when=asyncio.FIRST_COMPLETED
             )
         finally:
             woken.cancel()
 
-    async def _absorb_landed(self) -> None:
+    async def _absorb_reported(self) -> None:
         deferred = 0
-        for flight in self.flights.landed:
+        for flight in self.in_flight.reported:
             deferred += await self._absorb(flight)
-            self.flights.remove(flight)
+            self.in_flight.remove(flight)
         if deferred:
             raise StoreUnavailableError("a store or a worker", f"{deferred} images deferred")
 
-    async def _absorb(self, flight: Flight) -> int:
+    async def _absorb(self, flight: BatchInFlight) -> int:
         """Returns how many images were deferred: sent again, after a pause, with no attempt used up."""
         error = flight.report.exception()
         if error is None:
@@ -230,19 +239,19 @@ class Dispatcher:
         self.progress_missed |= not report.progress_counted
         self._size.learn(batch, report)
         self.images_done += report.ended
-        if self._window.duty < 1 and not batch.is_slow:
-            rest_seconds = self._window.rest_seconds(min(report.seconds, self._size.seconds))
-            self._rests_until = max(self._rests_until, self._now() + rest_seconds)
-        for item, delay_seconds in ((each.item, each.delay_seconds) for each in report.of(Fate.RETRY)):
+        if self._share.time_fraction < 1 and not batch.is_slow:
+            pause_seconds = self._share.pause_seconds(min(report.seconds, self._size.seconds))
+            self._send_not_before = max(self._send_not_before, self._now() + pause_seconds)
+        for item, delay_seconds in ((each.item, each.delay_seconds) for each in report.of(OutcomeKind.RETRY)):
             self._feed.put_later(item.again, delay_seconds)
-        deferred = [each.item for each in report.of(Fate.DEFERRED)]
-        returned = report.of(Fate.RETURNED)
+        deferred = [each.item for each in report.of(OutcomeKind.STORE_AWAY)]
+        returned = report.of(OutcomeKind.RELEASED)
         for later in (each for each in returned if each.delay_seconds):
-            self._feed.rest_host(later.item, later.delay_seconds)
+            self._feed.pause_host(later.item, later.delay_seconds)
         self._feed.put_back([*deferred, *(each.item for each in returned)])
         return len(deferred)
 
-    async def _absorb_loss(self, flight: Flight, loss: Loss) -> int:
+    async def _absorb_loss(self, flight: BatchInFlight, loss: Loss) -> int:
         """Halve a batch whose worker died until the guilty image is alone; that one has a limited number of lives.
 
         Whatever happens to an image meanwhile, it is not among more again, so that it ends only a few workers.
@@ -291,7 +300,7 @@ class Dispatcher:
             await asyncio.wait_for(self.stopped.wait(), seconds)
 
 
-def _loss_error(flight: Flight, loss: Loss) -> ImageError:
+def _loss_error(flight: BatchInFlight, loss: Loss) -> ImageError:
     if flight.is_overdue:
         return ImageError(ImageErrorCode.TIMEOUT, "The image keeps its worker from going on.")
     if loss is Loss.OUT_OF_MEMORY:

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 _PAGE_PRODUCTS = 200
 
 
-class _Repeat(NamedTuple):
+class _Duplicate(NamedTuple):
     """A result, and where it counts."""
 
     ordinal: int
     result: ImageResult
 
 
-async def settle_repeats(
+async def settle_duplicates(
     request: ProcessingRequest, products: ProductStore, progress: Progress, *, until: asyncio.Event
 ) -> bool:
     """Give every image that waits for another the other's result; all that are not repeats are terminal.
@@ -49,7 +49,7 @@ async def settle_repeats(
         page := await products.unfinished(request.request_id, after_row=after_row, limit=_PAGE_PRODUCTS)
     ):
         after_row = page[-1].row
-        repeats = await _repeats(request.request_id, page, products)
+        repeats = await _duplicates(request.request_id, page, products)
         if not repeats:
             continue
         if not await products.record_results(request.request_id, request.epoch, [each.result for each in repeats]):
@@ -62,7 +62,7 @@ async def settle_repeats(
     return all_counted
 
 
-async def _repeats(request_id: str, page: list[Product], products: ProductStore) -> list[_Repeat]:
+async def _duplicates(request_id: str, page: list[Product], products: ProductStore) -> list[_Duplicate]:
     waiting = [
         (product, index, image.repeats)
         for product in page
@@ -78,7 +78,7 @@ async def _repeats(request_id: str, page: list[Product], products: ProductStore)
         if image.status.terminal:
             key = original.output_image_urls[place.index]
             result = ImageResult(product.row, index, shared(image), key)
-            found.append(_Repeat(product.first_image + index, result))
+            found.append(_Duplicate(product.first_image + index, result))
     return found
 
 

@@ -133,7 +133,7 @@ class Feed:
                 heapq.heappush(self._waiting, (until, next(self._order), item))
         return tuple(taken)
 
-    def rest_host(self, item: WorkItem, seconds: float) -> None:
+    def pause_host(self, item: WorkItem, seconds: float) -> None:
         """Give out no image of this one's host for a while."""
         self._resting[host_of(item.url)] = self._clock() + seconds
 

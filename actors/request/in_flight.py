@@ -21,7 +21,7 @@ class Sent(NamedTuple):
 
 
 @dataclass(eq=False, slots=True)
-class Flight:
+class BatchInFlight:
     """A batch, from when it was sent until its report is taken in."""
 
     batch: Batch
@@ -39,8 +39,8 @@ class Flight:
         return self.begun_at is not None
 
 
-class Flights:
-    """All flights of a request.
+class BatchesInFlight:
+    """All in_flight of a request.
 
     Args:
         send: Sends a batch to a task.
@@ -49,44 +49,44 @@ class Flights:
     def __init__(self, send: Callable[[Batch], Sent]) -> None:
         self._send = send
         self._now = asyncio.get_running_loop().time
-        self._flights: dict[int, Flight] = {}  # by the batch's number, in the order in which they were sent
+        self._batches: dict[int, BatchInFlight] = {}  # by the batch's number, in the order in which they were sent
 
     def __bool__(self) -> bool:
-        return bool(self._flights)
+        return bool(self._batches)
 
     @property
     def images(self) -> int:
         """How many images are in tasks."""
-        return sum(len(flight.batch.items) for flight in self._flights.values())
+        return sum(len(flight.batch.items) for flight in self._batches.values())
 
     @property
-    def on_cores(self) -> int:
+    def cpu_batches(self) -> int:
         """How many have a core or wait for one."""
-        return sum(not flight.batch.is_slow for flight in self._flights.values())
+        return sum(not flight.batch.is_slow for flight in self._batches.values())
 
     @property
     def has_slow(self) -> bool:
         """Whether one waits for its sources."""
-        return self.on_cores < len(self._flights)
+        return self.cpu_batches < len(self._batches)
 
     @property
     def waiting_seconds(self) -> float:
         """How long the oldest that waits for a worker has waited."""
-        return max((self._now() - each.sent_at for each in self._flights.values() if not each.has_begun), default=0)
+        return max((self._now() - each.sent_at for each in self._batches.values() if not each.has_begun), default=0)
 
     @property
     def reports(self) -> list[asyncio.Task[BatchReport]]:
         """What to wait for."""
-        return [flight.report for flight in self._flights.values()]
+        return [flight.report for flight in self._batches.values()]
 
     def send(self, batch: Batch) -> None:
         """Send a batch."""
         report, end_worker = self._send(batch)
-        self._flights[batch.number] = Flight(batch, asyncio.create_task(report), end_worker, self._now())
+        self._batches[batch.number] = BatchInFlight(batch, asyncio.create_task(report), end_worker, self._now())
 
     async def stopped(self, number: int) -> bool:
         """The task of a batch asks this when it begins, and is answered when it is to end: whether in a hurry."""
-        flight = self._flights.get(number)
+        flight = self._batches.get(number)
         if flight is None:
             return True
         flight.begun_at = self._now()
@@ -94,43 +94,43 @@ class Flights:
         return flight.in_hurry
 
     @property
-    def landed(self) -> list[Flight]:
+    def reported(self) -> list[BatchInFlight]:
         """Those whose reports are there and were not taken in yet."""
-        return [flight for flight in self._flights.values() if flight.report.done()]
+        return [flight for flight in self._batches.values() if flight.report.done()]
 
-    def remove(self, flight: Flight) -> None:
+    def remove(self, flight: BatchInFlight) -> None:
         """Its report was taken in."""
-        del self._flights[flight.batch.number]
+        del self._batches[flight.batch.number]
         flight.to_end.set()  # answers a task that still asks
 
     def shrink(self, running: int) -> bool:
         """Let all batches end early but the oldest that run, so many; returns whether that ends any."""
-        on_cores = [each for each in self._flights.values() if not (each.batch.is_slow or each.to_end.is_set())]
-        begun = [each for each in on_cores if each.has_begun]
-        ending = [each for each in on_cores if each not in begun[:running]]
+        cpu_batches = [each for each in self._batches.values() if not (each.batch.is_slow or each.to_end.is_set())]
+        begun = [each for each in cpu_batches if each.has_begun]
+        ending = [each for each in cpu_batches if each not in begun[:running]]
         for flight in ending:
             flight.to_end.set()
         return bool(ending)
 
     def end_early(self) -> None:
         """Let all give back what has not come to a core, and finish the rest."""
-        for flight in self._flights.values():
+        for flight in self._batches.values():
             flight.to_end.set()
 
     def stop(self) -> None:
         """Let all end at once."""
-        for flight in self._flights.values():
+        for flight in self._batches.values():
             flight.in_hurry = True
         self.end_early()
 
     def end_workers(self) -> None:
         """End the workers of all that are left."""
-        for flight in self._flights.values():
+        for flight in self._batches.values():
             flight.end_worker()
 
     def end_overdue(self, timeout_seconds: float) -> None:
         """End the workers that have been at a batch for too long."""
-        for flight in self._flights.values():
+        for flight in self._batches.values():
             if flight.begun_at is not None and not flight.is_overdue:
                 flight.is_overdue = self._now() - flight.begun_at > timeout_seconds
                 if flight.is_overdue:

@@ -5,22 +5,21 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import ray
 from ray.exceptions import RayError
 
-from actors.messages import BatchKey, BatchLostError, Loss
-from actors.queue.shares import CLOSED
+from actors.messages import NO_SHARE, BatchKey, BatchLostError, Loss, RequestReport
 from actors.request.closing import Closing
 from actors.request.dispatcher import Dispatcher
-from actors.request.duplicates import settle_repeats
+from actors.request.duplicates import settle_duplicates
 from actors.request.in_flight import Sent
-from actors.request.reporting import Reporting
+from actors.request.reporting import ProgressReporter
 from cluster.aio import Background, end
 from cluster.errors import StaleEpochError, StoreUnavailableError
-from cluster.mongo.control import Orders, RequestControl
-from cluster.mongo.counts import Tally
+from cluster.mongo.control import ControlSignals, RequestControl
+from cluster.mongo.counts import ResultCounts
 from cluster.mongo.products import ProductStore
 from cluster.mongo.requests import RequestStore
 from cluster.retry import backoff_seconds
@@ -30,30 +29,20 @@ if TYPE_CHECKING:
 
     from ray.actor import ActorHandle
 
-    from actors.messages import Batch, BatchReport
-    from actors.queue.shares import Window
+    from actors.messages import Batch, BatchReport, Share
     from cluster.mongo.connection import Database
     from cluster.records import ProcessingRequest
     from cluster.redis.progress import Progress
     from cluster.settings import Settings
 
-_ORDERS_SECONDS = 0.5
+_CONTROL_POLL_SECONDS = 0.5
 _STOP_SECONDS = 1.0  # for batches to come to an end before their workers are ended
 _STORE_RETRY_CAP_SECONDS = 10
-_NO_ORDERS = Orders(stopping=None, wait=False)
+_NO_SIGNALS = ControlSignals(stopping=None, wait=False)
 logger = logging.getLogger("darkroom.coordinator")
 
 
-class Standing(NamedTuple):
-    """Where a coordinator is with a request."""
-
-    images_in_tasks: int
-    demand: int | None  # task slots that the request could use now; None while its work has not begun
-    images_done: int  # since this coordinator has the request
-    waiting_seconds: float  # of the oldest batch that no worker has begun
-
-
-class Coordination:
+class RequestLifecycle:
     """The work of a coordinator on one request.
 
     Args:
@@ -75,11 +64,11 @@ class Coordination:
         self.request_id = request_id
         self._find_pool = find_pool
         self._settings = settings
-        self._window = CLOSED  # until the queue manager says so
+        self._share = NO_SHARE  # until the queue manager says so
         self._requests = RequestStore(database)
         self._control = RequestControl(database)
         self._products = ProductStore(database)
-        self._tally = Tally(database)
+        self._result_counts = ResultCounts(database)
         self._database = database
         self._progress = progress
         self._closing = Closing(database, progress, settings=settings)
@@ -88,18 +77,20 @@ class Coordination:
         self._batch_numbers = itertools.count(1)
         self._epoch: int | None = None  # None until this process has claimed the request
 
-    def set_window(self, window: Window, *, at_once: bool) -> Standing:
+    def set_share(self, share: Share, *, at_once: bool) -> RequestReport:
         """How much of the cluster the request may use from now on; `at_once`: what is too much ends early."""
-        self._window = window
+        self._share = share
         if self._dispatcher is None:
-            return Standing(0, None, 0, 0)
-        self._dispatcher.set_window(window, at_once=at_once)
-        flights = self._dispatcher.flights
-        return Standing(flights.images, self._dispatcher.demand, self._dispatcher.images_done, flights.waiting_seconds)
+            return RequestReport(0, None, 0, 0)
+        self._dispatcher.set_share(share, at_once=at_once)
+        in_flight = self._dispatcher.in_flight
+        return RequestReport(
+            in_flight.images, self._dispatcher.demand, self._dispatcher.images_done, in_flight.waiting_seconds
+        )
 
     async def stopped(self, batch_number: int) -> bool:
         """Return when a batch is to end early: whether in a hurry."""
-        return True if self._dispatcher is None else await self._dispatcher.flights.stopped(batch_number)
+        return True if self._dispatcher is None else await self._dispatcher.in_flight.stopped(batch_number)
 
     async def run(self) -> None:
         """Return when the request is closed or parked, or a newer coordinator has it; stores may be away meanwhile."""
@@ -131,7 +122,7 @@ class Coordination:
             orders = await self._control.orders(request.request_id, request.epoch)
             if orders.stopping is not None:
                 return await self._closing.abandon(request, orders.stopping)
-            if orders.wait and await self._park(request):
+            if orders.wait and await self._requeue(request):
                 return None
         return None
 
@@ -161,22 +152,24 @@ class Coordination:
             numbers=self._batch_numbers,
             settings=self._settings,
         )
-        self._dispatcher.set_window(self._window, at_once=False)
+        self._dispatcher.set_share(self._share, at_once=False)
         beside = [
-            asyncio.create_task(Reporting(request, self._dispatcher, self._progress, database=self._database).run()),
-            asyncio.create_task(self._follow_orders(request, self._dispatcher)),
+            asyncio.create_task(
+                ProgressReporter(request, self._dispatcher, self._progress, database=self._database).run()
+            ),
+            asyncio.create_task(self._follow_control_signals(request, self._dispatcher)),
         ]
         try:
             if not await self._dispatcher.run():
                 return False
-            if not await settle_repeats(request, self._products, self._progress, until=self._dispatcher.stopped):
+            if not await settle_duplicates(request, self._products, self._progress, until=self._dispatcher.stopped):
                 self._dispatcher.progress_missed = True
             return not self._dispatcher.stopped.is_set()
         finally:
             # Before the request is closed: who still counted then would bring back what a retry has opened again.
             await end(*beside)
 
-    async def _follow_orders(self, request: ProcessingRequest, dispatcher: Dispatcher) -> None:
+    async def _follow_control_signals(self, request: ProcessingRequest, dispatcher: Dispatcher) -> None:
         """Stop the work when the request is to end, or to wait, or is not ours any more."""
         while True:
             try:
@@ -184,16 +177,16 @@ class Coordination:
             except StaleEpochError:
                 return dispatcher.stop()
             except StoreUnavailableError:
-                orders = _NO_ORDERS
+                orders = _NO_SIGNALS
             except Exception:  # whoever cancels must be heard at the next look
                 logger.exception("orders were not read", extra={"requestId": self.request_id})
-                orders = _NO_ORDERS
+                orders = _NO_SIGNALS
             if orders.stopping or orders.wait:
                 dispatcher.stop()
             if orders.stopping:  # it may come while batches end because the request is to wait
                 await asyncio.sleep(_STOP_SECONDS)
-                return dispatcher.flights.end_workers()
-            await asyncio.sleep(_ORDERS_SECONDS)
+                return dispatcher.in_flight.end_workers()
+            await asyncio.sleep(_CONTROL_POLL_SECONDS)
 
     def _send(self, batch: Batch) -> Sent:
         coordinator = ray.get_runtime_context().current_actor
@@ -213,6 +206,6 @@ class Coordination:
 
         return Sent(report(), lambda: self._background.start(end_worker()))
 
-    async def _park(self, request: ProcessingRequest) -> bool:
-        counts, byte_counts = await self._tally.count(request.request_id)
-        return await self._control.park(request.request_id, request.epoch, counts, byte_counts)
+    async def _requeue(self, request: ProcessingRequest) -> bool:
+        counts, byte_counts = await self._result_counts.count(request.request_id)
+        return await self._control.requeue(request.request_id, request.epoch, counts, byte_counts)

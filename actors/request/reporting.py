@@ -24,7 +24,7 @@ _BEGUN = (Status.PROCESSING, Status.COMPLETED, Status.FAILED)
 logger = logging.getLogger("darkroom.coordinator")
 
 
-class Reporting:
+class ProgressReporter:
     """The progress of one request, in Redis, which may be away or empty at any time.
 
     Args:
@@ -66,7 +66,7 @@ class Reporting:
     async def _report(self) -> None:
         """Say that nothing was missed, or count all again."""
         dispatcher = self._dispatcher
-        in_flight = dispatcher.flights.images
+        in_flight = dispatcher.in_flight.images
         if dispatcher.progress_missed or not await self._progress.renew(
             self._request_id, self._epoch, in_flight=in_flight
         ):
@@ -85,7 +85,7 @@ class Reporting:
                 if image.status.terminal
             ]
             await self._progress.count(self._request_id, terminal)
-        in_flight = self._dispatcher.flights.images
+        in_flight = self._dispatcher.in_flight.images
         await self._progress.finish_rebuild(self._request_id, self._epoch, in_flight=in_flight)
 
     async def _keep(self) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 from standardwebhooks.webhooks import Webhook as Signer
 
-from actors.self_fencing import leave_when_cut_off
+from actors.self_fencing import fence_when_cut_off
 from cluster.errors import BlockedAddressError, StoreUnavailableError
 from cluster.http.session import guarded_session, request_url
 from cluster.http.url import origin_of, parse_url
@@ -57,9 +57,9 @@ class WebhookSender:
         self._draining = False
         self._wake = asyncio.Event()
         loop = asyncio.get_running_loop()
-        self._tasks = {loop.create_task(self._run()), loop.create_task(leave_when_cut_off(database, settings))}
+        self._tasks = {loop.create_task(self._run()), loop.create_task(fence_when_cut_off(database, settings))}
 
-    async def notify(self) -> None:
+    async def wake_up(self) -> None:
         """Something was put in the outbox: look now."""
         self._wake.set()
 

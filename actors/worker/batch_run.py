@@ -8,21 +8,21 @@ from dataclasses import replace
 from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from actors.messages import Batch, BatchReport, Fate, Outcome, WorkItem
-from actors.worker.cpu_slot import Core, CoreClosedError, resident_bytes
-from actors.worker.host_limiter import NotNowError
+from actors.messages import Batch, BatchReport, Outcome, OutcomeKind, WorkItem
+from actors.worker.cpu_slot import CpuSlot, CpuSlotClosedError, resident_bytes
+from actors.worker.host_limiter import FetchLaterError
 from cluster.codes import ImageErrorCode
 from cluster.errors import ImageError, StoreUnavailableError
 
 if TYPE_CHECKING:
-    from actors.worker.host_limiter import HostGate
+    from actors.worker.host_limiter import HostLimiter
     from cluster.http.download import Download
     from cluster.mongo.products import ImageResult
     from cluster.settings import Settings
 
 _TICK_SECONDS = 0.25
 _RECORD_SECONDS = 1.0
-_STOP_SECONDS = 0.8  # for what is in the core when the batch is to end
+_STOP_SECONDS = 0.8  # for what is in the CPU slot when the batch is to end
 SLOW_DOWNLOADS = 32
 """At once, in a batch that waits for its sources."""
 _STRAGGLER_FACTOR = 3  # of the median download
@@ -39,13 +39,13 @@ class FetchAgainError(Exception):
     """What was known about a source is of no use: all of it is needed, once more and for the last time."""
 
 
-class Steps(Protocol):
+class Pipeline(Protocol):
     """What is done with an image, and with the results of several."""
 
     async def fetch(self, item: WorkItem) -> Download:
         """Raises `ImageError`."""
 
-    async def store(self, batch: Batch, item: WorkItem, source: Download, core: Core) -> Done:
+    async def store(self, batch: Batch, item: WorkItem, source: Download, cpu_slot: CpuSlot) -> Done:
         """Compress and put. Raises `ImageError`, `StoreUnavailableError` or `FetchAgainError`."""
 
     def failed(self, item: WorkItem, error: ImageError) -> Done:
@@ -81,9 +81,9 @@ def downloads_at_once(batch: Batch, settings: Settings) -> int:
     return SLOW_DOWNLOADS if batch.is_slow else settings.downloads_per_task
 
 
-def overrun(core: Core, now: float, settings: Settings) -> tuple[WorkItem, ImageError] | None:
+def overrun(cpu_slot: CpuSlot, now: float, settings: Settings) -> tuple[WorkItem, ImageError] | None:
     """The image whose compression takes more time or memory than it may, and the error that says so."""
-    current = core.current
+    current = cpu_slot.current
     if current is None:
         return None
     # Before the time: what takes much memory may be slow for that alone.
@@ -101,18 +101,18 @@ class BatchRun:
 
     Args:
         batch: The batch.
-        steps: What is done with each image.
-        gate: What may be fetched from each host.
+        pipeline: What is done with each image.
+        limiter: What may be fetched from each host.
         settings: How long a compression may take.
     """
 
-    def __init__(self, batch: Batch, steps: Steps, gate: HostGate, settings: Settings) -> None:
+    def __init__(self, batch: Batch, pipeline: Pipeline, limiter: HostLimiter, settings: Settings) -> None:
         self._batch = batch
-        self._steps = steps
-        self._gate = gate
+        self._pipeline = pipeline
+        self._limiter = limiter
         self._settings = settings
         self._loop = asyncio.get_running_loop()
-        self._core = Core(self._loop)
+        self._cpu_slot = CpuSlot(self._loop)
         self._room = asyncio.Semaphore(downloads_at_once(batch, settings))
         self._downloads = _Downloads({}, [])
         self._unrecorded: list[Done] = []
@@ -123,7 +123,7 @@ class BatchRun:
         self._overrun: tuple[WorkItem, ImageError] | None = None  # a compression that goes on, and nobody can stop
 
     async def run(self, stop: asyncio.Future[bool]) -> BatchReport:
-        """Do the batch, until all is done, or its sources keep the core waiting, or `stop` says that it is to end.
+        """Do the batch, until all is done, or its sources keep the CPU slot waiting, or `stop` says that it is to end.
 
         Args:
             stop: Done when it is to end: whether in a hurry.
@@ -151,29 +151,29 @@ class BatchRun:
         if not (await recording and await self._record()):
             return BatchReport((), refused=True)
         # One that was cancelled before its first step has not seen that itself.
-        self._outcomes += [Outcome(item, Fate.RETURNED) for task, item in tasks.items() if task.cancelled()]
+        self._outcomes += [Outcome(item, OutcomeKind.RELEASED) for task, item in tasks.items() if task.cancelled()]
         outcomes = tuple(self._outcomes)
-        return BatchReport(outcomes, self._loop.time() - started, self._core.idle_seconds, self._counted)
+        return BatchReport(outcomes, self._loop.time() - started, self._cpu_slot.idle_seconds, self._counted)
 
     @property
     def has_overrun(self) -> bool:
         """Whether an image was given up whose compression nothing can stop, or goes on after the batch's end."""
-        return self._overrun is not None or self._core.is_compressing
+        return self._overrun is not None or self._cpu_slot.is_compressing
 
     def _is_to_end(self) -> bool:
-        self._overrun = overrun(self._core, self._loop.time(), self._settings)
+        self._overrun = overrun(self._cpu_slot, self._loop.time(), self._settings)
         if self._overrun is not None:
             return True
         self._is_kept_waiting = (
-            not self._batch.is_slow and self._core.is_idle and self._downloads.are_stragglers(self._loop.time())
+            not self._batch.is_slow and self._cpu_slot.is_idle and self._downloads.are_stragglers(self._loop.time())
         )
         return self._is_kept_waiting
 
     async def _end(self, tasks: dict[asyncio.Task[None], WorkItem], *, in_hurry: bool) -> None:
-        """Give back what has not come to the core; the rest comes to its end, for which it has a moment in a hurry."""
-        self._core.close()
+        """Release the images that have not come to the CPU slot, and let the others finish, for a moment if in a hurry."""
+        self._cpu_slot.close()
         for task, item in tasks.items():
-            if not self._core.keeps(item):
+            if not self._cpu_slot.keeps(item):
                 task.cancel()
         left = [task for task in tasks if not task.done()]
         while left and self._overrun is None:
@@ -181,14 +181,14 @@ class BatchRun:
                 await asyncio.wait(left, timeout=_STOP_SECONDS)
                 return
             await asyncio.wait(left, timeout=_TICK_SECONDS)
-            self._overrun = overrun(self._core, self._loop.time(), self._settings)
+            self._overrun = overrun(self._cpu_slot, self._loop.time(), self._settings)
             left = [task for task in left if not task.done()]
 
     async def _do(self, item: WorkItem) -> None:
         try:
             done = await self._done(item)
         except asyncio.CancelledError:
-            done = self._given_back(item)
+            done = self._released(item)
         self._outcomes.append(done[0])
         if done[0].is_done:
             self._unrecorded.append(done)
@@ -198,30 +198,32 @@ class BatchRun:
             while True:
                 source = await self._fetched_in_turn(item)
                 try:
-                    return await self._steps.store(self._batch, item, source, self._core)
+                    return await self._pipeline.store(self._batch, item, source, self._cpu_slot)
                 except FetchAgainError:
                     continue
                 finally:
                     self._room.release()
-        except CoreClosedError:
-            return self._given_back(item)
-        except NotNowError as later:
-            return Outcome(item, Fate.RETURNED, later.seconds), None
+        except CpuSlotClosedError:
+            return self._released(item)
+        except FetchLaterError as later:
+            return Outcome(item, OutcomeKind.RELEASED, later.seconds), None
         except StoreUnavailableError as error:
             logger.warning("image deferred: %s", error, extra=self._where(item))
-            return Outcome(item, Fate.DEFERRED), None
+            return Outcome(item, OutcomeKind.STORE_AWAY), None
         except ImageError as error:
-            return self._steps.failed(item, error)
+            return self._pipeline.failed(item, error)
         except Exception:  # what we did not foresee must cost one image, not the batch
             logger.exception("image failed", extra=self._where(item))
-            return self._steps.failed(item, ImageError(ImageErrorCode.INTERNAL_ERROR, "Darkroom failed on this image."))
+            return self._pipeline.failed(
+                item, ImageError(ImageErrorCode.INTERNAL_ERROR, "Darkroom failed on this image.")
+            )
 
     def _where(self, item: WorkItem) -> dict[str, object]:
         return {"requestId": self._batch.request_id, "row": item.row}
 
     async def _fetched_in_turn(self, item: WorkItem) -> Download:
         """The source; its room is taken until the caller has done with it, so that only so many are in memory."""
-        async with self._gate.turn(item.url):
+        async with self._limiter.turn(item.url):
             await self._room.acquire()
             try:
                 return await self._fetched(item)
@@ -233,7 +235,7 @@ class BatchRun:
         begun = self._loop.time()
         self._downloads.running[item] = begun
         try:
-            source = await self._steps.fetch(item)
+            source = await self._pipeline.fetch(item)
         except ImageError:
             del self._downloads.running[item]
             raise
@@ -241,18 +243,18 @@ class BatchRun:
         self._downloads.seconds.append(self._loop.time() - begun)
         return source
 
-    def _given_back(self, item: WorkItem) -> Done:
+    def _released(self, item: WorkItem) -> Done:
         if self._overrun is not None and item is self._overrun[0]:
-            return self._steps.failed(*self._overrun)
+            return self._pipeline.failed(*self._overrun)
         since = self._downloads.running.get(item)
         if since is not None and (self._is_kept_waiting or self._loop.time() - since > _INTERRUPTED_SECONDS):
             item = replace(item, is_slow=True)
-        return Outcome(item, Fate.RETURNED), None
+        return Outcome(item, OutcomeKind.RELEASED), None
 
     async def _record(self) -> bool:
         """Write what was done since the last time; False when a newer coordinator or batch has it."""
         done, self._unrecorded = self._unrecorded, []
-        counted = await self._steps.record(self._batch, done) if done else True
+        counted = await self._pipeline.record(self._batch, done) if done else True
         self._recorded_at = self._loop.time()
         self._counted &= counted is True
         return counted is not None

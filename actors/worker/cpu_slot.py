@@ -1,4 +1,4 @@
-"""The one core that a batch has, and who uses it."""
+"""The CPU slot of a batch: one image at a time is compressed in it."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _RESIDENT = 1  # the field, in pages; see proc(5)
 _AT_ONCE = 2  # one is compressed while the next is ready for the thread
 
 
-class CoreClosedError(Exception):
-    """The batch is to end, and the core takes no image any more."""
+class CpuSlotClosedError(Exception):
+    """The batch is to end, and the CPU slot takes no image any more."""
 
 
 class Compressing(NamedTuple):
@@ -30,7 +30,7 @@ class Compressing(NamedTuple):
     resident_bytes: int  # of the process, when it began
 
 
-class Core:
+class CpuSlot:
     """Who uses it, since when, and how long nobody did."""
 
     def __init__(self, clock: asyncio.AbstractEventLoop) -> None:
@@ -45,7 +45,7 @@ class Core:
 
     @contextlib.asynccontextmanager
     async def turn(self, item: WorkItem) -> AsyncIterator[None]:
-        """Wait for the core, and have it for the block."""
+        """Wait for the CPU slot, and hold it for the block."""
         async with self._turns:
             if self._idle_since is not None:
                 self._idle_seconds += self._now() - self._idle_since
@@ -61,12 +61,12 @@ class Core:
 
     @contextlib.contextmanager
     def compressing(self, item: WorkItem) -> Iterator[None]:
-        """Compress an image in the block, in the thread; raises `CoreClosedError` once that is not wanted any more."""
-        # First, so that whoever closes the core sees it or is seen.
+        """Compress an image in the block, in the thread. Raises `CpuSlotClosedError` once the slot is closed."""
+        # First, so that whoever closes the CPU slot sees it or is seen.
         self._compressing = Compressing(item, self._now(), resident_bytes())
         try:
             if self._is_closed:
-                raise CoreClosedError
+                raise CpuSlotClosedError
             yield
         finally:
             self._compressing = None

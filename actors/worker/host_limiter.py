@@ -25,7 +25,7 @@ _THROTTLING = frozenset({429, 503})
 logger = logging.getLogger("darkroom.image_worker")
 
 
-class NotNowError(Exception):
+class FetchLaterError(Exception):
     """An image is to be fetched later.
 
     Args:
@@ -54,11 +54,11 @@ class _Host:
             message = "The source has not answered for a while; nothing more is fetched from it."
             raise ImageError(ImageErrorCode.SOURCE_UNAVAILABLE, message)
         if not self.permit.downloads:
-            raise NotNowError(self.permit.wait_seconds)
+            raise FetchLaterError(self.permit.wait_seconds)
         if self.pause_seconds:
-            raise NotNowError(self.pause_seconds)
+            raise FetchLaterError(self.pause_seconds)
         if self.failures >= min(_MAX_FAILURES, self.permit.downloads) and not self.answers:
-            raise NotNowError(0)
+            raise FetchLaterError(0)
 
     def learn(self, error: ImageError | None) -> None:
         """Take in how a download ended."""
@@ -71,10 +71,10 @@ class _Host:
 
 
 @dataclass(eq=False, slots=True)
-class HostGate:
+class HostLimiter:
     """The hosts of one batch."""
 
-    _hosts_known: SourceHosts
+    _source_hosts: SourceHosts
     _token: str
     _hosts: dict[str, _Host] = field(default_factory=dict)
 
@@ -82,7 +82,7 @@ class HostGate:
     @contextlib.asynccontextmanager
     async def open(
         cls, hosts: SourceHosts, token: str, urls: Iterable[str], *, at_once: int
-    ) -> AsyncIterator[HostGate]:
+    ) -> AsyncIterator[HostLimiter]:
         """Ask what may be fetched, and tell at the end how the hosts behaved.
 
         While Redis is away, each batch keeps to its own limit alone.
@@ -93,14 +93,14 @@ class HostGate:
         except StoreUnavailableError as error:
             logger.warning("hosts are not shared: %s", error)
             permits = {host: Permit(downloads) for host, downloads in wanted.items()}
-        gate = cls(hosts, token)
-        gate._hosts = {host: _Host(permit, asyncio.Semaphore(permit.downloads)) for host, permit in permits.items()}
-        keeping = asyncio.create_task(gate._keep())
+        limiter = cls(hosts, token)
+        limiter._hosts = {host: _Host(permit, asyncio.Semaphore(permit.downloads)) for host, permit in permits.items()}
+        keeping = asyncio.create_task(limiter._keep())
         try:
-            yield gate
+            yield limiter
         finally:
             await end(keeping)
-            await gate._leave()
+            await limiter._leave()
 
     def admits(self, url: str) -> bool:
         """Whether anything is fetched from the URL's host now."""
@@ -111,7 +111,7 @@ class HostGate:
         """Wait for a turn at the URL's host, and have it for the block, whose error tells how the host behaved.
 
         Raises:
-            NotNowError: Nothing is to be fetched from it for a while.
+            FetchLaterError: Nothing is to be fetched from it for a while.
             ImageError: `source_unavailable`: it was given up.
         """
         host = self._hosts[host_of(url)]
@@ -132,7 +132,7 @@ class HostGate:
         while granted:
             await asyncio.sleep(LEASE_SECONDS / 3)
             try:
-                await self._hosts_known.keep(self._token, granted)
+                await self._source_hosts.keep(self._token, granted)
             except StoreUnavailableError as error:  # what has ended meanwhile is granted again by the next call
                 logger.warning("hosts are not shared: %s", error)
 
@@ -142,6 +142,6 @@ class HostGate:
             for name, host in self._hosts.items()
         }
         try:
-            await self._hosts_known.leave(self._token, behaviours)
+            await self._source_hosts.leave(self._token, behaviours)
         except StoreUnavailableError as error:  # what it was granted ends by itself
             logger.warning("hosts are not shared: %s", error)

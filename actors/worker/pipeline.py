@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import stamina
 
 from actors.imaging import CONTENT_TYPES, EXTENSIONS, Compressed, Limits, compress
-from actors.messages import Fate, Outcome, failed_image
+from actors.messages import Outcome, OutcomeKind, failed_image
 from actors.worker.batch_run import FetchAgainError
 from cluster.errors import ImageError, StoreUnavailableError
 from cluster.http.download import Download, download
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from actors.messages import Batch, WorkItem
     from actors.worker.batch_run import Done
-    from actors.worker.cpu_slot import Core
+    from actors.worker.cpu_slot import CpuSlot
     from actors.worker.reuse import Reuse
     from cluster.mongo.products import ProductStore
     from cluster.redis.progress import Progress
@@ -47,11 +47,11 @@ class Stores(NamedTuple):
     objects: ObjectWriter
     products: ProductStore
     progress: Progress
-    compress_thread: Executor  # one thread: the task owns one core
+    compress_thread: Executor  # one thread: the task owns one CPU slot
 
 
-class ImageSteps:
-    """The steps of the images of one batch.
+class ImagePipeline:
+    """The pipeline of the images of one batch.
 
     Args:
         stores: Where images come from and go to.
@@ -76,7 +76,7 @@ class ImageSteps:
         etag = None if self._reuse is None else self._reuse.etag(item.url)
         return await download(self._stores.http, item.url, settings=self._settings, known_etag=etag)
 
-    async def store(self, batch: Batch, item: WorkItem, source: Download, core: Core) -> Done:
+    async def store(self, batch: Batch, item: WorkItem, source: Download, cpu_slot: CpuSlot) -> Done:
         """Compress an image and put what came out, or copy what came of it earlier.
 
         Raises:
@@ -93,18 +93,18 @@ class ImageSteps:
             if source.not_modified:  # what came of it was deleted since
                 reuse.forget(item.url)
                 raise FetchAgainError
-        made = await self._compressed(batch, item, source, core)
+        made = await self._compressed(batch, item, source, cpu_slot)
         result = KnownResult(bytes_in=len(source.data), outputs=await self._put(batch, item, made))
         if reuse is not None:
             reuse.learn(content, result)
         return _done(item, _completed(source.http_status, result, item.attempt))
 
-    async def _compressed(self, batch: Batch, item: WorkItem, source: Download, core: Core) -> list[Compressed]:
+    async def _compressed(self, batch: Batch, item: WorkItem, source: Download, cpu_slot: CpuSlot) -> list[Compressed]:
         def compressed() -> list[Compressed]:
-            with core.compressing(item):
+            with cpu_slot.compressing(item):
                 return compress(source.data, batch.options, self._limits)
 
-        async with core.turn(item):
+        async with cpu_slot.turn(item):
             try:
                 return await asyncio.get_running_loop().run_in_executor(self._stores.compress_thread, compressed)
             except ImageError as error:
@@ -122,13 +122,13 @@ class ImageSteps:
     def failed(self, item: WorkItem, error: ImageError) -> Done:
         """Another attempt later, or the end of an image."""
         if error.code.transient and item.failures + 1 < self._settings.max_attempts:
-            return Outcome(item, Fate.RETRY, self._delay_seconds(item, error)), None
-        return Outcome(item, Fate.FAILED), ImageResult(item.row, item.index, failed_image(item, error), None)
+            return Outcome(item, OutcomeKind.RETRY, self._delay_seconds(item, error)), None
+        return Outcome(item, OutcomeKind.FAILED), ImageResult(item.row, item.index, failed_image(item, error), None)
 
     async def record(self, batch: Batch, done: list[Done]) -> bool | None:
         """Write results: whether Redis counted them, too; None when a newer coordinator or batch has them."""
         results = [(outcome.item.ordinal, result) for outcome, result in done if result is not None]
-        again = [outcome.item.again for outcome, _ in done if outcome.fate is Fate.RETRY]
+        again = [outcome.item.again for outcome, _ in done if outcome.fate is OutcomeKind.RETRY]
         async for attempt in _while_a_store_is_away():
             with attempt:
                 ours = await self._stores.products.record_results(
@@ -201,4 +201,4 @@ def _done(item: WorkItem, image: Image) -> Done:
     key = image.outputs[0].key
     if not image.outputs[0].name:  # the only one: the image itself says all about it
         image = image.model_copy(update={"outputs": []})
-    return Outcome(item, Fate.COMPLETED), ImageResult(item.row, item.index, image, key)
+    return Outcome(item, OutcomeKind.COMPLETED), ImageResult(item.row, item.index, image, key)

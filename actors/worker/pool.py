@@ -15,7 +15,7 @@ from ray.exceptions import OutOfMemoryError, RayError, WorkerCrashedError
 
 from actors import registry
 from actors.messages import Loss
-from actors.watchdog import WATCH_SECONDS, Watch
+from actors.watchdog import WATCH_SECONDS, Watchdog
 from actors.worker.task import process_images
 from cluster.telemetry import log_as_json
 
@@ -43,7 +43,7 @@ class WorkerPool:
 
     async def _watch_queue_manager(self) -> None:
         """It watches all others."""
-        watch = Watch(self._settings)
+        watch = Watchdog(self._settings)
         while True:
             await watch.look([registry.QUEUE_MANAGER])
             await asyncio.sleep(WATCH_SECONDS)

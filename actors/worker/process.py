@@ -7,10 +7,10 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from actors.messages import Batch, BatchReport, Fate
+from actors.messages import Batch, BatchReport, OutcomeKind
 from actors.worker.batch_run import SLOW_DOWNLOADS, BatchRun, downloads_at_once
-from actors.worker.host_limiter import HostGate
-from actors.worker.pipeline import ImageSteps, Stores
+from actors.worker.host_limiter import HostLimiter
+from actors.worker.pipeline import ImagePipeline, Stores
 from actors.worker.reuse import Reuse
 from cluster.errors import StoreUnavailableError
 from cluster.http.session import guarded_session
@@ -34,7 +34,7 @@ class Worker:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        # The task owns one core: one thread compresses, while the event loop waits for the network.
+        # The task owns one CPU slot: one thread compresses, while the event loop waits for the network.
         compress_thread = ThreadPoolExecutor(1, "compress")
         self.is_spent = False
         """Whether this process is to end, because a thread compresses that nobody can stop."""
@@ -74,30 +74,32 @@ class Worker:
         urls = [item.url for item in batch.items]
         at_once = min(batch.host_downloads, downloads_at_once(batch, self._settings))
         try:
-            async with HostGate.open(self._hosts, token, urls, at_once=at_once) as gate:
-                if stop.done():  # it was to end before it had a core, or its sender is dead
-                    return BatchReport.all(batch, Fate.RETURNED)
-                tried = [item.tried for item in batch.items if gate.admits(item.url)]
+            async with HostLimiter.open(self._hosts, token, urls, at_once=at_once) as limiter:
+                if stop.done():  # it was to end before it had a CPU slot, or its sender is dead
+                    return BatchReport.all(batch, OutcomeKind.RELEASED)
+                tried = [item.tried for item in batch.items if limiter.admits(item.url)]
                 if not await self._products.begin_attempts(batch.request_id, batch.epoch, tried, batch=batch.number):
                     return BatchReport((), refused=True)
-                run = BatchRun(batch, await self._steps(batch), gate, self._settings)
+                run = BatchRun(batch, await self._pipeline(batch), limiter, self._settings)
                 report = await run.run(stop)
-            await self._give_back(batch, report, begun=tried)
+            await self._release_attempts(batch, report, begun=tried)
         except StoreUnavailableError as error:
             logger.warning("batch deferred: %s", error, extra={"requestId": batch.request_id})
-            return BatchReport.all(batch, Fate.DEFERRED)
+            return BatchReport.all(batch, OutcomeKind.STORE_AWAY)
         if run.has_overrun:
             logger.warning("a compression goes on that nobody waits for", extra={"requestId": batch.request_id})
             self.is_spent = True
         return report
 
-    async def _give_back(self, batch: Batch, report: BatchReport, *, begun: Collection[tuple[int, int, int]]) -> None:
+    async def _release_attempts(
+        self, batch: Batch, report: BatchReport, *, begun: Collection[tuple[int, int, int]]
+    ) -> None:
         """Images that were not tried to the end have not used an attempt; of others, an earlier batch may have."""
-        returned = [each.item.tried for each in report.of(Fate.RETURNED) if each.item.tried in begun]
-        await self._products.give_back_attempts(batch.request_id, batch.epoch, returned, batch=batch.number)
+        returned = [each.item.tried for each in report.of(OutcomeKind.RELEASED) if each.item.tried in begun]
+        await self._products.release_attempts(batch.request_id, batch.epoch, returned, batch=batch.number)
 
-    async def _steps(self, batch: Batch) -> ImageSteps:
+    async def _pipeline(self, batch: Batch) -> ImagePipeline:
         reuse = None if self._cache is None else Reuse(self._cache, self._objects, batch)
         if reuse is not None:
             await reuse.look_up()
-        return ImageSteps(self._stores, reuse, self._settings)
+        return ImagePipeline(self._stores, reuse, self._settings)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 ENDED = [status for status in Status if status.terminal]
 
 
-class Orders(NamedTuple):
+class ControlSignals(NamedTuple):
     """What the coordinator of a request is asked to do."""
 
     stopping: Reason | None
@@ -97,7 +97,7 @@ class RequestControl:
         with mongo_errors():
             await self._requests.delete_one({"requestId": request_id, "deletedAt": {"$type": "date"}})
 
-    async def orders(self, request_id: str, epoch: int) -> Orders:
+    async def orders(self, request_id: str, epoch: int) -> ControlSignals:
         """What the coordinator that has claimed a request with an epoch is asked to do.
 
         Raises:
@@ -109,9 +109,9 @@ class RequestControl:
         if document is None:
             raise StaleEpochError(request_id)
         stopping = document.get("stopping")
-        return Orders(stopping and Reason(stopping), bool(document.get("paused") or document.get("yielding")))
+        return ControlSignals(stopping and Reason(stopping), bool(document.get("paused") or document.get("yielding")))
 
-    async def park(self, request_id: str, epoch: int, counts: Counts, byte_counts: ByteCounts) -> bool:
+    async def requeue(self, request_id: str, epoch: int, counts: Counts, byte_counts: ByteCounts) -> bool:
         """Let a request wait without a coordinator, as was asked; False when it is to go on meanwhile."""
         change = {
             "status": Status.PENDING,

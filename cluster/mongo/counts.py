@@ -41,7 +41,7 @@ _BY_CODE: list[Document] = [
 ]
 
 
-class Tally:
+class ResultCounts:
     """Counts part after part, so that no request is too large for the time limit of a call.
 
     Every method raises `StoreUnavailableError` when MongoDB does not answer.

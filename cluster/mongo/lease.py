@@ -25,7 +25,7 @@ T = TypeVar("T")
 _LEASE = "queue-manager"
 
 
-class QueueLeader:
+class QueueLease:
     """One queue manager's right to write.
 
     Every method raises `StoreUnavailableError` when MongoDB does not answer, and all but `claim` raise
@@ -68,7 +68,7 @@ class QueueLeader:
         admitted = await self._write({"requestId": request_id, **WAITING}, [{"$set": change}], fields=OPEN_FIELDS)
         return None if admitted is None else open_request(admitted)
 
-    async def give_way(self, request_id: str) -> None:
+    async def preempt(self, request_id: str) -> None:
         """Let a request that is at work wait again."""
         await self._write({"requestId": request_id, "status": Status.PROCESSING}, {"$set": {"yielding": True}})
 

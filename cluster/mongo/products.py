@@ -127,7 +127,7 @@ class ProductStore:
         ]
         return await self._update_images(updates) == len(images)
 
-    async def give_back_attempts(
+    async def release_attempts(
         self, request_id: str, epoch: int, images: Sequence[tuple[int, int, int]], *, batch: int
     ) -> None:
         """Take back attempts `(row, index, attempt)` that were begun and not made."""

@@ -60,7 +60,7 @@ class Load(NamedTuple):
 
 
 class RequestQueue:
-    """What the queue is; `QueueLeader` changes it.
+    """What the queue is; `QueueLease` changes it.
 
     Every method raises `StoreUnavailableError` when MongoDB does not answer.
     """

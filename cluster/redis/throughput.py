@@ -20,7 +20,7 @@ _WEIGHT = 0.3  # of the latest sample
 logger = logging.getLogger("darkroom.throughput")
 
 
-class DrainRate:
+class Throughput:
     """One number in Redis. Every method raises `StoreUnavailableError` when Redis does not answer."""
 
     def __init__(self, settings: Settings) -> None:
@@ -43,7 +43,7 @@ class DrainRate:
         await self._redis.aclose()
 
 
-class DrainMeter:
+class ThroughputMeter:
     """Samples how many images are done, and writes how many that is in a second.
 
     Args:
@@ -51,7 +51,7 @@ class DrainMeter:
         clock: Seconds, monotonic.
     """
 
-    def __init__(self, rate: DrainRate, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, rate: Throughput, clock: Callable[[], float] = time.monotonic) -> None:
         self._rate = rate
         self._now = clock
         self._since = clock()

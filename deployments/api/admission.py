@@ -65,7 +65,7 @@ async def admit(services: Services, upload: Upload) -> UploadAnswer:
         earlier = await services.requests.find_repeat(upload.owner, upload.idempotency_key)
         if earlier is not None:
             return _repeated(earlier, fingerprint, survey)
-    await services.room.check(upload.owner, survey.images)
+    await services.quota.check(upload.owner, survey.images)
     now, seconds = utc_now(), fields.deadline_seconds
     request = ProcessingRequest(
         request_id=new_identifier("req"),
@@ -87,7 +87,7 @@ async def admit(services: Services, upload: Upload) -> UploadAnswer:
         fingerprint=fingerprint,
     )
     await services.require_stores()  # again: a large file takes its time
-    with services.room.storing(upload.owner, survey.images):
+    with services.quota.storing(upload.owner, survey.images):
         return await _store(services, request, catalogue, survey)
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 FRESH_SECONDS = 1
 
 
-class Reachable:
+class HealthCheck:
     """One store. What is known counts for a second, so that a flood of uploads does not become one of questions.
 
     Args:

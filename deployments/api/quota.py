@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cluster.mongo.queue import RequestQueue
-    from cluster.redis.throughput import DrainRate
+    from cluster.redis.throughput import Throughput
     from cluster.settings import Settings
 
 _UNKNOWN_RATE_SECONDS = 60
@@ -33,7 +33,7 @@ class _Limit(NamedTuple):
     max_images: int
 
 
-class Room:
+class Quota:
     """The room in the queue. What this replica is storing counts as stored; other replicas see it when it is committed.
 
     Args:
@@ -42,9 +42,9 @@ class Room:
         settings: The limits.
     """
 
-    def __init__(self, queue: RequestQueue, drain_rate: DrainRate, settings: Settings) -> None:
+    def __init__(self, queue: RequestQueue, drain_rate: Throughput, settings: Settings) -> None:
         self._queue = queue
-        self._drain_rate = drain_rate
+        self._throughput = drain_rate
         self._settings = settings
         self._storing_requests: Counter[str] = Counter()  # by owner
         self._storing_images: Counter[str] = Counter()
@@ -113,7 +113,7 @@ class Room:
 
     async def _seconds_until(self, images: float) -> int:
         try:
-            per_second = await self._drain_rate.read()
+            per_second = await self._throughput.read()
         except StoreUnavailableError:
             per_second = None
         if not per_second:

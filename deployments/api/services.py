@@ -11,25 +11,25 @@ import stamina
 from fastapi import Request
 from ray.exceptions import RayActorError, RayError
 
-from actors.wake_ups import Notices
+from actors.wake_ups import WakeUps
 from cluster.aio import Background, FreshCalls, SharedCall
 from cluster.errors import RefusedError, StoreUnavailableError
 from cluster.mongo.api_keys import ApiKeyStore
 from cluster.mongo.connection import Database
 from cluster.mongo.control import RequestControl
-from cluster.mongo.counts import Tally
+from cluster.mongo.counts import ResultCounts
 from cluster.mongo.outbox import Outbox
 from cluster.mongo.products import ProductStore
 from cluster.mongo.queue import RequestQueue
 from cluster.mongo.requests import RequestStore
 from cluster.records import ApiKey, ProcessingRequest, Scope
 from cluster.redis.progress import Progress
-from cluster.redis.throughput import DrainRate
+from cluster.redis.throughput import Throughput
 from cluster.s3.bucket import Bucket
 from cluster.secrets import Secrets
 from deployments.api.actors import start_system_actors
-from deployments.api.health_check import Reachable
-from deployments.api.quota import Room
+from deployments.api.health_check import HealthCheck
+from deployments.api.quota import Quota
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
@@ -49,17 +49,17 @@ class Actors:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._queue_manager: ActorHandle[Any] | None = None
-        self._others = Notices(settings)
+        self._others = WakeUps(settings)
         self._start = SharedCall(self._started)
         self._background = Background()
 
     def queue_changed(self) -> None:
         """Tell the queue manager, in the background, that there is work; start it when it is not there."""
-        self._send(self._ask("notify"))
+        self._send(self._ask("wake_up"))
 
     def deleted(self) -> None:
         """Tell the queue manager, in the background, that a request was deleted."""
-        self._send(self._ask("notify_deleted"))
+        self._send(self._ask("wake_up_sweep"))
 
     def outbox_changed(self) -> None:
         """Tell the webhook sender, in the background, that a delivery is due."""
@@ -72,7 +72,7 @@ class Actors:
             RayError: It is dead, or being restarted.
             StoreUnavailableError: It lives where it does not reach the stores.
         """
-        if not await self._ask("is_well"):
+        if not await self._ask("is_healthy"):
             raise StoreUnavailableError("a store", "the queue manager has not reached it for a while")
 
     async def ping_head(self) -> None:
@@ -97,7 +97,7 @@ class Actors:
     async def _started(self) -> ActorHandle[Any]:
         return await asyncio.to_thread(start_system_actors, self._settings)
 
-    async def _ask(self, method: Literal["is_well", "reaches_head", "notify", "notify_deleted"]) -> Any:  # noqa: ANN401 - its answer
+    async def _ask(self, method: Literal["is_healthy", "reaches_head", "wake_up", "wake_up_sweep"]) -> Any:  # noqa: ANN401 - its answer
         # The handle is kept, because finding an actor asks the head node.
         if self._queue_manager is None:
             self._queue_manager = await self._start()
@@ -116,20 +116,20 @@ class Services:
         self.database = Database(settings)
         self.requests = RequestStore(self.database)
         self.products = ProductStore(self.database)
-        self.tally = Tally(self.database)
-        self.counted = FreshCalls(self.tally.count)  # of a large request it is too much for everybody who asks
+        self.result_counts = ResultCounts(self.database)
+        self.counted = FreshCalls(self.result_counts.count)  # of a large request it is too much for everybody who asks
         self.outbox = Outbox(self.database)
         self.keys = ApiKeyStore(self.database)
         self.control = RequestControl(self.database)
         self.progress = Progress(settings)
-        self._drain_rate = DrainRate(settings)
-        self.room = Room(RequestQueue(self.database), self._drain_rate, settings)
+        self._throughput = Throughput(settings)
+        self.quota = Quota(RequestQueue(self.database), self._throughput, settings)
         self.bucket = Bucket(settings)
         self.ping_bucket = SharedCall(self._ping_bucket)
         seconds = min(_ANSWER_SECONDS, settings.store_timeout_seconds)
         self._needed = (
-            Reachable("redis", self.progress.ping, timeout_seconds=seconds),
-            Reachable("s3", self.ping_bucket, timeout_seconds=seconds),
+            HealthCheck("redis", self.progress.ping, timeout_seconds=seconds),
+            HealthCheck("s3", self.ping_bucket, timeout_seconds=seconds),
         )
         self.secrets = Secrets(settings)
         self.actors = Actors(settings)
@@ -146,7 +146,7 @@ class Services:
             preparation.cancel()
             await self.database.close()
             await self.progress.close()
-            await self._drain_rate.close()
+            await self._throughput.close()
             await asyncio.to_thread(self.bucket.close)
 
     async def _ping_bucket(self) -> None:

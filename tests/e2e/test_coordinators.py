@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from deployments.local.processes import ProcessId
     from tests.support.service import Service
 
-STANDING = Capacity(os.cpu_count() or 1, math.inf).standing_coordinators
+STANDING = Capacity(os.cpu_count() or 1, math.inf).standby_coordinators
 pytestmark = pytest.mark.timeout(120)
 
 

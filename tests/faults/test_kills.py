@@ -18,7 +18,7 @@ from redis import Redis
 from cluster.client.transport import passes
 from cluster.errors import ApiError
 from cluster.mongo.connection import Database
-from cluster.mongo.lease import QueueLeader
+from cluster.mongo.lease import QueueLease
 from cluster.redis.progress import Progress
 from deployments.local import processes
 from deployments.local import stack as servers
@@ -213,7 +213,7 @@ def test_a_request_is_cancelled_and_done_again_although_an_actor_is_killed(
 def test_a_queue_manager_that_another_has_succeeded_leaves(own: Service, job: WatchedJob) -> None:
     async def succeed() -> None:
         async with Database.open(own.settings) as database:
-            await QueueLeader(database).claim()
+            await QueueLease(database).claim()
 
     (deposed,) = own.ray_processes("QueueManager")
     asyncio.run(succeed())

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from cluster.codes import ImageErrorCode
 from cluster.identifiers import new_identifier
-from cluster.mongo.lease import QueueLeader
+from cluster.mongo.lease import QueueLease
 from cluster.mongo.products import ProductStore
 from cluster.mongo.requests import RequestStore
 from cluster.records import (
@@ -61,7 +61,7 @@ async def committed(database: Database, *, products: int = 1, images: int = 1, *
     store = RequestStore(database)
     await ProductStore(database).insert(product(request.request_id, row, images) for row in range(2, 2 + products))
     await store.commit(request)
-    leader = QueueLeader(database)
+    leader = QueueLease(database)
     await leader.claim()
     assert await leader.admit(request.request_id, "coordinator") is not None
     claimed = await store.claim(request.request_id)

@@ -83,7 +83,7 @@ async def retry(
         detail = "No image of this request has failed" + (" with one of these codes." if found.failures else ".")
         raise RefusedError(422, "nothing_to_retry", detail)
     if found.terminal:
-        await services.room.check(key.owner, failed)
+        await services.quota.check(key.owner, failed)
     again = await services.control.retry(found, codes) if found.terminal else None
     if again is None:
         raise RefusedError(409, "still_running", "The request has not ended; retry it when it has.")

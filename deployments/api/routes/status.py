@@ -82,7 +82,7 @@ def _row_of(cursor: str | None) -> int:
 
 async def _failures(services: Services, request: ProcessingRequest) -> list[FailureCount]:
     if request.status is Status.PROCESSING:
-        return await services.tally.failures(request.request_id)
+        return await services.result_counts.failures(request.request_id)
     return request.failures
 
 

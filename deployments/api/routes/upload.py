@@ -37,7 +37,7 @@ async def upload(
     if idempotency_key is None or await services.requests.find_repeat(key.owner, idempotency_key) is None:
         # Before the file is read, which may be large.
         await services.require_stores()
-        await services.room.check(key.owner)
+        await services.quota.check(key.owner)
     async with upload_form(request) as form:
         answer = await admit(services, Upload(form, owner=key.owner, idempotency_key=idempotency_key))
     if answer.request_id is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from actors.messages import Batch, BatchReport, Fate, Outcome
+from actors.messages import Batch, BatchReport, Outcome, OutcomeKind
 from cluster.errors import StoreUnavailableError
 from cluster.mongo.connection import Database
 from cluster.mongo.products import ImageResult, ProductStore
@@ -36,7 +36,7 @@ class Worker:
             await self._products.begin_attempts(batch.request_id, batch.epoch, tried, batch=batch.number)
             await asyncio.wait([stop], timeout=IMAGE_SECONDS * len(batch.items))
             if stop.done():
-                return BatchReport.all(batch, Fate.RETURNED)
+                return BatchReport.all(batch, OutcomeKind.RELEASED)
             results = [
                 ImageResult(item.row, item.index, IMAGE, object_key(batch.request_id, item.row, item.index, "jpg"))
                 for item in batch.items
@@ -46,11 +46,11 @@ class Worker:
             counted = [CountedImage.of(item.ordinal, IMAGE) for item in batch.items]
             await self._progress.count(batch.request_id, counted)
         except StoreUnavailableError:
-            return BatchReport.all(batch, Fate.DEFERRED)
+            return BatchReport.all(batch, OutcomeKind.STORE_AWAY)
         finally:
             stop.cancel()
         seconds = asyncio.get_running_loop().time() - started
-        return BatchReport(tuple(Outcome(item, Fate.COMPLETED) for item in batch.items), seconds)
+        return BatchReport(tuple(Outcome(item, OutcomeKind.COMPLETED) for item in batch.items), seconds)
 
 
 IMAGE = Image(

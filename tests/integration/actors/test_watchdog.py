@@ -12,7 +12,7 @@ import ray
 from ray.exceptions import RayActorError
 
 from actors import registry
-from actors.watchdog import Watch
+from actors.watchdog import Watchdog
 from cluster.identifiers import new_identifier
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ async def test_an_actor_that_does_not_answer_is_started_again(
 ) -> None:
     name, actor = sleeper
     before: int = await asyncio.wait_for(actor.pid.remote(), 20)
-    watch = Watch(isolated, questions=QUESTIONS)
+    watch = Watchdog(isolated, questions=QUESTIONS)
     for _ in range(5):
         await watch.look([name, "nobody"])
     assert await pid_of(actor) == before

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from actors.self_fencing import leave_when_cut_off
+from actors.self_fencing import fence_when_cut_off
 from cluster.errors import StoreUnavailableError
 from cluster.settings import Settings
 
@@ -51,7 +51,7 @@ def _stays(monkeypatch: pytest.MonkeyPatch) -> None:
 async def leaves(away: Away, *, within_seconds: float) -> bool:
     try:
         settings = Settings(store_timeout_seconds=CALL_SECONDS)
-        await asyncio.wait_for(leave_when_cut_off(cast("Database", away), settings), within_seconds)
+        await asyncio.wait_for(fence_when_cut_off(cast("Database", away), settings), within_seconds)
     except TimeoutError:
         return False
     except LeftError:

@@ -107,12 +107,12 @@ class Head:
     def __init__(self) -> None:
         self.asked = 0
         self.is_there = asyncio.Event()
-        self.is_well = True
+        self.is_healthy = True
 
     async def ask(self) -> int:
         self.asked += 1
         await self.is_there.wait()
-        if not self.is_well:
+        if not self.is_healthy:
             raise ConnectionError
         return self.asked
 
@@ -141,8 +141,8 @@ async def test_an_answer_that_comes_late_is_the_next_askers() -> None:
 async def test_after_an_error_it_is_asked_again() -> None:
     head = Head()
     head.is_there.set()
-    head.is_well = False
+    head.is_healthy = False
     question = Question(head.ask, 1)
     assert await question.answer() is None
-    head.is_well = True
+    head.is_healthy = True
     assert await question.answer() == 2

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from actors import registry
+from actors.messages import NO_SHARE
 from actors.queue.coordinators import Coordinators
-from actors.queue.shares import CLOSED
 from cluster.errors import StoreUnavailableError
 from cluster.mongo.queue import OpenRequest
 from cluster.records import utc_now
@@ -27,15 +27,15 @@ def open_request(coordinator: str) -> OpenRequest:
 async def coordinators(isolated: Settings) -> Coordinators:
     """One of them waits for a request."""
     known = Coordinators(isolated)
-    await known.keep_ready(standing=1, at_most=1)
+    await known.keep_standby(standing=1, at_most=1)
     return known
 
 
 async def test_who_waits_waits_again_when_nothing_was_admitted(coordinators: Coordinators) -> None:
     with coordinators.reserved() as name:
         assert name is not None
-        assert not coordinators.is_any_ready
-        assert not await coordinators.go_on(open_request(name), CLOSED)  # another request may be its
+        assert not coordinators.has_standby
+        assert not await coordinators.go_on(open_request(name), NO_SHARE)  # another request may be its
     with coordinators.reserved() as again:
         assert again == name
 
@@ -50,6 +50,6 @@ async def test_who_may_have_been_given_a_request_is_given_no_other(
     with pytest.raises(StoreUnavailableError), coordinators.reserved() as name:
         admit()
     assert name is not None
-    assert not coordinators.is_any_ready
+    assert not coordinators.has_standby
     wait_until(lambda: registry.find(name, isolated) is None, "it has left")
-    assert not await coordinators.go_on(open_request(name), CLOSED)
+    assert not await coordinators.go_on(open_request(name), NO_SHARE)

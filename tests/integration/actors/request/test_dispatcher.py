@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from actors.messages import BatchLostError, BatchReport, Fate, Loss, Outcome, WorkItem
-from actors.queue.shares import CLOSED, Window
+from actors.messages import NO_SHARE, BatchLostError, BatchReport, Loss, Outcome, OutcomeKind, Share, WorkItem
 from actors.request.dispatcher import Dispatcher
 from actors.request.in_flight import Sent
 from cluster.codes import ImageErrorCode
@@ -29,8 +28,8 @@ if TYPE_CHECKING:
     from cluster.settings import Settings
 
 IMAGES = 12
-ONE_BATCH, TWO_BATCHES, FOUR_BATCHES = Window(0.5, 1), Window(1, 1), Window(2, 2)
-LITTLE = Window(0.01, 0, duty=0.01)
+ONE_BATCH, TWO_BATCHES, FOUR_BATCHES = Share(0.5, 1), Share(1, 1), Share(2, 2)
+LITTLE = Share(0.01, 0, time_fraction=0.01)
 
 
 class Hands:
@@ -49,7 +48,7 @@ class Hands:
             numbers=itertools.count(1),
             settings=settings,
         )
-        self.dispatcher.set_window(ONE_BATCH, at_once=False)
+        self.dispatcher.set_share(ONE_BATCH, at_once=False)
 
     @classmethod
     async def ready(cls, database: Database, settings: Settings) -> Hands:
@@ -84,7 +83,7 @@ class Hands:
         """A batch ends as a task would end it."""
         batch, future = self.sent[number]
         await self.record(*batch.items)
-        future.set_result(BatchReport(tuple(Outcome(item, Fate.COMPLETED) for item in batch.items), 0.1))
+        future.set_result(BatchReport(tuple(Outcome(item, OutcomeKind.COMPLETED) for item in batch.items), 0.1))
 
     async def failed(self) -> dict[int, ImageErrorCode]:
         """How images have failed, by their places in the request; all others are done."""
@@ -109,14 +108,14 @@ class Hands:
 
     async def begun(self, *numbers: int) -> list[asyncio.Task[bool]]:
         """The tasks of these batches ask when to end, as they do when they have a core."""
-        asking = [asyncio.create_task(self.dispatcher.flights.stopped(number)) for number in numbers]
+        asking = [asyncio.create_task(self.dispatcher.in_flight.stopped(number)) for number in numbers]
         await asyncio.wait(asking, timeout=0.01)
         return asking
 
 
 def kept_waiting(batch: Batch) -> BatchReport:
     """All its images are given back, since their sources have kept the core waiting."""
-    return BatchReport(tuple(Outcome(replace(item, is_slow=True), Fate.RETURNED) for item in batch.items))
+    return BatchReport(tuple(Outcome(replace(item, is_slow=True), OutcomeKind.RELEASED) for item in batch.items))
 
 
 @pytest.fixture
@@ -136,16 +135,16 @@ async def test_it_ends_when_every_image_has(hands: Hands) -> None:
 async def test_a_closed_window_begins_nothing_and_loses_nothing(hands: Hands) -> None:
     run = asyncio.create_task(hands.dispatcher.run())
     await hands.wait_for(1)
-    hands.dispatcher.set_window(CLOSED, at_once=False)
+    hands.dispatcher.set_share(NO_SHARE, at_once=False)
     await hands.complete(0)
 
     async def is_drained() -> bool:
-        return not hands.dispatcher.flights
+        return not hands.dispatcher.in_flight
 
     await wait_until_async(is_drained, "what ran has come back")
     assert not run.done()
     assert len(hands.sent) == 1
-    hands.dispatcher.set_window(TWO_BATCHES, at_once=False)
+    hands.dispatcher.set_share(TWO_BATCHES, at_once=False)
     await hands.wait_for(2)
     run.cancel()
 
@@ -159,20 +158,20 @@ async def test_all_is_given_back_when_a_window_is_closed_at_once(hands: Hands) -
     slow = next(each for each, _ in hands.sent if each.is_slow)
     usual = next(each for each, _ in hands.sent[1:] if not each.is_slow)
     begun = await hands.begun(slow.number, usual.number)
-    hands.dispatcher.set_window(CLOSED, at_once=False)
+    hands.dispatcher.set_share(NO_SHARE, at_once=False)
     await asyncio.wait(begun, timeout=0.05)
     assert [each.done() for each in begun] == [False, False]
-    hands.dispatcher.set_window(CLOSED, at_once=True)
+    hands.dispatcher.set_share(NO_SHARE, at_once=True)
     assert await asyncio.gather(*begun) == [False, False]  # in no hurry
     run.cancel()
 
 
 async def test_it_sleeps_while_an_image_is_due_and_the_window_is_full(hands: Hands) -> None:
-    hands.dispatcher.set_window(TWO_BATCHES, at_once=False)
+    hands.dispatcher.set_share(TWO_BATCHES, at_once=False)
     run = asyncio.create_task(hands.dispatcher.run())
     await hands.wait_for(2)
     batch, future = hands.sent[0]
-    future.set_result(BatchReport(tuple(Outcome(item, Fate.RETRY, 0) for item in batch.items), 0.1))
+    future.set_result(BatchReport(tuple(Outcome(item, OutcomeKind.RETRY, 0) for item in batch.items), 0.1))
     await hands.wait_for(3)
     used = time.process_time()
     await asyncio.sleep(0.5)  # nothing happens, which is what is measured
@@ -264,24 +263,24 @@ async def test_a_worker_that_cannot_start_costs_no_image_its_life(hands: Hands) 
 
 
 async def test_who_is_to_make_room_ends_what_runs_and_what_waits(hands: Hands) -> None:
-    hands.dispatcher.set_window(FOUR_BATCHES, at_once=False)
+    hands.dispatcher.set_share(FOUR_BATCHES, at_once=False)
     run = asyncio.create_task(hands.dispatcher.run())
     await hands.wait_for(4)
     begun = await hands.begun(1, 2)
-    hands.dispatcher.set_window(LITTLE, at_once=True)
+    hands.dispatcher.set_share(LITTLE, at_once=True)
     assert await asyncio.gather(*begun) == [False, False]  # they end, but not in a hurry
-    assert not await hands.dispatcher.flights.stopped(3)  # this one begins only now
+    assert not await hands.dispatcher.in_flight.stopped(3)  # this one begins only now
     run.cancel()
 
 
 @pytest.mark.parametrize("running", [1, 2])
 async def test_the_oldest_that_run_go_on(hands: Hands, running: int) -> None:
-    hands.dispatcher.set_window(FOUR_BATCHES, at_once=False)
+    hands.dispatcher.set_share(FOUR_BATCHES, at_once=False)
     run = asyncio.create_task(hands.dispatcher.run())
     await hands.wait_for(4)
     begun = await hands.begun(1, 2)
-    hands.dispatcher.set_window(Window(1, running), at_once=True)
-    assert not await hands.dispatcher.flights.stopped(3)
+    hands.dispatcher.set_share(Share(1, running), at_once=True)
+    assert not await hands.dispatcher.in_flight.stopped(3)
     await asyncio.wait(begun, timeout=0.05)
     assert [each.done() for each in begun] == [False] * running + [True] * (2 - running)
     for each in (run, *begun):
@@ -289,25 +288,25 @@ async def test_the_oldest_that_run_go_on(hands: Hands, running: int) -> None:
 
 
 async def test_a_batch_that_did_nothing_does_not_shorten_the_rest(hands: Hands) -> None:
-    hands.dispatcher.set_window(FOUR_BATCHES, at_once=False)
+    hands.dispatcher.set_share(FOUR_BATCHES, at_once=False)
     run = asyncio.create_task(hands.dispatcher.run())
     await hands.wait_for(4)
-    hands.dispatcher.set_window(LITTLE, at_once=True)
+    hands.dispatcher.set_share(LITTLE, at_once=True)
     await hands.complete(0)
 
     async def is_taken_in() -> bool:
         return hands.dispatcher.images_done > 0
 
     async def is_empty() -> bool:
-        return not hands.dispatcher.flights
+        return not hands.dispatcher.in_flight
 
     await wait_until_async(is_taken_in, "the first one is taken in")
     returned = hands.sent[1:4]
     for batch, future in returned:
-        future.set_result(BatchReport(tuple(Outcome(item, Fate.RETURNED) for item in batch.items)))
+        future.set_result(BatchReport(tuple(Outcome(item, OutcomeKind.RELEASED) for item in batch.items)))
     await wait_until_async(is_empty, "nothing new is sent while it rests")
     assert len(hands.sent) == 4
-    hands.dispatcher.set_window(FOUR_BATCHES, at_once=False)
+    hands.dispatcher.set_share(FOUR_BATCHES, at_once=False)
     await hands.wait_for(8)
     again = {item.row for batch, _ in hands.sent[4:] for item in batch.items}
     assert {item.row for batch, _ in returned for item in batch.items} <= again

@@ -54,7 +54,7 @@ async def test_a_host_that_rests_holds_up_no_other(
     feed = Feed(products, request.request_id, clock)
     await feed.refill(1)
     (first,) = feed.take(1)
-    feed.rest_host(first, REST_SECONDS)
+    feed.pause_host(first, REST_SECONDS)
     feed.put_back([first])
     assert await all_ready(feed) == [row.input_image_urls[0] for row in others]
     assert not feed.exhausted
@@ -78,7 +78,7 @@ async def test_images_with_a_limit_are_among_no_more_and_keep_it_while_their_hos
     first, fresh = feed.take(10), RESTING - len(limited)
     assert len(first) == 2
     feed.put_back(first)
-    feed.rest_host(first[0], REST_SECONDS)
+    feed.pause_host(first[0], REST_SECONDS)
     assert feed.take(10) == ()
     clock.seconds = REST_SECONDS + 1
     taken = [feed.take(10), feed.take(10)]

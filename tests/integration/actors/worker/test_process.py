@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from actors.messages import Batch, BatchReport, Fate, WorkItem
+from actors.messages import Batch, BatchReport, OutcomeKind, WorkItem
 from actors.worker.process import Worker
 from cluster.mongo.connection import Database
 from cluster.mongo.products import ProductStore
@@ -74,8 +74,8 @@ async def after(seconds: float) -> bool:
     return False
 
 
-def fates(report: BatchReport) -> dict[Fate, int]:
-    return {fate: len(report.of(fate)) for fate in Fate if report.of(fate)}
+def fates(report: BatchReport) -> dict[OutcomeKind, int]:
+    return {fate: len(report.of(fate)) for fate in OutcomeKind if report.of(fate)}
 
 
 async def test_a_batch_that_is_stopped_keeps_what_is_done_and_hands_back_the_rest(
@@ -84,8 +84,8 @@ async def test_a_batch_that_is_stopped_keeps_what_is_done_and_hands_back_the_res
     quick, slow = origin.route("/quick.jpg", reply(jpeg())), origin.route("/slow.jpg", slow_headers(10, reply(jpeg())))
     request = request_to_do
     report = await worker.run(batch(request, [quick] * 5 + [slow] * 7, is_slow=True), after(1.0))
-    assert fates(report) == {Fate.COMPLETED: 5, Fate.RETURNED: 7}
-    assert all(outcome.item.is_slow is (outcome.fate is Fate.RETURNED) for outcome in report.outcomes)
+    assert fates(report) == {OutcomeKind.COMPLETED: 5, OutcomeKind.RELEASED: 7}
+    assert all(outcome.item.is_slow is (outcome.fate is OutcomeKind.RELEASED) for outcome in report.outcomes)
     assert report.seconds < 3
     statuses = [image.status for image in await images_of(patient, request)]
     assert statuses == [Status.COMPLETED] * 5 + [Status.PROCESSING] * 7
@@ -100,12 +100,12 @@ async def test_attempts_that_died_with_their_coordinators_cost_an_image_none_of_
     for number in range(1, most):
         report = await worker.run(replace(batch(request_to_do, [broken], number=number), items=(item,)), never())
         (outcome,) = report.outcomes
-        assert outcome.fate is Fate.RETRY
+        assert outcome.fate is OutcomeKind.RETRY
         (image, *_) = await images_of(patient, request_to_do)
         assert (image.status, image.attempts, image.failures) == (Status.PROCESSING, most + number, number)
         item = outcome.item.again
     report = await worker.run(replace(batch(request_to_do, [broken], number=most), items=(item,)), never())
-    assert fates(report) == {Fate.FAILED: 1}
+    assert fates(report) == {OutcomeKind.FAILED: 1}
 
 
 async def test_while_s3_is_away_images_are_deferred_and_lose_no_attempt(
@@ -122,14 +122,14 @@ async def test_while_s3_is_away_images_are_deferred_and_lose_no_attempt(
         report = await away.run(batch(request_to_do, [picture] * 4), never())
     finally:
         await away.close()
-    assert fates(report) == {Fate.DEFERRED: 4}
+    assert fates(report) == {OutcomeKind.STORE_AWAY: 4}
     deferred = tuple(outcome.item for outcome in report.outcomes)
     back = Worker(patient)
     try:
         report = await back.run(replace(batch(request_to_do, [], number=2), items=deferred), never())
     finally:
         await back.close()
-    assert fates(report) == {Fate.COMPLETED: 4}
+    assert fates(report) == {OutcomeKind.COMPLETED: 4}
     assert {image.attempts for image in (await images_of(patient, request_to_do))[:4]} == {1}
 
 
@@ -138,7 +138,7 @@ async def test_who_is_interrupted_at_once_is_not_slow(
 ) -> None:
     usual = origin.route("/usual.jpg", slow_headers(2, reply(jpeg())))
     report = await worker.run(batch(request_to_do, [usual] * 4), after(0.2))
-    assert fates(report) == {Fate.RETURNED: 4}
+    assert fates(report) == {OutcomeKind.RELEASED: 4}
     assert not any(outcome.item.is_slow for outcome in report.outcomes)
 
 
@@ -160,7 +160,7 @@ async def test_a_batch_that_is_stopped_before_its_first_step_hands_back_all(
 
     monkeypatch.setattr(ProductStore, "begin_attempts", begin_and_stop)
     report = await worker.run(batch(request_to_do, [usual] * 4), stopped())
-    assert fates(report) == {Fate.RETURNED: 4}
+    assert fates(report) == {OutcomeKind.RELEASED: 4}
 
 
 async def test_a_source_that_keeps_the_core_waiting_loses_its_turn(
@@ -169,12 +169,12 @@ async def test_a_source_that_keeps_the_core_waiting_loses_its_turn(
     quick, slow = origin.route("/quick.jpg", reply(jpeg())), origin.route("/slow.jpg", slow_headers(4, reply(jpeg())))
     request = request_to_do
     report = await worker.run(batch(request, [quick] * 11 + [slow]), never())
-    assert fates(report) == {Fate.COMPLETED: 11, Fate.RETURNED: 1}
+    assert fates(report) == {OutcomeKind.COMPLETED: 11, OutcomeKind.RELEASED: 1}
     assert report.seconds < 2
-    (straggler,) = (outcome.item for outcome in report.of(Fate.RETURNED))
+    (straggler,) = (outcome.item for outcome in report.of(OutcomeKind.RELEASED))
     assert (straggler.url, straggler.is_slow, straggler.attempt) == (slow, True, 1)
     waiting = replace(batch(request, [], number=2, is_slow=True), items=(straggler,))
-    assert fates(await worker.run(waiting, never())) == {Fate.COMPLETED: 1}
+    assert fates(await worker.run(waiting, never())) == {OutcomeKind.COMPLETED: 1}
 
 
 async def test_results_are_recorded_while_a_batch_runs(
@@ -190,7 +190,7 @@ async def test_results_are_recorded_while_a_batch_runs(
         return await never()
 
     report = await worker.run(batch(request, [quick] * 3 + [slow], is_slow=True), look())
-    assert fates(report) == {Fate.COMPLETED: 4}
+    assert fates(report) == {OutcomeKind.COMPLETED: 4}
     assert seen[0][:4] == [Status.COMPLETED] * 3 + [Status.PROCESSING]
 
 
@@ -202,13 +202,13 @@ async def test_a_host_that_is_busy_slows_its_own_images_alone(
         quick = origin.route("/quick.jpg", reply(jpeg()))
         request = request_to_do
         report = await worker.run(batch(request, [busy] * 8 + [quick] * 4), never())
-        assert len(report.of(Fate.COMPLETED)) == 4
-        tried = {outcome.delay_seconds for outcome in report.of(Fate.RETRY)}
+        assert len(report.of(OutcomeKind.COMPLETED)) == 4
+        tried = {outcome.delay_seconds for outcome in report.of(OutcomeKind.RETRY)}
         assert tried == {2}
         again = await worker.run(batch(request, [busy] * 8, number=2), never())
-        assert fates(again) == {Fate.RETURNED: 8}
+        assert fates(again) == {OutcomeKind.RELEASED: 8}
         assert all(0 < outcome.delay_seconds <= 2 for outcome in again.outcomes)
-        assert len(other.requests) == len(report.of(Fate.RETRY))
+        assert len(other.requests) == len(report.of(OutcomeKind.RETRY))
 
 
 async def test_a_dead_host_is_given_up_without_a_try_for_each_image(
@@ -219,12 +219,12 @@ async def test_a_dead_host_is_given_up_without_a_try_for_each_image(
     while True:
         number += 1
         report = await worker.run(batch(request, [dead] * IMAGES, number=number), never())
-        tries += len(report.of(Fate.RETRY))
-        if report.of(Fate.FAILED):
+        tries += len(report.of(OutcomeKind.RETRY))
+        if report.of(OutcomeKind.FAILED):
             break
         assert number < 100
         await after(0.1)
-    assert fates(report) == {Fate.FAILED: IMAGES}
+    assert fates(report) == {OutcomeKind.FAILED: IMAGES}
     errors = [image.error for image in await images_of(patient, request)]
     assert {error.code for error in errors if error} == {"source_unavailable"}
     assert tries < 40

@@ -13,7 +13,7 @@ from cluster.codes import ImageErrorCode
 from cluster.errors import StaleEpochError
 from cluster.identifiers import new_identifier
 from cluster.mongo.control import RequestControl
-from cluster.mongo.lease import QueueLeader
+from cluster.mongo.lease import QueueLease
 from cluster.mongo.products import ImageResult, ProductStore
 from cluster.mongo.queue import Load, RequestQueue
 from cluster.mongo.requests import RequestStore
@@ -27,9 +27,9 @@ CANCELLED = ImageFailure(code=ImageErrorCode.CANCELLED, message="Cancelled.")
 
 
 @pytest.fixture
-async def leader(database: Database) -> QueueLeader:
+async def leader(database: Database) -> QueueLease:
     """The one queue manager."""
-    made = QueueLeader(database)
+    made = QueueLease(database)
     await made.claim()
     return made
 
@@ -54,7 +54,7 @@ async def waiting(database: Database, **fields: object) -> str:
     return request.request_id
 
 
-async def test_all_that_wait_are_admitted_in_their_order(database: Database, leader: QueueLeader) -> None:
+async def test_all_that_wait_are_admitted_in_their_order(database: Database, leader: QueueLease) -> None:
     queue, now = RequestQueue(database), utc_now()
     made = {
         await waiting(database, priority=priority, queued_at=now + timedelta(seconds=place)): name
@@ -69,7 +69,7 @@ async def test_all_that_wait_are_admitted_in_their_order(database: Database, lea
     assert {each.coordinator for each in await queue.processing()} == {"coordinator"}
 
 
-async def test_who_is_paused_or_to_end_is_not_admitted(database: Database, leader: QueueLeader) -> None:
+async def test_who_is_paused_or_to_end_is_not_admitted(database: Database, leader: QueueLease) -> None:
     queue, control = RequestQueue(database), RequestControl(database)
     paused, ending = await waiting(database), await waiting(database)
     await control.set_paused(paused, paused=True)
@@ -84,19 +84,19 @@ async def test_who_is_paused_or_to_end_is_not_admitted(database: Database, leade
     assert [each.request_id for each in await queue.candidates()] == [paused]
 
 
-async def test_who_gives_way_waits_again_behind_the_others(database: Database, leader: QueueLeader) -> None:
+async def test_who_gives_way_waits_again_behind_the_others(database: Database, leader: QueueLease) -> None:
     queue, control, long_ago = RequestQueue(database), RequestControl(database), utc_now() - timedelta(hours=5)
     request_id = await waiting(database, queued_at=long_ago)
-    await leader.give_way(request_id)  # it is not at work yet
+    await leader.preempt(request_id)  # it is not at work yet
     assert await leader.admit(request_id, "coordinator") is not None
     claimed = await RequestStore(database).claim(request_id)
     assert claimed is not None
     assert not (await control.orders(request_id, claimed.epoch)).wait
-    assert not await control.park(request_id, claimed.epoch, claimed.counts, claimed.bytes)
-    await leader.give_way(request_id)
+    assert not await control.requeue(request_id, claimed.epoch, claimed.counts, claimed.bytes)
+    await leader.preempt(request_id)
     assert [each.is_leaving for each in await queue.processing()] == [True]
     assert (await control.orders(request_id, claimed.epoch)).wait
-    assert await control.park(
+    assert await control.requeue(
         request_id, claimed.epoch, claimed.counts.model_copy(update={"completed": 2}), claimed.bytes
     )
     (candidate,) = await queue.candidates()
@@ -119,7 +119,7 @@ async def test_who_was_resumed_waits_since_then(database: Database) -> None:
     assert utc_now() - resumed.queued_at < timedelta(minutes=1)
 
 
-async def test_deadlines_that_have_come_are_followed(database: Database, leader: QueueLeader) -> None:
+async def test_deadlines_that_have_come_are_followed(database: Database, leader: QueueLease) -> None:
     now = utc_now()
     late = await waiting(database, deadline_at=now - timedelta(seconds=1))
     await waiting(database, deadline_at=now + timedelta(hours=1))
@@ -198,7 +198,7 @@ async def test_a_retry_counts_once_however_often_it_is_asked_for(database: Datab
 
 
 async def test_who_closed_a_request_and_does_not_know_it_cannot_take_its_retry(
-    database: Database, leader: QueueLeader
+    database: Database, leader: QueueLease
 ) -> None:
     control, store = RequestControl(database), RequestStore(database)
     request_id = await waiting(database, status=Status.PROCESSING)
@@ -230,20 +230,20 @@ async def test_what_is_open_is_not_deleted_and_what_has_ended_not_changed(databa
     assert await control.deleted() == []
 
 
-async def test_an_older_queue_manager_changes_nothing_any_more(database: Database, leader: QueueLeader) -> None:
+async def test_an_older_queue_manager_changes_nothing_any_more(database: Database, leader: QueueLease) -> None:
     waits, late = await waiting(database), await waiting(database, deadline_at=utc_now() - timedelta(seconds=1))
     ends = await waiting(database)
     at_work = await waiting(database)
     assert await leader.admit(at_work, "old") is not None
     await RequestControl(database).cancel(ends)
-    newer = QueueLeader(database)
+    newer = QueueLease(database)
     await newer.claim()
     before = [document async for document in database.requests.find()]
     writes = [
         leader.check(),
         leader.admit(waits, "old"),
         leader.assign(at_work, "older"),
-        leader.give_way(at_work),
+        leader.preempt(at_work),
         leader.stop_overdue(),
         leader.claim_stopping(),
     ]
@@ -262,9 +262,9 @@ async def test_an_older_queue_manager_changes_nothing_any_more(database: Databas
 
 async def test_a_claim_that_comes_while_an_older_one_writes_wins_or_waits(database: Database) -> None:
     requests = [await waiting(database) for _ in range(30)]
-    leaders = [QueueLeader(database) for _ in range(3)]
+    leaders = [QueueLease(database) for _ in range(3)]
 
-    async def admit_all(leader: QueueLeader, name: str) -> None:
+    async def admit_all(leader: QueueLease, name: str) -> None:
         await leader.claim()
         for request_id in requests:
             try:

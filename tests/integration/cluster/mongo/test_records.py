@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cluster.errors import StaleEpochError
-from cluster.mongo.counts import Tally
+from cluster.mongo.counts import ResultCounts
 from cluster.mongo.outbox import Outbox
 from cluster.mongo.products import ImageResult, ProductStore
 from cluster.mongo.requests import RequestStore
@@ -98,10 +98,10 @@ async def test_images_are_tallied_by_outcome_and_failures_by_code(database: Data
     products = ProductStore(database)
     results = [ImageResult(2, 0, DONE, "a"), ImageResult(2, 1, GONE, None), ImageResult(3, 1, DONE, "b")]
     await products.record_results(request.request_id, request.epoch, results)
-    counts, byte_counts = await Tally(database).count(request.request_id)
+    counts, byte_counts = await ResultCounts(database).count(request.request_id)
     assert (counts.products, counts.images, counts.completed, counts.failed) == (3, 6, 2, 1)
     assert (byte_counts.in_, byte_counts.out) == (200, 80)
-    (failure,) = await Tally(database).failures(request.request_id)
+    (failure,) = await ResultCounts(database).failures(request.request_id)
     assert (failure.code, failure.count) == ("not_found", 1)
     assert failure.sample_url == "https://shop.example/2/1.jpg"
 
@@ -140,7 +140,7 @@ async def test_a_batch_that_was_taken_for_lost_writes_nothing_once_another_has_b
     assert await products.begin_attempts(*mine, [(2, 0, 1)], batch=2)
     assert not await products.begin_attempts(*mine, [(2, 0, 2)], batch=1)
     await products.record_failures(*mine, [(2, 0, 1)], batch=1)
-    await products.give_back_attempts(*mine, [(2, 0, 1)], batch=1)
+    await products.release_attempts(*mine, [(2, 0, 1)], batch=1)
     assert not await products.record_results(*mine, lost, batch=1)
     image = (await only_product(database, request)).images[0]
     assert (image.status, image.attempts, image.failures) == (Status.PROCESSING, 1, 0)
@@ -165,7 +165,7 @@ async def test_a_tally_in_parts_is_that_of_the_whole(database: Database, monkeyp
         ImageResult(row, 1, GONE, None) for row in (3, 9)
     ]
     await ProductStore(database).record_results(request.request_id, request.epoch, results)
-    tally = Tally(database)
+    tally = ResultCounts(database)
     whole = await tally.count(request.request_id), await tally.failures(request.request_id)
     monkeypatch.setattr("cluster.mongo.products._PART_ROWS", 4)
     assert (await tally.count(request.request_id), await tally.failures(request.request_id)) == whole

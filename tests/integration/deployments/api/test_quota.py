@@ -17,8 +17,8 @@ from cluster.mongo.api_keys import key_id_of
 from cluster.mongo.queue import RequestQueue
 from cluster.mongo.requests import RequestStore
 from cluster.records import Counts, FailureCount, ProcessingRequest, Status, utc_now
-from cluster.redis.throughput import DrainRate
-from deployments.api.quota import Room
+from cluster.redis.throughput import Throughput
+from deployments.api.quota import Quota
 from tests.support.app import running_app
 from tests.support.catalogues import catalogue
 
@@ -43,11 +43,11 @@ MAX_GROWTH_BYTES = 16 * 1024 * 1024
 
 
 class Waiting(NamedTuple):
-    """A room, and what fills it."""
+    """A quota, and the requests that use it."""
 
-    room: Room
+    quota: Quota
     requests: RequestStore
-    rate: DrainRate
+    rate: Throughput
 
     async def add(self, owner: str, images: int, done: int = 0) -> None:
         now = utc_now()
@@ -66,30 +66,30 @@ class Waiting(NamedTuple):
 
     async def refusal(self, owner: str, images: int = 1) -> tuple[int, str, int | None]:
         with pytest.raises(RefusedError) as error:
-            await self.room.check(owner, images)
+            await self.quota.check(owner, images)
         return error.value.status, error.value.code, error.value.retry_after_seconds
 
 
 @pytest.fixture
 async def waiting(database: Database, isolated: Settings) -> AsyncIterator[Waiting]:
     settings = isolated.model_copy(update={**LIMITS, "ray_namespace": new_identifier("test")})
-    rate = DrainRate(settings)
-    yield Waiting(Room(RequestQueue(database), rate, settings), RequestStore(database), rate)
+    rate = Throughput(settings)
+    yield Waiting(Quota(RequestQueue(database), rate, settings), RequestStore(database), rate)
     await rate.close()
 
 
 async def test_a_key_that_has_too_many_images_waits_and_others_do_not(waiting: Waiting) -> None:
     await waiting.add("greedy", 60, done=10)
-    await waiting.room.check("greedy", 10)
+    await waiting.quota.check("greedy", 10)
     assert await waiting.refusal("greedy", 11) == (429, "quota_exceeded", 60)
-    await waiting.room.check("modest", 50)
+    await waiting.quota.check("modest", 50)
 
 
 async def test_the_whole_queue_is_full(waiting: Waiting) -> None:
     await waiting.add("a", 50)
     await waiting.add("b", 45)
     assert await waiting.refusal("c", 6) == (503, "queue_full", 60)
-    await waiting.room.check("c", 5)
+    await waiting.quota.check("c", 5)
 
 
 async def test_requests_are_counted_too(waiting: Waiting) -> None:
@@ -115,10 +115,10 @@ async def test_when_to_come_back_follows_the_pace_of_the_queue(waiting: Waiting)
     assert (await waiting.refusal("a", 40))[2] == 3600
 
 
-async def test_what_is_being_stored_takes_room(waiting: Waiting) -> None:
-    with waiting.room.storing("a", 60):
+async def test_an_upload_that_is_being_stored_uses_the_quota(waiting: Waiting) -> None:
+    with waiting.quota.storing("a", 60):
         assert (await waiting.refusal("a"))[0] == 429
-    await waiting.room.check("a", 60)
+    await waiting.quota.check("a", 60)
 
 
 async def flooded(api: Api, count: int) -> Counter[int]:
@@ -138,7 +138,7 @@ async def flooded(api: Api, count: int) -> Counter[int]:
     return statuses
 
 
-async def test_a_retry_needs_room_as_an_upload_does(isolated: Settings) -> None:
+async def test_a_retry_needs_quota_as_an_upload_does(isolated: Settings) -> None:
     settings = isolated.model_copy(update={**LIMITS, "mongo_database": new_identifier("retry")})
     async with running_app(settings) as api:
         owner, now = key_id_of(api.headers["authorization"].removeprefix("Bearer ")), utc_now()

@@ -12,8 +12,8 @@ from actors.queue.fair_queue import (
     MAX_PRIORITY,
     MIN_TURN_SECONDS,
     TURN_SECONDS,
+    choose_preempted,
     next_in_line,
-    who_gives_way,
 )
 from cluster.mongo.queue import Candidate, OpenRequest
 
@@ -79,12 +79,14 @@ def seconds_at_work(requests: Iterable[OpenRequest], now: datetime) -> dict[str,
 
 
 def giving(candidate: Candidate, *others: OpenRequest) -> str | None:
-    found = who_gives_way(candidate, others, seconds_at_work(others, NOW), NOW)
+    found = choose_preempted(candidate, others, seconds_at_work(others, NOW), NOW)
     return found and found.request_id
 
 
 def test_whose_work_has_not_begun_gives_way_to_nobody() -> None:
-    assert who_gives_way(waiting("urgent", priority=9), [at_work("beginning", seconds=TURN_SECONDS)], {}, NOW) is None
+    assert (
+        choose_preempted(waiting("urgent", priority=9), [at_work("beginning", seconds=TURN_SECONDS)], {}, NOW) is None
+    )
 
 
 def test_a_large_one_is_let_work_for_longer() -> None:
@@ -142,7 +144,7 @@ def test_a_day_of_requests_without_end() -> None:
             if len(busy) < 4:
                 name, owner, priority, queued_at = queue.pop(best.request_id)
                 busy[name] = OpenRequest(name, owner, priority, 0, None, queued_at, now, is_leaving=False)
-            elif (gone := who_gives_way(best, busy.values(), seconds_at_work(busy.values(), now), now)) is not None:
+            elif (gone := choose_preempted(best, busy.values(), seconds_at_work(busy.values(), now), now)) is not None:
                 del busy[gone.request_id]
                 queue[gone.request_id] = Candidate(gone.request_id, gone.owner, gone.priority, now)
             else:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from actors.queue.stall_guard import LOOKS, Stalls
+from actors.queue.stall_guard import LOOKS, StallGuard
 
 
 class Cluster:
@@ -15,7 +15,7 @@ class Cluster:
     def __init__(self) -> None:
         self.cores: float | None = 1
         self.pools_ended = 0
-        self.stalls = Stalls(self.free_cores, self.end_pool)
+        self.stalls = StallGuard(self.free_cores, self.end_pool)
 
     async def free_cores(self) -> float:
         if self.cores is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from actors.messages import Batch, BatchReport, Fate, Outcome, WorkItem
+from actors.messages import Batch, BatchReport, Outcome, OutcomeKind, WorkItem
 from actors.request.batch_size import BatchSize
 from cluster.options import ImageOptions
 from cluster.settings import Settings
@@ -13,7 +13,13 @@ SETTINGS = Settings(batch_seconds=1.5, max_batch_images=256)
 
 
 def learn(
-    size: BatchSize, images: int, seconds: float, *, idle: float = 0, fate: Fate = Fate.COMPLETED, slow: bool = False
+    size: BatchSize,
+    images: int,
+    seconds: float,
+    *,
+    idle: float = 0,
+    fate: OutcomeKind = OutcomeKind.COMPLETED,
+    slow: bool = False,
 ) -> None:
     items = tuple(
         WorkItem(row=n, index=0, ordinal=n, url="https://shop.example/a.jpg", attempt=1) for n in range(images)
@@ -45,6 +51,6 @@ def test_batches_grow_when_sources_are_far_away() -> None:
 def test_what_says_nothing_about_work_is_not_learnt() -> None:
     size = BatchSize(SETTINGS)
     before = size.images
-    learn(size, 10, 100, fate=Fate.RETURNED)
+    learn(size, 10, 100, fate=OutcomeKind.RELEASED)
     learn(size, 10, 100, slow=True)
     assert size.images == before

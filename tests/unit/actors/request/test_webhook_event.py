@@ -17,7 +17,7 @@ from cluster.records import (
     utc_now,
 )
 
-CLOSED = ProcessingRequest(
+NO_SHARE = ProcessingRequest(
     request_id="req_1",
     owner="key",
     status=Status.COMPLETED,
@@ -35,7 +35,7 @@ CLOSED = ProcessingRequest(
 
 
 def test_a_callback_says_what_became_of_the_request_and_no_secret() -> None:
-    delivery = callback(CLOSED, public_url="https://darkroom.example/")
+    delivery = callback(NO_SHARE, public_url="https://darkroom.example/")
     assert delivery is not None
     assert delivery.event == "request.completed"
     assert delivery.delivery_id.startswith("msg_")
@@ -51,14 +51,14 @@ def test_a_callback_says_what_became_of_the_request_and_no_secret() -> None:
 
 @pytest.mark.parametrize("public_url", [None, "https://darkroom.example"])
 def test_links_are_absolute_when_the_service_knows_where_it_is(public_url: str | None) -> None:
-    delivery = callback(CLOSED, public_url=public_url)
+    delivery = callback(NO_SHARE, public_url=public_url)
     assert delivery is not None
     status = json.loads(delivery.payload)["data"]["links"]["status"]
     assert status == f"{public_url or ''}/api/status/req_1"
 
 
 def test_a_failed_request_has_an_event_of_its_own() -> None:
-    failed = CLOSED.model_copy(update={"status": Status.FAILED, "reason": Reason.ALL_IMAGES_FAILED})
+    failed = NO_SHARE.model_copy(update={"status": Status.FAILED, "reason": Reason.ALL_IMAGES_FAILED})
     delivery = callback(failed, public_url=None)
     assert delivery is not None
     assert delivery.event == "request.failed"
@@ -66,4 +66,4 @@ def test_a_failed_request_has_an_event_of_its_own() -> None:
 
 
 def test_nobody_is_called_who_did_not_ask() -> None:
-    assert callback(CLOSED.model_copy(update={"webhook": None}), public_url=None) is None
+    assert callback(NO_SHARE.model_copy(update={"webhook": None}), public_url=None) is None

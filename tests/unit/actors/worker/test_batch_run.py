@@ -6,7 +6,7 @@ import asyncio
 
 from actors.messages import WorkItem
 from actors.worker.batch_run import overrun
-from actors.worker.cpu_slot import Core
+from actors.worker.cpu_slot import CpuSlot
 from cluster.codes import ImageErrorCode
 from cluster.settings import Settings
 
@@ -17,10 +17,10 @@ LIMITS = Settings(max_image_memory_bytes=10_000_000, image_timeout_seconds=60)
 async def code_after(seconds: float, taken_bytes: int) -> ImageErrorCode | None:
     """Of an image that has been compressed for so long, and has taken so much."""
     loop = asyncio.get_running_loop()
-    core = Core(loop)
-    with core.compressing(ITEM):
+    cpu_slot = CpuSlot(loop)
+    with cpu_slot.compressing(ITEM):
         taken = b"\1" * taken_bytes
-        found = overrun(core, loop.time() + seconds, LIMITS)
+        found = overrun(cpu_slot, loop.time() + seconds, LIMITS)
         del taken
     return found[1].code if found else None
 

@@ -1,4 +1,4 @@
-"""Who may use the core of a batch that is to end."""
+"""Who may use the cpu_slot of a batch that is to end."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import asyncio
 import pytest
 
 from actors.messages import WorkItem
-from actors.worker.cpu_slot import Core, CoreClosedError
+from actors.worker.cpu_slot import CpuSlot, CpuSlotClosedError
 
 
 def item(row: int) -> WorkItem:
     return WorkItem(row=row, index=0, ordinal=row, url="https://shop.example/a.jpg", attempt=1)
 
 
-def core() -> Core:
-    return Core(asyncio.get_running_loop())
+def cpu_slot() -> CpuSlot:
+    return CpuSlot(asyncio.get_running_loop())
 
 
 async def test_what_has_begun_when_the_core_closes_is_kept() -> None:
-    used, first = core(), item(1)
+    used, first = cpu_slot(), item(1)
     with used.compressing(first):
         used.close()
         assert used.is_compressing
@@ -28,16 +28,16 @@ async def test_what_has_begun_when_the_core_closes_is_kept() -> None:
 
 
 async def test_nothing_begins_once_it_is_closed() -> None:
-    used = core()
+    used = cpu_slot()
     used.close()
-    with pytest.raises(CoreClosedError), used.compressing(item(1)):
+    with pytest.raises(CpuSlotClosedError), used.compressing(item(1)):
         pytest.fail("it was let in")
     assert not used.is_compressing
     assert not used.keeps(item(1))
 
 
 async def test_what_was_compressed_is_kept_until_it_is_put() -> None:
-    used = core()
+    used = cpu_slot()
     async with used.turn(item(1)):
         with used.compressing(item(1)):
             pass
@@ -46,7 +46,7 @@ async def test_what_was_compressed_is_kept_until_it_is_put() -> None:
 
 
 async def test_what_failed_in_the_core_is_not_kept() -> None:
-    used = core()
+    used = cpu_slot()
     with pytest.raises(ValueError, match="broken"):
         async with used.turn(item(1)):
             raise ValueError("broken")

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from cluster.errors import StoreUnavailableError
-from cluster.redis.throughput import DrainMeter
+from cluster.redis.throughput import ThroughputMeter
 
 if TYPE_CHECKING:
-    from cluster.redis.throughput import DrainRate
+    from cluster.redis.throughput import Throughput
 
 
 class Rate:
@@ -44,11 +44,11 @@ def rate() -> Rate:
 
 
 @pytest.fixture
-def meter(rate: Rate, clock: Clock) -> DrainMeter:
-    return DrainMeter(cast("DrainRate", rate), clock)
+def meter(rate: Rate, clock: Clock) -> ThroughputMeter:
+    return ThroughputMeter(cast("Throughput", rate), clock)
 
 
-async def test_images_of_all_requests_count_as_they_come(meter: DrainMeter, rate: Rate, clock: Clock) -> None:
+async def test_images_of_all_requests_count_as_they_come(meter: ThroughputMeter, rate: Rate, clock: Clock) -> None:
     await meter.observe({"a": 10, "b": 0}, {"a", "b"})
     clock.seconds = 10
     await meter.observe({"a": 60, "b": 50}, {"a", "b"})
@@ -58,7 +58,7 @@ async def test_images_of_all_requests_count_as_they_come(meter: DrainMeter, rate
     assert rate.written == [10, pytest.approx(13)]
 
 
-async def test_who_did_not_answer_once_is_not_counted_anew(meter: DrainMeter, rate: Rate, clock: Clock) -> None:
+async def test_who_did_not_answer_once_is_not_counted_anew(meter: ThroughputMeter, rate: Rate, clock: Clock) -> None:
     await meter.observe({"a": 300_000}, {"a"})  # first heard of, as after a restart
     await meter.observe({}, {"a"})
     clock.seconds = 10
@@ -66,7 +66,9 @@ async def test_who_did_not_answer_once_is_not_counted_anew(meter: DrainMeter, ra
     assert rate.written == [10]
 
 
-async def test_a_coordinator_that_starts_over_takes_nothing_away(meter: DrainMeter, rate: Rate, clock: Clock) -> None:
+async def test_a_coordinator_that_starts_over_takes_nothing_away(
+    meter: ThroughputMeter, rate: Rate, clock: Clock
+) -> None:
     await meter.observe({"a": 0}, {"a"})
     await meter.observe({"a": 100}, {"a"})
     clock.seconds = 10
@@ -74,13 +76,13 @@ async def test_a_coordinator_that_starts_over_takes_nothing_away(meter: DrainMet
     assert rate.written == [10]
 
 
-async def test_an_empty_queue_says_nothing(meter: DrainMeter, rate: Rate, clock: Clock) -> None:
+async def test_an_empty_queue_says_nothing(meter: ThroughputMeter, rate: Rate, clock: Clock) -> None:
     clock.seconds = 10
     await meter.observe({}, ())
     assert rate.written == []
 
 
-async def test_redis_may_be_away(meter: DrainMeter, rate: Rate, clock: Clock) -> None:
+async def test_redis_may_be_away(meter: ThroughputMeter, rate: Rate, clock: Clock) -> None:
     await meter.observe({"a": 0}, {"a"})
     rate.is_away = True
     clock.seconds = 10

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 
 from cluster.errors import StoreUnavailableError
-from deployments.api.health_check import FRESH_SECONDS, Reachable
+from deployments.api.health_check import FRESH_SECONDS, HealthCheck
 
 
-async def problems(store: Reachable) -> list[str]:
+async def problems(store: HealthCheck) -> list[str]:
     """What three who ask at once are told, and one who asks a moment later."""
     told = [
         *await asyncio.gather(*(store.check() for _ in range(3)), return_exceptions=True),
@@ -26,7 +26,7 @@ async def test_what_is_known_counts_for_a_moment() -> None:
         asked += 1
         await answers.wait()
 
-    store = Reachable("redis", ping, timeout_seconds=0.01)
+    store = HealthCheck("redis", ping, timeout_seconds=0.01)
     assert await problems(store) == ["redis does not answer: no answer within 0.01 s"] * 4
     assert asked == 1
     answers.set()
