@@ -170,7 +170,7 @@ class BatchRun:
         return self._is_kept_waiting
 
     async def _end(self, tasks: dict[asyncio.Task[None], WorkItem], *, in_hurry: bool) -> None:
-        """Release the images that have not come to the CPU slot, and let the others finish, for a moment if in a hurry."""
+        """Release the images that have no CPU slot yet, and let the others finish: within a moment when in a hurry."""
         self._cpu_slot.close()
         for task, item in tasks.items():
             if not self._cpu_slot.keeps(item):
