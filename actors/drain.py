@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError
 
 from actors import registry
+from actors.queue.manager import QueueManager
+from actors.webhook.sender import WebhookSender
 from cluster.settings import Settings
 
 if TYPE_CHECKING:
-    from ray import ObjectRef
-    from ray.actor import ActorHandle
+    from ray.actor import ActorProxy
 
 _ANSWER_SECONDS = 10
 _RETRY_SECONDS = 0.5
@@ -25,8 +26,8 @@ def main() -> None:
     timeout_seconds = float(sys.argv[1])
     settings = Settings()
     ray.init(address="auto", namespace=settings.ray_namespace, log_to_driver=False)
-    manager = registry.find(registry.QUEUE_MANAGER, settings)
-    sender = registry.find(registry.WEBHOOK, settings)
+    manager = registry.find(QueueManager, registry.QUEUE_MANAGER, settings)
+    sender = registry.find(WebhookSender, registry.WEBHOOK, settings)
     deadline = time.monotonic() + timeout_seconds
     calls = None if sender is None else sender.drain.remote()
     left = 0 if manager is None else _drained(manager, deadline)
@@ -37,12 +38,11 @@ def main() -> None:
     sys.exit(1 if left else 0)
 
 
-def _drained(manager: ActorHandle[Any], deadline: float) -> int:
+def _drained(manager: ActorProxy[QueueManager], deadline: float) -> int:
     """How many images are left; 1 when nobody could say."""
     while (seconds := deadline - time.monotonic()) > 0:
         try:
-            call: ObjectRef[int] = manager.drain.remote(seconds)
-            return ray.get(call, timeout=seconds + _ANSWER_SECONDS)
+            return ray.get(manager.drain.remote(seconds), timeout=seconds + _ANSWER_SECONDS)
         except RayActorError:  # it is being started again
             time.sleep(_RETRY_SECONDS)
         except GetTimeoutError:

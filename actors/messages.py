@@ -38,6 +38,13 @@ class Share(NamedTuple):
 NO_SHARE = Share(0, 0)
 
 
+class ShareUpdate(NamedTuple):
+    """A new share."""
+
+    share: Share
+    make_room: bool = False  # other requests wait for a slot, so batches beyond the share end early
+
+
 class RequestReport(NamedTuple):
     """Where a coordinator is with a request."""
 
@@ -115,6 +122,13 @@ class Batch:
     def key(self) -> BatchKey:
         """Tells it from all other batches of the deployment."""
         return BatchKey(self.request_id, self.epoch, self.number)
+
+
+class Stop(Enum):
+    """How a batch is to end before all its images are done."""
+
+    DRAIN = auto()  # what has come to the CPU slot is finished, the rest is released
+    NOW = auto()  # within a moment
 
 
 class Loss(Enum):

@@ -1,4 +1,7 @@
-"""An actor that does not reach MongoDB for long leaves: its node may be cut off, and Ray starts it on any node."""
+"""Self-fencing: an actor that does not reach MongoDB for long ends itself, because its node may be cut off.
+
+Ray then starts it again on any node.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import logging
 import os
 from typing import TYPE_CHECKING
 
+from cluster.aio import forever
 from cluster.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
@@ -16,33 +20,37 @@ if TYPE_CHECKING:
     from cluster.settings import Settings
 
 _CALLS = 6
-"""As long as so many calls take; while MongoDB is away for all, a new start loses nothing."""
-_PAUSE_SECONDS = 2.0
-logger = logging.getLogger("darkroom.reach")
+"""The patience, in calls to MongoDB that time out. A new start loses nothing while MongoDB is away for all."""
+_CHECK_SECONDS = 2.0
+logger = logging.getLogger("darkroom.self_fencing")
 
 
 async def fence_when_cut_off(database: Database, settings: Settings) -> NoReturn:
-    """Ask MongoDB for ever, also while there is nothing to do, and end this process when it has not answered for long.
+    """Ping MongoDB for ever, and end this process when it has not answered for long.
 
     Args:
-        database: Whose primary is asked.
+        database: The connection.
         settings: How long a call may take.
     """
     now = asyncio.get_running_loop().time
+    patience_seconds = _CALLS * settings.store_timeout_seconds
     failing_since: float | None = None
-    while True:
+
+    async def check() -> None:
+        nonlocal failing_since
         try:
             await database.ping()
             failing_since = None
-        except Exception as error:  # whatever it is, MongoDB was not reached, and this must go on
+        except Exception as error:  # whatever it is, MongoDB was not reached
             if not isinstance(error, StoreUnavailableError):
-                logger.exception("MongoDB could not be asked")
+                logger.exception("MongoDB could not be pinged")
             failing_since = failing_since or now()
-            if now() - failing_since > _CALLS * settings.store_timeout_seconds:
-                _leave(now() - failing_since)
-        await asyncio.sleep(_PAUSE_SECONDS)
+            if now() - failing_since > patience_seconds:
+                _fence(now() - failing_since)
+
+    await forever(check, lambda: asyncio.sleep(_CHECK_SECONDS), "self-fencing")
 
 
-def _leave(seconds: float) -> None:
-    logger.error("MongoDB was not reached for %.0f s; this actor leaves, to be started on any node", seconds)
-    os._exit(1)  # to Ray a crash, after which it starts it again
+def _fence(seconds: float) -> None:
+    logger.error("MongoDB was not reached for %.0f s; this actor ends itself, and Ray starts it on any node", seconds)
+    os._exit(1)  # to Ray a crash, after which it starts the actor again

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import ray
 from ray.exceptions import RayError
 
 from actors import registry
+from actors.registry import Pingable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ray.actor import ActorHandle
+    from ray.actor import ActorProxy
 
     from cluster.settings import Settings
 
@@ -46,13 +46,13 @@ class Watchdog:
 
     async def _ask(self, name: str) -> None:
         try:
-            actor = await asyncio.to_thread(registry.find, name, self._settings)
+            actor = await asyncio.to_thread(registry.find, Pingable, name, self._settings)
             if actor is not None and not await _answers(actor):
                 self._unanswered[name] += 1
                 if self._unanswered[name] < self._questions:
                     return
                 logger.error("%s lives and does not answer; it is ended, and started again", name)
-                await asyncio.to_thread(ray.kill, actor, no_restart=False)
+                await asyncio.to_thread(registry.kill, actor, restart=True)
         except RayError:
             pass  # Ray knows that it is dead
         except Exception as error:  # noqa: BLE001 - whatever Ray raises when its head is away, and could start nobody
@@ -60,7 +60,7 @@ class Watchdog:
         self._unanswered[name] = 0
 
 
-async def _answers(actor: ActorHandle[Any]) -> bool:
+async def _answers(actor: ActorProxy[Pingable]) -> bool:
     try:
         await asyncio.wait_for(actor.ping.remote(), _ANSWER_SECONDS)
     except TimeoutError:

@@ -1,51 +1,92 @@
-"""Tasks of asyncio: beside others, ended for certain, and shared by several callers."""
+"""Tasks of asyncio: loops without end, work in the background, and calls that several callers share."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from cluster.errors import StaleEpochError, StoreUnavailableError
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine
+    from typing import NoReturn
 
 T = TypeVar("T")
-_AGAIN_SECONDS = 0.2
+_CANCEL_AGAIN_SECONDS = 0.2
 logger = logging.getLogger("darkroom.aio")
 
 
+async def forever(step: Callable[[], Awaitable[object]], pause: Callable[[], Awaitable[object]], name: str) -> NoReturn:
+    """Take a step again and again, with a pause after each, whether it succeeds or fails.
+
+    Args:
+        step: One step.
+        pause: Returns when the next step is due.
+        name: The name of the loop in the log.
+
+    Raises:
+        StaleEpochError: A step raised it: a newer process has taken over, so this one must stop.
+    """
+    while True:
+        try:
+            await step()
+        except StaleEpochError:
+            raise
+        except StoreUnavailableError as error:
+            logger.warning("%s waits: %s", name, error)
+        except Exception:
+            logger.exception("%s failed; it is tried again", name)
+        await pause()
+
+
 class Background:
-    """Keeps its tasks until they have ended, since the event loop alone would let them be collected before that."""
+    """Work that no caller waits for. The event loop alone would let a task be collected before its end."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._named: dict[str, asyncio.Task[Any]] = {}
 
-    def start(self, work: Coroutine[Any, Any, Any]) -> None:
-        """Begin a piece of work; its errors are its own to handle."""
+    def start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Begin a piece of work, which handles its own errors."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
+
+    def start_once(self, name: str, work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        """Begin a piece of work unless one of the same name still runs."""
+        if not self.runs(name):
+            self._named[name] = self.start(work())
+            self._named[name].add_done_callback(lambda _: self._named.pop(name))
+
+    def runs(self, name: str) -> bool:
+        """Whether a piece of work of that name has begun and not ended."""
+        return name in self._named
 
 
 async def end(*tasks: asyncio.Task[Any]) -> None:
-    """Cancel tasks until they have ended; their errors are their own to handle.
+    """Cancel tasks until they have ended. They handle their own errors.
 
-    Once is not enough: redis-py waits by `asyncio.wait_for`, which on Python 3.11 loses a cancel that comes together
-    with the answer, and what looks for ever would go on for ever.
+    One cancel is not enough: redis-py waits by `asyncio.wait_for`, which on Python 3.11 loses a cancel that comes
+    together with the answer. A loop without end would then go on.
     """
     left = {*tasks}
     while left:
         for task in left:
             task.cancel()
-        _, left = await asyncio.wait(left, timeout=_AGAIN_SECONDS)
+        _, left = await asyncio.wait(left, timeout=_CANCEL_AGAIN_SECONDS)
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-class SharedCall(Generic[T]):
-    """Who gives up waiting leaves the call to the others; a thread that cannot be stopped is then not started twice.
+class SingleFlight(Generic[T]):
+    """Concurrent callers share one call. Cancelling a caller does not cancel the call.
+
+    So a thread that cannot be stopped is not started twice.
 
     Args:
-        call: What is called; its errors go to all who wait.
+        call: The call. Its errors go to all callers.
     """
 
     def __init__(self, call: Callable[[], Coroutine[Any, Any, T]]) -> None:
@@ -53,36 +94,39 @@ class SharedCall(Generic[T]):
         self._running: asyncio.Task[T] | None = None
 
     async def __call__(self) -> T:
-        """The outcome of the call that runs, or of a new one."""
+        """Return the outcome of the call that runs, or of a new one."""
+        return await asyncio.shield(self.task())
+
+    def task(self) -> asyncio.Task[T]:
+        """Return the call that runs, or a new one."""
         if self._running is None or self._running.done():
             self._running = asyncio.create_task(self._call())
-            self._running.add_done_callback(_take_note)
-        return await asyncio.shield(self._running)
+            self._running.add_done_callback(_retrieve_error)
+        return self._running
 
 
 class FreshCalls(Generic[T]):
-    """Calls by key of which each outcome is of the time after the question: who asks while one runs waits for the next.
+    """Calls by key, each of which begins after it was asked for. Callers that wait for the same one share it.
 
     Args:
-        call: What is called, with the key; its errors go to all who wait. Different keys are called beside each other.
+        call: The call, with its key. Its errors go to all callers. Calls with different keys run at the same time.
     """
 
     def __init__(self, call: Callable[[str], Coroutine[Any, Any, T]]) -> None:
         self._call = call
         self._running: dict[str, asyncio.Task[T]] = {}
-        self._next: dict[str, asyncio.Task[T]] = {}
+        self._next: dict[str, SingleFlight[T]] = {}
 
     async def __call__(self, key: str) -> T:
-        """The outcome of the next call for this key, which begins when the one that runs has ended."""
+        """Return the outcome of the next call for this key, which begins when the one that runs has ended."""
         if key not in self._next:
-            self._next[key] = asyncio.create_task(self._run(key, self._running.get(key)))
-            self._next[key].add_done_callback(_take_note)
-        return await asyncio.shield(self._next[key])
+            self._next[key] = SingleFlight(partial(self._run, key, self._running.get(key)))
+        return await self._next[key]()
 
     async def _run(self, key: str, earlier: asyncio.Task[T] | None) -> T:
         if earlier is not None:
             await asyncio.wait([earlier])
-        this = self._running[key] = self._next.pop(key)
+        this = self._running[key] = self._next.pop(key).task()
         try:
             return await self._call(key)
         finally:
@@ -90,43 +134,41 @@ class FreshCalls(Generic[T]):
                 del self._running[key]
 
 
-def _take_note(task: asyncio.Task[Any]) -> None:
-    """Nobody may be left to hear of the error."""
-    if not task.cancelled():
-        task.exception()
-
-
 class Question(Generic[T]):
-    """One question, asked once at a time.
+    """A question to the head node, which may be away. It is asked once at a time, since each call holds a thread.
 
     Args:
         ask: Asks.
-        wait_seconds: How long an asker waits.
+        wait_seconds: How long a caller waits for the answer.
     """
 
     def __init__(self, ask: Callable[[], Coroutine[Any, Any, T]], wait_seconds: float) -> None:
-        self._ask = ask
+        self._ask = SingleFlight(ask)
         self._wait_seconds = wait_seconds
-        self._asking: asyncio.Task[T] | None = None
+        self._unread: asyncio.Task[T] | None = None
         self._now = asyncio.get_running_loop().time
         self._answered_at = self._now()
 
     @property
     def unanswered_seconds(self) -> float:
-        """Since the last answer."""
+        """The time since the last answer."""
         return self._now() - self._answered_at
 
     async def answer(self) -> T | None:
-        """The answer; None when it is an error, or does not come in time: then it is the next asker's."""
-        if self._asking is None:
-            self._asking = asyncio.create_task(self._ask())
-        asking = self._asking
+        """Return the answer, or None when it is an error or late. The next caller gets a late one."""
+        asking = self._unread = self._unread or self._ask.task()
         await asyncio.wait([asking], timeout=self._wait_seconds)
         if not asking.done():
             return None
-        self._asking = None
+        self._unread = None
         if (error := asking.exception()) is not None:
-            logger.warning("the head did not say: %s", error)
+            logger.warning("the head node did not answer: %s", error)
             return None
         self._answered_at = self._now()
         return asking.result()
+
+
+def _retrieve_error(task: asyncio.Task[Any]) -> None:
+    """Keep asyncio from warning about an error that no caller is left to hear of."""
+    if not task.cancelled():
+        task.exception()

@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ray.exceptions import ActorUnavailableError, RayActorError
 
 from actors import registry
-from actors.messages import NO_SHARE
+from actors.messages import NO_SHARE, ShareUpdate
 from actors.request.coordinator import RequestCoordinator
 from cluster.aio import Background
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
-    from ray.actor import ActorHandle
+    from ray.actor import ActorProxy
 
     from actors.messages import RequestReport, Share
     from cluster.mongo.queue import OpenRequest
@@ -32,7 +32,7 @@ class Coordinator(NamedTuple):
     """One coordinator."""
 
     name: str
-    actor: ActorHandle[Any]
+    actor: ActorProxy[RequestCoordinator]
     since: float  # of the loop's clock: when it was given its request, or began to wait
 
 
@@ -93,7 +93,7 @@ class Coordinators:
         """Find again who had a request before this queue manager knew of it; False when nobody of that name is free."""
         if request.coordinator is None:
             return False
-        actor = await asyncio.to_thread(registry.find, request.coordinator, self._settings)
+        actor = await asyncio.to_thread(registry.find, RequestCoordinator, request.coordinator, self._settings)
         if actor is None or self._is_anothers(request.coordinator, request.request_id):
             return False
         self._doubtful.discard(request.request_id)
@@ -153,34 +153,32 @@ class Coordinators:
     async def dismiss_orphans(self) -> None:
         """Let those leave that nobody gives a request any more: they waited for a queue manager that is gone."""
         for name in await asyncio.to_thread(registry.coordinator_names, self._settings):
-            actor = await asyncio.to_thread(registry.find, name, self._settings)
+            actor = await asyncio.to_thread(registry.find, RequestCoordinator, name, self._settings)
             # Looked up now, because a request may have been admitted meanwhile.
             ours = (*self._at_work.values(), *self._reserved.values(), *self._ready)
             if actor is not None and all(name != each.name for each in ours):
                 actor.leave.remote()
 
-    async def set_shares(self, shares: Mapping[str, Share], *, at_once: bool) -> dict[str, RequestReport]:
+    async def set_shares(self, shares: Mapping[str, Share], *, make_room: bool) -> dict[str, RequestReport]:
         """Tell everyone at work how much of the cluster it may use; returns where each is that has answered."""
         told = {request_id: self._at_work[request_id] for request_id in shares if request_id in self._at_work}
-        pushes = [self._push(each, told[each], shares[each], at_once=at_once) for each in told]
+        pushes = [self._push(each, told[each], ShareUpdate(shares[each], make_room)) for each in told]
         answers = zip(told, await asyncio.gather(*pushes), strict=True)
         return {request_id: standing for request_id, standing in answers if standing is not None}
 
-    async def withdraw_shares(self, open_ids: Iterable[str], *, at_once: bool) -> int:
+    async def withdraw_shares(self, open_ids: Iterable[str], *, make_room: bool) -> int:
         """Let nobody begin anything; returns how many images of these requests are still in tasks.
 
-        `at_once`: what waits for its sources is given back, too.
+        `make_room`: what waits for its sources is given back, too.
         """
-        answers = await self.set_shares(dict.fromkeys(self._at_work, NO_SHARE), at_once=at_once)
+        answers = await self.set_shares(dict.fromkeys(self._at_work, NO_SHARE), make_room=make_room)
         # Who does not answer is starting or busy, or was not found yet, so nobody knows.
         return sum(answers[each].images_in_tasks if each in answers else 1 for each in open_ids)
 
-    async def _push(
-        self, request_id: str, coordinator: Coordinator, share: Share, *, at_once: bool
-    ) -> RequestReport | None:
+    async def _push(self, request_id: str, coordinator: Coordinator, update: ShareUpdate) -> RequestReport | None:
         standing: RequestReport | None = None
         try:
-            answer: Awaitable[Any] = coordinator.actor.set_share.remote(request_id, share, at_once=at_once)
+            answer = coordinator.actor.update_share.remote(request_id, update)
             standing = await asyncio.wait_for(answer, _ANSWER_SECONDS)
         except TimeoutError:
             return None  # it is starting or busy; the next look tells it again
@@ -195,5 +193,5 @@ class Coordinators:
         return standing
 
     async def _started(self, name: str) -> Coordinator:
-        arguments = (RequestCoordinator, name, self._settings, name, self._settings)
-        return Coordinator(name, await asyncio.to_thread(registry.start, *arguments), self._now())
+        actor = await asyncio.to_thread(registry.start, RequestCoordinator, name, self._settings, name, self._settings)
+        return Coordinator(name, actor, self._now())

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import functools
 import logging
 import os
 from collections import Counter
 from typing import TYPE_CHECKING
+
+import ray
 
 from actors import registry
 from actors.messages import NO_SHARE, Share
@@ -18,11 +18,11 @@ from actors.queue.fair_queue import choose_preempted, next_in_line
 from actors.queue.shares import Claim, divide
 from actors.queue.stall_guard import StallGuard
 from actors.queue.sweep import Sweeper
+from actors.registry import Wakeable, WakeUps
 from actors.request.closing import Closing
 from actors.self_fencing import fence_when_cut_off
-from actors.wake_ups import WakeUps
 from actors.watchdog import WATCH_SECONDS, Watchdog
-from cluster.aio import Background, Question
+from cluster.aio import Background, Question, forever
 from cluster.errors import StaleEpochError, StoreUnavailableError
 from cluster.mongo.connection import Database
 from cluster.mongo.lease import QueueLease
@@ -33,8 +33,6 @@ from cluster.redis.throughput import Throughput, ThroughputMeter
 from cluster.telemetry import log_as_json
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from actors.messages import RequestReport
     from cluster.mongo.queue import OpenRequest
     from cluster.records import ProcessingRequest
@@ -53,13 +51,14 @@ _HEAD_LATELY_SECONDS = 5.0
 logger = logging.getLogger("darkroom.queue_manager")
 
 
-class QueueManager:
+class QueueManager(Wakeable):
     """One for the deployment. All that it knows is in MongoDB; a notification only saves the wait for the next look.
 
     Ray may start it again elsewhere while it lives on behind a partition: then it leaves as soon as it sees that.
     """
 
     def __init__(self, settings: Settings) -> None:
+        super().__init__()
         log_as_json()
         self._settings = settings
         database = Database(settings)
@@ -83,40 +82,32 @@ class QueueManager:
         self._ending: set[str] = set()  # requests that end here, because they were never admitted
         self._drained_until = 0.0  # of the loop's clock
         self._looked_at = asyncio.get_running_loop().time()
-        self._wake = asyncio.Event()
         self._background = Background()
         self._background.start(fence_when_cut_off(database, settings))
-        self._background.start(self._for_ever(self._look, self._wait_for_notice))
-        self._background.start(self._for_ever(self._watch_others, functools.partial(asyncio.sleep, WATCH_SECONDS)))
-        self._background.start(
-            self._for_ever(self._sweeper.sweep, functools.partial(self._sweeper.wait, _SWEEP_SECONDS))
-        )
+        self._background.start(self._while_leading())
 
     @property
     def _draining(self) -> bool:
         # For a time only: a stop that was given up must not leave a queue that admits nothing.
         return asyncio.get_running_loop().time() < self._drained_until
 
-    async def wake_up(self) -> None:
-        """Something was accepted, changed, or has ended: look now."""
-        self._wake.set()
-
+    @ray.method
     async def wake_up_sweep(self) -> None:
         """Something was deleted: remove what it has left."""
         self._sweeper.wake()
 
+    @ray.method
     async def is_healthy(self) -> bool:
         """Whether the queue was looked at lately: this process may live and not reach the stores."""
         return asyncio.get_running_loop().time() - self._looked_at < _LATELY_SECONDS
 
+    @ray.method
     async def reaches_head(self) -> bool:
         """Whether the head answers, or has lately: it may be busy."""
         await self._question.answer()
         return self._question.unanswered_seconds < _HEAD_LATELY_SECONDS
 
-    async def ping(self) -> None:
-        """Answers while this process lives."""
-
+    @ray.method
     async def drain(self, timeout_seconds: float) -> int:
         """Begin nothing more, and wait for what runs or have it given back; for a stop of the whole deployment.
 
@@ -134,33 +125,28 @@ class QueueManager:
         """How many images are still in tasks; 1 when MongoDB does not say whose there are."""
         try:
             open_ids = [each.request_id for each in await self._at_work()]
-            return await self._coordinators.withdraw_shares(open_ids, at_once=seconds_left < _GIVE_BACK_SECONDS)
+            return await self._coordinators.withdraw_shares(open_ids, make_room=seconds_left < _GIVE_BACK_SECONDS)
         except StoreUnavailableError:
             return 1
 
     async def _at_work(self) -> list[OpenRequest]:
         return [each for each in await self._queue.processing() if each.request_id not in self._ending]
 
-    async def _for_ever(self, act: Callable[[], Awaitable[None]], pause: Callable[[], Awaitable[None]]) -> None:
-        while True:
-            try:
-                await act()
-            except StoreUnavailableError as error:
-                logger.warning("waiting: %s", error)
-            except StaleEpochError:
-                logger.warning("a newer queue manager has taken over; this one leaves")
-                os._exit(1)  # to Ray a crash: `exit_actor` would tell the head that the newer one has left
-            except Exception:  # the queue must not stop at what we did not foresee
-                logger.exception("the queue stumbled; trying again")
-            await pause()
+    async def _while_leading(self) -> None:
+        """Run all loops until a newer queue manager has taken over. Then end this process."""
+        loops = (
+            forever(self._look, lambda: self._wait_for_wake_up(_POLL_SECONDS), "the queue"),
+            forever(self._watch_others, lambda: asyncio.sleep(WATCH_SECONDS), "the watchdog"),
+            forever(self._sweeper.sweep, lambda: self._sweeper.wait(_SWEEP_SECONDS), "the sweep"),
+        )
+        try:
+            await asyncio.gather(*loops)
+        except StaleEpochError:
+            logger.warning("a newer queue manager has taken over; this one leaves")
+            os._exit(1)  # to Ray a crash: `exit_actor` would tell the head that the newer one has left
 
     async def _watch_others(self) -> None:
         await self._watch.look([registry.WORKER_POOL, registry.WEBHOOK, *self._coordinators.names])
-
-    async def _wait_for_notice(self) -> None:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), _POLL_SECONDS)
-        self._wake.clear()
 
     async def _look(self) -> None:
         """Take back who is done, find again who is open, admit what there is room for, and share the cores."""
@@ -250,11 +236,11 @@ class QueueManager:
         shared = divide(claims, self._capacity.slots)
         among = {each.request_id: each.priority for each in at_work}
         # Somebody is new, or was moved up, and is to run: the others make room now. What demands change can wait.
-        at_once = any(
+        make_room = any(
             priority > self._shared_among.get(each, -1) and shared[each].running for each, priority in among.items()
         )
         self._shared_among = among
-        standings = await self._coordinators.set_shares(shared, at_once=at_once)
+        standings = await self._coordinators.set_shares(shared, make_room=make_room)
         await self._drain.observe({each: standing.images_done for each, standing in standings.items()}, among)
         self._reports = standings
         await self._stall_guard.look(max((each.waiting_seconds for each in standings.values()), default=0))
@@ -291,7 +277,7 @@ class QueueManager:
             if await self._coordinators.keep_standby(
                 standing=self._capacity.standby_coordinators, at_most=self._max_active
             ):
-                self._wake.set()
+                self._woken.set()
         except Exception:  # the next look tries again
             logger.exception("no coordinator could be made ready")
         finally:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import ray
 
 from actors import registry
+from actors.registry import Pingable
 from cluster.aio import Question
 
 if TYPE_CHECKING:
@@ -55,9 +56,9 @@ class StallGuard:
             return float((await asyncio.to_thread(ray.available_resources)).get("CPU", 0))
 
         async def end_pool() -> None:
-            pool = await asyncio.to_thread(registry.find, registry.WORKER_POOL, settings)
+            pool = await asyncio.to_thread(registry.find, Pingable, registry.WORKER_POOL, settings)
             if pool is not None:
-                await asyncio.to_thread(ray.kill, pool, no_restart=False)
+                await asyncio.to_thread(registry.kill, pool, restart=True)
 
         return cls(free_cores, end_pool)
 

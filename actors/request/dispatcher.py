@@ -15,7 +15,7 @@ from actors.messages import (
     BatchReport,
     Loss,
     OutcomeKind,
-    Share,
+    ShareUpdate,
     WorkItem,
     failed_image,
 )
@@ -31,6 +31,7 @@ from cluster.retry import backoff_seconds
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from actors.messages import Share
     from cluster.mongo.products import ProductStore
     from cluster.mongo.requests import RequestStore
     from cluster.records import ProcessingRequest
@@ -90,15 +91,16 @@ class Dispatcher:
         waiting = _MANY if self._feed.has_more else self._feed.ready
         return max(math.ceil(self.in_flight.cpu_batches / 2), waiting)
 
-    def set_share(self, share: Share, *, at_once: bool) -> None:
-        """How much of the cluster the request may use; `at_once`: what is too much ends early."""
+    def update_share(self, update: ShareUpdate) -> None:
+        """Change how much of the cluster the request may use."""
+        share = update.share
         if share.time_fraction > self._share.time_fraction:
             self._send_not_before = 0.0
         self._share = share
-        if at_once and not share.max_batches:
+        if update.make_room and not share.max_batches:
             self.in_flight.end_early()
         # Who is not to rest keeps one batch running, or small requests that come together would end each other's.
-        elif at_once and self.in_flight.shrink(share.running if share.time_fraction < 1 else max(1, share.running)):
+        elif update.make_room and self.in_flight.shrink(_batches_to_keep(share)):
             # Until those who wait have sent theirs: batches get cores in the order in which they were sent.
             self._send_not_before = max(self._send_not_before, self._now() + _MAKE_ROOM_SECONDS)
         self._woken.set()
@@ -298,6 +300,10 @@ class Dispatcher:
         logger.warning("pause of %.1f s: %s", seconds, error, extra={"requestId": self._request.request_id})
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.stopped.wait(), seconds)
+
+
+def _batches_to_keep(share: Share) -> int:
+    return share.running if share.time_fraction < 1 else max(1, share.running)
 
 
 def _loss_error(flight: BatchInFlight, loss: Loss) -> ImageError:

@@ -6,6 +6,8 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from actors.messages import Stop
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from typing import Any
@@ -17,7 +19,7 @@ class Sent(NamedTuple):
     """A batch on its way to a task."""
 
     report: Coroutine[Any, Any, BatchReport]
-    end_worker: Callable[[], None]  # whatever it is doing
+    end_worker: Callable[[], object]  # whatever it is doing
 
 
 @dataclass(eq=False, slots=True)
@@ -26,11 +28,11 @@ class BatchInFlight:
 
     batch: Batch
     report: asyncio.Task[BatchReport]
-    end_worker: Callable[[], None]
+    end_worker: Callable[[], object]
     sent_at: float  # of the loop's clock
     to_end: asyncio.Event = field(default_factory=asyncio.Event)
     begun_at: float | None = None  # the same
-    in_hurry: bool = False
+    stop: Stop = Stop.DRAIN
     is_overdue: bool = False
 
     @property
@@ -57,12 +59,12 @@ class BatchesInFlight:
     @property
     def images(self) -> int:
         """How many images are in tasks."""
-        return sum(len(flight.batch.items) for flight in self._batches.values())
+        return sum(len(sent.batch.items) for sent in self._batches.values())
 
     @property
     def cpu_batches(self) -> int:
         """How many have a core or wait for one."""
-        return sum(not flight.batch.is_slow for flight in self._batches.values())
+        return sum(not sent.batch.is_slow for sent in self._batches.values())
 
     @property
     def has_slow(self) -> bool:
@@ -77,61 +79,61 @@ class BatchesInFlight:
     @property
     def reports(self) -> list[asyncio.Task[BatchReport]]:
         """What to wait for."""
-        return [flight.report for flight in self._batches.values()]
+        return [sent.report for sent in self._batches.values()]
 
     def send(self, batch: Batch) -> None:
         """Send a batch."""
         report, end_worker = self._send(batch)
         self._batches[batch.number] = BatchInFlight(batch, asyncio.create_task(report), end_worker, self._now())
 
-    async def stopped(self, number: int) -> bool:
-        """The task of a batch asks this when it begins, and is answered when it is to end: whether in a hurry."""
-        flight = self._batches.get(number)
-        if flight is None:
-            return True
-        flight.begun_at = self._now()
-        await flight.to_end.wait()
-        return flight.in_hurry
+    async def wait_for_stop(self, number: int) -> Stop:
+        """Note that the task of a batch has begun, and return when the batch is to end early."""
+        sent = self._batches.get(number)
+        if sent is None:
+            return Stop.NOW
+        sent.begun_at = self._now()
+        await sent.to_end.wait()
+        return sent.stop
 
     @property
     def reported(self) -> list[BatchInFlight]:
         """Those whose reports are there and were not taken in yet."""
-        return [flight for flight in self._batches.values() if flight.report.done()]
+        return [sent for sent in self._batches.values() if sent.report.done()]
 
-    def remove(self, flight: BatchInFlight) -> None:
+    def remove(self, sent: BatchInFlight) -> None:
         """Its report was taken in."""
-        del self._batches[flight.batch.number]
-        flight.to_end.set()  # answers a task that still asks
+        del self._batches[sent.batch.number]
+        sent.to_end.set()  # answers a task that still asks
 
     def shrink(self, running: int) -> bool:
         """Let all batches end early but the oldest that run, so many; returns whether that ends any."""
         cpu_batches = [each for each in self._batches.values() if not (each.batch.is_slow or each.to_end.is_set())]
         begun = [each for each in cpu_batches if each.has_begun]
         ending = [each for each in cpu_batches if each not in begun[:running]]
-        for flight in ending:
-            flight.to_end.set()
+        for sent in ending:
+            sent.to_end.set()
         return bool(ending)
 
     def end_early(self) -> None:
         """Let all give back what has not come to a core, and finish the rest."""
-        for flight in self._batches.values():
-            flight.to_end.set()
+        for sent in self._batches.values():
+            sent.to_end.set()
 
     def stop(self) -> None:
         """Let all end at once."""
-        for flight in self._batches.values():
-            flight.in_hurry = True
+        for sent in self._batches.values():
+            sent.stop = Stop.NOW
         self.end_early()
 
     def end_workers(self) -> None:
         """End the workers of all that are left."""
-        for flight in self._batches.values():
-            flight.end_worker()
+        for sent in self._batches.values():
+            sent.end_worker()
 
     def end_overdue(self, timeout_seconds: float) -> None:
         """End the workers that have been at a batch for too long."""
-        for flight in self._batches.values():
-            if flight.begun_at is not None and not flight.is_overdue:
-                flight.is_overdue = self._now() - flight.begun_at > timeout_seconds
-                if flight.is_overdue:
-                    flight.end_worker()
+        for sent in self._batches.values():
+            if sent.begun_at is not None and not sent.is_overdue:
+                sent.is_overdue = self._now() - sent.begun_at > timeout_seconds
+                if sent.is_overdue:
+                    sent.end_worker()

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 import ray
 from ray.exceptions import RayError
 
-from actors.messages import NO_SHARE, BatchKey, BatchLostError, Loss, RequestReport
+from actors.messages import NO_SHARE, BatchKey, BatchLostError, Loss, RequestReport, ShareUpdate, Stop
 from actors.request.closing import Closing
 from actors.request.dispatcher import Dispatcher
 from actors.request.duplicates import settle_duplicates
@@ -22,14 +22,16 @@ from cluster.mongo.control import ControlSignals, RequestControl
 from cluster.mongo.counts import ResultCounts
 from cluster.mongo.products import ProductStore
 from cluster.mongo.requests import RequestStore
-from cluster.retry import backoff_seconds
+from cluster.retry import until_done
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from ray.actor import ActorHandle
+    from ray.actor import ActorProxy
 
-    from actors.messages import Batch, BatchReport, Share
+    from actors.messages import Batch, BatchReport
+    from actors.worker.pool import WorkerPool
+    from actors.worker.task import BatchOwner
     from cluster.mongo.connection import Database
     from cluster.records import ProcessingRequest
     from cluster.redis.progress import Progress
@@ -59,7 +61,7 @@ class RequestLifecycle:
         settings: Settings,
         database: Database,
         progress: Progress,
-        find_pool: Callable[[], Awaitable[ActorHandle[Any]]],
+        find_pool: Callable[[], Awaitable[ActorProxy[WorkerPool]]],
     ) -> None:
         self.request_id = request_id
         self._find_pool = find_pool
@@ -77,37 +79,33 @@ class RequestLifecycle:
         self._batch_numbers = itertools.count(1)
         self._epoch: int | None = None  # None until this process has claimed the request
 
-    def set_share(self, share: Share, *, at_once: bool) -> RequestReport:
-        """How much of the cluster the request may use from now on; `at_once`: what is too much ends early."""
-        self._share = share
+    def update_share(self, update: ShareUpdate) -> RequestReport:
+        """Change the share of the request, and return its progress."""
+        self._share = update.share
         if self._dispatcher is None:
             return RequestReport(0, None, 0, 0)
-        self._dispatcher.set_share(share, at_once=at_once)
+        self._dispatcher.update_share(update)
         in_flight = self._dispatcher.in_flight
         return RequestReport(
             in_flight.images, self._dispatcher.demand, self._dispatcher.images_done, in_flight.waiting_seconds
         )
 
-    async def stopped(self, batch_number: int) -> bool:
-        """Return when a batch is to end early: whether in a hurry."""
-        return True if self._dispatcher is None else await self._dispatcher.in_flight.stopped(batch_number)
+    async def wait_for_stop(self, batch_number: int) -> Stop:
+        """Return when a batch is to end early."""
+        return Stop.NOW if self._dispatcher is None else await self._dispatcher.in_flight.wait_for_stop(batch_number)
 
     async def run(self) -> None:
-        """Return when the request is closed or parked, or a newer coordinator has it; stores may be away meanwhile."""
-        attempt = 1
-        while True:
-            try:
-                await self._coordinate()
-                break
-            except StaleEpochError:
-                logger.info("a newer coordinator owns the request", extra={"requestId": self.request_id})
-                break
-            except StoreUnavailableError as error:
-                logger.warning("waiting: %s", error, extra={"requestId": self.request_id})
-            except Exception:  # a coordinator must not end before its request
-                logger.exception("coordination failed; starting over", extra={"requestId": self.request_id})
-            await asyncio.sleep(backoff_seconds(attempt, base_seconds=1, cap_seconds=_STORE_RETRY_CAP_SECONDS))
-            attempt += 1
+        """Return when the request is closed or requeued, or a newer coordinator has it."""
+        try:
+            await until_done(
+                self._coordinate,
+                base_seconds=1,
+                cap_seconds=_STORE_RETRY_CAP_SECONDS,
+                name="the coordinator",
+                request_id=self.request_id,
+            )
+        except StaleEpochError:
+            logger.info("a newer coordinator owns the request", extra={"requestId": self.request_id})
 
     async def _coordinate(self) -> None:
         while (request := await self._claim()) is not None:
@@ -152,7 +150,7 @@ class RequestLifecycle:
             numbers=self._batch_numbers,
             settings=self._settings,
         )
-        self._dispatcher.set_share(self._share, at_once=False)
+        self._dispatcher.update_share(ShareUpdate(self._share))
         beside = [
             asyncio.create_task(
                 ProgressReporter(request, self._dispatcher, self._progress, database=self._database).run()
@@ -189,12 +187,12 @@ class RequestLifecycle:
             await asyncio.sleep(_CONTROL_POLL_SECONDS)
 
     def _send(self, batch: Batch) -> Sent:
-        coordinator = ray.get_runtime_context().current_actor
+        coordinator = cast("ActorProxy[BatchOwner]", ray.get_runtime_context().current_actor)
 
         async def report() -> BatchReport:
             try:
                 pool = await self._find_pool()
-                answer: BatchReport | Loss = await pool.run.remote(batch, coordinator)
+                answer = await pool.run.remote(batch, coordinator)
             except (RayError, OSError, ValueError) as error:  # the last of a name that is being made or given up
                 raise BatchLostError(Loss.OTHER) from error
             if isinstance(answer, Loss):

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import random
 import time
 from collections import Counter
 from datetime import timedelta
@@ -14,15 +12,19 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import aiohttp
+import ray
 from standardwebhooks.webhooks import Webhook as Signer
 
+from actors.registry import Wakeable
 from actors.self_fencing import fence_when_cut_off
-from cluster.errors import BlockedAddressError, StoreUnavailableError
+from cluster.aio import Background, forever
+from cluster.errors import BlockedAddressError
 from cluster.http.session import guarded_session, request_url
 from cluster.http.url import origin_of, parse_url
 from cluster.mongo.connection import Database
 from cluster.mongo.outbox import Outbox
 from cluster.records import Delivery, DeliveryResponse, DeliveryState, utc_now
+from cluster.retry import jittered
 from cluster.secrets import Secrets
 from cluster.telemetry import log_as_json
 
@@ -38,7 +40,7 @@ _GONE = 410
 logger = logging.getLogger("darkroom.webhook")
 
 
-class WebhookSender:
+class WebhookSender(Wakeable):
     """One for the deployment. The outbox in MongoDB is its queue; a notification only saves the wait for the next look.
 
     An attempt is claimed for longer than it can take, so that a delivery whose sender died is made again, with the
@@ -46,6 +48,7 @@ class WebhookSender:
     """
 
     def __init__(self, settings: Settings) -> None:
+        super().__init__()
         log_as_json()
         self._settings = settings
         self._secrets = Secrets(settings)
@@ -55,17 +58,13 @@ class WebhookSender:
         self._free = asyncio.Semaphore(_CONCURRENT_DELIVERIES)
         self._calls: Counter[str] = Counter()  # that are being made, by the beginnings of their URLs
         self._draining = False
-        self._wake = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        self._tasks = {loop.create_task(self._run()), loop.create_task(fence_when_cut_off(database, settings))}
+        self._background = Background()
+        self._background.start(fence_when_cut_off(database, settings))
+        self._background.start(
+            forever(self._deliver_due, lambda: self._wait_for_wake_up(_POLL_SECONDS), "the webhook sender")
+        )
 
-    async def wake_up(self) -> None:
-        """Something was put in the outbox: look now."""
-        self._wake.set()
-
-    async def ping(self) -> None:
-        """Answers while this process lives."""
-
+    @ray.method
     async def drain(self) -> None:
         """Finish the calls that are being made and begin no others, for a stop of the whole deployment."""
         self._draining = True
@@ -78,18 +77,6 @@ class WebhookSender:
         self._draining = False
         for _ in range(_CONCURRENT_DELIVERIES):
             self._free.release()
-
-    async def _run(self) -> None:
-        while True:
-            try:
-                await self._deliver_due()
-            except StoreUnavailableError as error:
-                logger.warning("waiting: %s", error)
-            except Exception:  # the outbox must not stop at what we did not foresee
-                logger.exception("the outbox stumbled; trying again")
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), _POLL_SECONDS)
-            self._wake.clear()
 
     async def _deliver_due(self) -> None:
         while True:
@@ -105,19 +92,16 @@ class WebhookSender:
                 return
             origin = origin_of(delivery.url).lower()
             self._calls[origin] += 1
-            task = asyncio.create_task(self._deliver(delivery))
-            self._tasks.add(task)
-            task.add_done_callback(partial(self._finished, origin))
+            self._background.start(self._deliver(delivery)).add_done_callback(partial(self._finished, origin))
 
     async def _claim_due(self) -> Delivery | None:
         busy = [origin for origin, calls in self._calls.items() if calls >= _DELIVERIES_PER_HOST]
         return await self._outbox.claim_due(lease_seconds=2 * self._settings.webhook_timeout_seconds, but_not_to=busy)
 
     def _finished(self, origin: str, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
         self._free.release()
         if self._calls[origin] == _DELIVERIES_PER_HOST:
-            self._wake.set()  # others for it may have waited
+            self._woken.set()  # others for it may have waited
         self._calls -= Counter((origin,))  # which also forgets those without any
         if not task.cancelled() and task.exception() is not None:
             # Its lease ends, and it is due again.
@@ -179,5 +163,4 @@ class WebhookSender:
         pauses = self._settings.webhook_retry_seconds
         if status == _GONE or delivery.attempts >= len(pauses):
             return DeliveryState.FAILED, 0
-        jitter = random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - jitter needs no secrecy
-        return DeliveryState.PENDING, pauses[delivery.attempts] * jitter
+        return DeliveryState.PENDING, jittered(pauses[delivery.attempts], _JITTER)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from actors.messages import Batch, BatchReport, Outcome, OutcomeKind, WorkItem
+from actors.messages import Batch, BatchReport, Outcome, OutcomeKind, Stop, WorkItem
 from actors.worker.cpu_slot import CpuSlot, CpuSlotClosedError, resident_bytes
 from actors.worker.host_limiter import FetchLaterError
 from cluster.codes import ImageErrorCode
@@ -71,9 +71,9 @@ class _Downloads(NamedTuple):
         return bool(self.running) and all(now - since > patience for since in self.running.values())
 
 
-def _says_hurry(stop: asyncio.Future[bool]) -> bool:
-    """Who can be asked no more is dead, and so is the hurry of whoever comes next."""
-    return stop.done() and (stop.exception() is not None or stop.result())
+def _answer(stop: asyncio.Future[Stop]) -> Stop:
+    """A coordinator that cannot be asked any more is dead, and its successor waits for the end of this batch."""
+    return stop.result() if stop.done() and stop.exception() is None else Stop.NOW
 
 
 def downloads_at_once(batch: Batch, settings: Settings) -> int:
@@ -122,11 +122,11 @@ class BatchRun:
         self._is_kept_waiting = False
         self._overrun: tuple[WorkItem, ImageError] | None = None  # a compression that goes on, and nobody can stop
 
-    async def run(self, stop: asyncio.Future[bool]) -> BatchReport:
+    async def run(self, stop: asyncio.Future[Stop]) -> BatchReport:
         """Do the batch, until all is done, or its sources keep the CPU slot waiting, or `stop` says that it is to end.
 
         Args:
-            stop: Done when it is to end: whether in a hurry.
+            stop: Done when the batch is to end early.
 
         Raises:
             StoreUnavailableError: Results could not be recorded.
@@ -143,7 +143,7 @@ class BatchRun:
                     if not await recording:
                         return BatchReport((), refused=True)
                     recording = asyncio.create_task(self._record())  # beside the work, however long it takes
-            await self._end(tasks, in_hurry=_says_hurry(stop))
+            await self._end(tasks, stop=_answer(stop) if stop.done() else Stop.DRAIN)
         finally:
             for task in tasks:
                 task.cancel()
@@ -169,7 +169,7 @@ class BatchRun:
         )
         return self._is_kept_waiting
 
-    async def _end(self, tasks: dict[asyncio.Task[None], WorkItem], *, in_hurry: bool) -> None:
+    async def _end(self, tasks: dict[asyncio.Task[None], WorkItem], *, stop: Stop) -> None:
         """Release the images that have no CPU slot yet, and let the others finish: within a moment when in a hurry."""
         self._cpu_slot.close()
         for task, item in tasks.items():
@@ -177,7 +177,7 @@ class BatchRun:
                 task.cancel()
         left = [task for task in tasks if not task.done()]
         while left and self._overrun is None:
-            if in_hurry:
+            if stop is Stop.NOW:
                 await asyncio.wait(left, timeout=_STOP_SECONDS)
                 return
             await asyncio.wait(left, timeout=_TICK_SECONDS)

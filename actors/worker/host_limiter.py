@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from cluster.aio import end
+from cluster.aio import end, forever
 from cluster.codes import ImageErrorCode
 from cluster.errors import ImageError, StoreUnavailableError
 from cluster.redis.source_hosts import LEASE_SECONDS, Behaviour, Permit, SourceHosts, host_of
@@ -21,6 +21,7 @@ _NO_ANSWER = frozenset({ImageErrorCode.TIMEOUT, ImageErrorCode.CONNECTION_FAILED
 _MAX_FAILURES = 3  # of a host in a batch, without an answer, before the rest of its images is given back
 _UNSAID_PAUSE_SECONDS = 2.0  # for a host that wants to be left alone and does not say how long
 _MAX_PAUSE_SECONDS = 300.0
+_RENEW_SECONDS = LEASE_SECONDS / 3
 _THROTTLING = frozenset({429, 503})
 logger = logging.getLogger("darkroom.image_worker")
 
@@ -127,14 +128,17 @@ class HostLimiter:
             host.learn(None)
 
     async def _keep(self) -> None:
-        """What this batch was granted is its own for as long as its worker lives, and hardly longer."""
+        """Renew the permits of this batch for as long as its worker lives, and hardly longer."""
         granted = {name: host.permit.downloads for name, host in self._hosts.items() if host.permit.downloads}
-        while granted:
-            await asyncio.sleep(LEASE_SECONDS / 3)
-            try:
-                await self._source_hosts.keep(self._token, granted)
-            except StoreUnavailableError as error:  # what has ended meanwhile is granted again by the next call
-                logger.warning("hosts are not shared: %s", error)
+        if not granted:
+            return
+        await asyncio.sleep(_RENEW_SECONDS)
+        # Permits that have ended meanwhile are granted again by the next call.
+        await forever(
+            lambda: self._source_hosts.keep(self._token, granted),
+            lambda: asyncio.sleep(_RENEW_SECONDS),
+            "the host limiter",
+        )
 
     async def _leave(self) -> None:
         behaviours = {

@@ -6,8 +6,6 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, NamedTuple
 
-import stamina
-
 from actors.imaging import CONTENT_TYPES, EXTENSIONS, Compressed, Limits, compress
 from actors.messages import Outcome, OutcomeKind, failed_image
 from actors.worker.batch_run import FetchAgainError
@@ -17,11 +15,10 @@ from cluster.mongo.products import ImageResult
 from cluster.records import Image, Output, Status
 from cluster.redis.progress import CountedImage
 from cluster.redis.result_cache import KnownResult
-from cluster.retry import backoff_seconds
+from cluster.retry import backoff_seconds, while_store_away
 from cluster.s3.object_writer import object_key
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable
     from concurrent.futures import Executor
 
     import aiohttp
@@ -114,7 +111,7 @@ class ImagePipeline:
         names = batch.options.output_names or [""]
         outputs = [_output(batch, item, name, output) for name, output in zip(names, made, strict=True)]
         for output, stored in zip(made, outputs, strict=True):
-            async for attempt in _while_a_store_is_away():
+            async for attempt in while_store_away(_STORE_AWAY_SECONDS):
                 with attempt:
                     await self._stores.objects.put(stored.key, output.data, content_type=CONTENT_TYPES[output.format])
         return outputs
@@ -129,7 +126,7 @@ class ImagePipeline:
         """Write results: whether Redis counted them, too; None when a newer coordinator or batch has them."""
         results = [(outcome.item.ordinal, result) for outcome, result in done if result is not None]
         again = [outcome.item.again for outcome, _ in done if outcome.fate is OutcomeKind.RETRY]
-        async for attempt in _while_a_store_is_away():
+        async for attempt in while_store_away(_STORE_AWAY_SECONDS):
             with attempt:
                 ours = await self._stores.products.record_results(
                     batch.request_id, batch.epoch, [result for _, result in results], batch=batch.number
@@ -160,11 +157,6 @@ class ImagePipeline:
             logger.warning("progress not counted: %s", error, extra={"requestId": batch.request_id})
             return False
         return True
-
-
-def _while_a_store_is_away() -> AsyncIterable[stamina.Attempt]:
-    """Attempts at a write, for a while: it is worth a wait, since all the work before it would be done again."""
-    return stamina.retry_context(on=StoreUnavailableError, attempts=None, timeout=_STORE_AWAY_SECONDS)
 
 
 def _output(batch: Batch, item: WorkItem, name: str, output: Compressed) -> Output:

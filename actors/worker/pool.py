@@ -8,29 +8,32 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 import ray
 from ray.exceptions import OutOfMemoryError, RayError, WorkerCrashedError
 
 from actors import registry
 from actors.messages import Loss
+from actors.registry import Pingable
 from actors.watchdog import WATCH_SECONDS, Watchdog
 from actors.worker.task import process_images
+from cluster.aio import Background, forever
 from cluster.telemetry import log_as_json
 
 if TYPE_CHECKING:
     from ray import ObjectRef
-    from ray.actor import ActorHandle
+    from ray.actor import ActorProxy
 
     from actors.messages import Batch, BatchKey, BatchReport
+    from actors.worker.task import BatchOwner, ReportKeeper
     from cluster.settings import Settings
 
 _GRACE_SECONDS = 10.0  # for a batch to find out that nobody waits for it any more
 logger = logging.getLogger("darkroom.worker_pool")
 
 
-class WorkerPool:
+class WorkerPool(Pingable):
     """One for the deployment. It knows only which tasks run; who sent them sends them again when it dies."""
 
     def __init__(self, settings: Settings) -> None:
@@ -38,20 +41,17 @@ class WorkerPool:
         self._settings = settings
         self._tasks: dict[BatchKey, ObjectRef[BatchReport]] = {}
         self._last_reports: dict[BatchKey, BatchReport] = {}  # of workers that end with their batch
-        self._self = ray.get_runtime_context().current_actor
-        self._watching = asyncio.get_running_loop().create_task(self._watch_queue_manager())
+        self._self = cast("ActorProxy[ReportKeeper]", ray.get_runtime_context().current_actor)
+        watchdog = Watchdog(settings)  # the queue manager watches all others
+        self._background = Background()
+        self._background.start(
+            forever(
+                lambda: watchdog.look([registry.QUEUE_MANAGER]), lambda: asyncio.sleep(WATCH_SECONDS), "the watchdog"
+            )
+        )
 
-    async def _watch_queue_manager(self) -> None:
-        """It watches all others."""
-        watch = Watchdog(self._settings)
-        while True:
-            await watch.look([registry.QUEUE_MANAGER])
-            await asyncio.sleep(WATCH_SECONDS)
-
-    async def ping(self) -> None:
-        """Answers while this process lives."""
-
-    async def run(self, batch: Batch, coordinator: ActorHandle[Any]) -> BatchReport | Loss:
+    @ray.method
+    async def run(self, batch: Batch, coordinator: ActorProxy[BatchOwner]) -> BatchReport | Loss:
         """Do a batch in a worker, and say what became of it, or how it was lost."""
         # Who waits for its sources takes no core from others. One name for all: Ray keeps counters of each for ever,
         # here, in every worker, and in the agent of each node.
@@ -70,20 +70,22 @@ class WorkerPool:
             self._last_reports.pop(batch.key, None)
         return report
 
+    @ray.method
     async def keep_report(self, batch_key: BatchKey, report: BatchReport) -> None:
         """The report of a batch whose worker ends before its task does."""
         if batch_key in self._tasks:
             self._last_reports[batch_key] = report
 
-    async def meet(self, coordinator: ActorHandle[Any]) -> None:
+    @ray.method
+    async def meet(self, coordinator: ActorProxy[BatchOwner]) -> None:
         """Know a coordinator before its first batch: what it takes to call it is asked of the head."""
 
+    @ray.method
     async def end_worker(self, batch_key: BatchKey) -> None:
         """End the worker that has a batch, whatever it is doing."""
-        task = self._tasks.get(batch_key)
-        if task is not None:
-            ray.cancel(task, force=True)
+        self._end_worker(batch_key)
 
+    @ray.method
     async def end_earlier(self, first: BatchKey) -> None:
         """End the workers of all batches that a request had before this one, of any of its coordinators.
 
@@ -92,7 +94,12 @@ class WorkerPool:
         await asyncio.sleep(_GRACE_SECONDS)
         for key in [each for each in self._tasks if each.request_id == first.request_id and each < first]:
             logger.warning("a worker hangs in a batch of before; it is ended", extra={"requestId": first.request_id})
-            await self.end_worker(key)
+            self._end_worker(key)
+
+    def _end_worker(self, batch_key: BatchKey) -> None:
+        task = self._tasks.get(batch_key)
+        if task is not None:
+            ray.cancel(task, force=True)
 
 
 def _loss(error: RayError) -> Loss:

@@ -24,6 +24,7 @@ from cluster.s3.object_writer import ObjectWriter
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Collection
 
+    from actors.messages import Stop
     from cluster.settings import Settings
 
 logger = logging.getLogger("darkroom.image_worker")
@@ -60,16 +61,16 @@ class Worker:
             await self._cache.close()
         self._stores.compress_thread.shutdown()
 
-    async def run(self, batch: Batch, stopped: Awaitable[bool]) -> BatchReport:
-        """Do a batch, until `stopped` at the latest; raises nothing that an image or an absent store could cause."""
-        stop = asyncio.ensure_future(stopped)
+    async def run(self, batch: Batch, stop: Awaitable[Stop]) -> BatchReport:
+        """Do a batch until it is done or is to stop. Raises nothing that an image or an absent store could cause."""
+        stopping = asyncio.ensure_future(stop)
         try:
-            return await self._run(batch, stop)
+            return await self._run(batch, stopping)
         finally:
-            stop.cancel()
-            await asyncio.gather(stop, return_exceptions=True)
+            stopping.cancel()
+            await asyncio.gather(stopping, return_exceptions=True)
 
-    async def _run(self, batch: Batch, stop: asyncio.Future[bool]) -> BatchReport:
+    async def _run(self, batch: Batch, stop: asyncio.Future[Stop]) -> BatchReport:
         token = f"{batch.request_id}:{batch.epoch}:{batch.number}:"
         urls = [item.url for item in batch.items]
         at_once = min(batch.host_downloads, downloads_at_once(batch, self._settings))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 import ray
 
@@ -14,25 +14,41 @@ from cluster.telemetry import log_as_json
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-    from ray.actor import ActorHandle
+    from ray.actor import ActorProxy
 
-    from actors.messages import Batch, BatchReport
+    from actors.messages import Batch, BatchKey, BatchReport, Stop
     from cluster.settings import Settings
 
-_LAST_WORDS_SECONDS = 10
+_KEEP_REPORT_SECONDS = 10
+
+
+class BatchOwner(Protocol):
+    """The coordinator that sent a batch, as its task sees it."""
+
+    @ray.method
+    async def wait_for_stop(self, request_id: str, batch_number: int) -> Stop:
+        """Return when the batch is to end early."""
+
+
+class ReportKeeper(Protocol):
+    """The worker pool, as a task sees it."""
+
+    @ray.method
+    async def keep_report(self, batch_key: BatchKey, report: BatchReport) -> None:
+        """Keep the report of a batch whose worker ends before its task does."""
 
 
 @ray.remote(num_cpus=1, max_retries=0, scheduling_strategy="SPREAD")
 def process_images(
-    batch: Batch, settings: Settings, coordinator: ActorHandle[Any], pool: ActorHandle[Any]
+    batch: Batch, settings: Settings, coordinator: ActorProxy[BatchOwner], pool: ActorProxy[ReportKeeper]
 ) -> BatchReport:
     """Do a batch, in a worker process that keeps its connections from one batch to the next."""
     process = _process(settings)
-    report = process.run(batch, coordinator.stopped.remote(batch.request_id, batch.number))
+    report = process.run(batch, coordinator.wait_for_stop.remote(batch.request_id, batch.number))
     if process.is_spent:
         # Within the task, since Ray would give this process another one at once.
         try:
-            ray.get(pool.keep_report.remote(batch.key, report), timeout=_LAST_WORDS_SECONDS)
+            ray.get(pool.keep_report.remote(batch.key, report), timeout=_KEEP_REPORT_SECONDS)
         finally:
             os._exit(1)
     return report
@@ -59,8 +75,8 @@ class _Process:
     def is_spent(self) -> bool:
         return self._worker.is_spent
 
-    def run(self, batch: Batch, stopped: Awaitable[bool]) -> BatchReport:
-        return self._runner.run(self._worker.run(batch, stopped))
+    def run(self, batch: Batch, stop: Awaitable[Stop]) -> BatchReport:
+        return self._runner.run(self._worker.run(batch, stop))
 
 
 @functools.lru_cache(maxsize=1)

@@ -7,7 +7,7 @@ import math
 import time
 from typing import TYPE_CHECKING
 
-from cluster.aio import SharedCall
+from cluster.aio import SingleFlight
 from cluster.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class HealthCheck:
         self._timeout_seconds = timeout_seconds
         self._problem: str | None = None
         self._fresh_until = -math.inf
-        self._ask_once = SharedCall(self._ask)
+        self._ask_once = SingleFlight(self._ask)
 
     async def check(self) -> None:
         """Return when it answers, or did a moment ago.

@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 import stamina
 from fastapi import Request
-from ray.exceptions import RayActorError, RayError
 
-from actors.wake_ups import WakeUps
-from cluster.aio import Background, FreshCalls, SharedCall
+from cluster.aio import FreshCalls, SingleFlight
 from cluster.errors import RefusedError, StoreUnavailableError
 from cluster.mongo.api_keys import ApiKeyStore
 from cluster.mongo.connection import Database
@@ -27,85 +25,18 @@ from cluster.redis.progress import Progress
 from cluster.redis.throughput import Throughput
 from cluster.s3.bucket import Bucket
 from cluster.secrets import Secrets
-from deployments.api.actors import start_system_actors
+from deployments.api.actors import Actors
 from deployments.api.health_check import HealthCheck
 from deployments.api.quota import Quota
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine
-
-    from ray.actor import ActorHandle
+    from collections.abc import AsyncIterator
 
     from cluster.settings import Settings
 
 _NOTICE_SECONDS = 5
 _ANSWER_SECONDS = 5.0  # of a store, to an upload
 logger = logging.getLogger("darkroom.api")
-
-
-class Actors:
-    """The way to the actors of the deployment. What counts is in MongoDB, and they look; a notice only saves time."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._queue_manager: ActorHandle[Any] | None = None
-        self._others = WakeUps(settings)
-        self._start = SharedCall(self._started)
-        self._background = Background()
-
-    def queue_changed(self) -> None:
-        """Tell the queue manager, in the background, that there is work; start it when it is not there."""
-        self._send(self._ask("wake_up"))
-
-    def deleted(self) -> None:
-        """Tell the queue manager, in the background, that a request was deleted."""
-        self._send(self._ask("wake_up_sweep"))
-
-    def outbox_changed(self) -> None:
-        """Tell the webhook sender, in the background, that a delivery is due."""
-        self._send(self._others.delivery_due())
-
-    async def ping(self) -> None:
-        """Return when the queue manager answers.
-
-        Raises:
-            RayError: It is dead, or being restarted.
-            StoreUnavailableError: It lives where it does not reach the stores.
-        """
-        if not await self._ask("is_healthy"):
-            raise StoreUnavailableError("a store", "the queue manager has not reached it for a while")
-
-    async def ping_head(self) -> None:
-        """Return when the queue manager has heard from Ray's head lately.
-
-        Raises:
-            RayError: The queue manager is dead, or being restarted.
-            StoreUnavailableError: It has not.
-        """
-        if not await self._ask("reaches_head"):
-            raise StoreUnavailableError("Ray's head", "the queue manager has not heard from it for a while")
-
-    def _send(self, notice: Coroutine[Any, Any, None]) -> None:
-        async def bounded() -> None:
-            try:
-                await asyncio.wait_for(notice, _NOTICE_SECONDS)
-            except (RayError, TimeoutError, OSError) as error:
-                logger.warning("an actor was not notified: %s", type(error).__name__)
-
-        self._background.start(bounded())
-
-    async def _started(self) -> ActorHandle[Any]:
-        return await asyncio.to_thread(start_system_actors, self._settings)
-
-    async def _ask(self, method: Literal["is_healthy", "reaches_head", "wake_up", "wake_up_sweep"]) -> Any:  # noqa: ANN401 - its answer
-        # The handle is kept, because finding an actor asks the head node.
-        if self._queue_manager is None:
-            self._queue_manager = await self._start()
-        try:
-            return await getattr(self._queue_manager, method).remote()
-        except RayActorError:
-            self._queue_manager = None  # the next call finds it again, or starts it
-            raise
 
 
 class Services:
@@ -125,7 +56,7 @@ class Services:
         self._throughput = Throughput(settings)
         self.quota = Quota(RequestQueue(self.database), self._throughput, settings)
         self.bucket = Bucket(settings)
-        self.ping_bucket = SharedCall(self._ping_bucket)
+        self.ping_bucket = SingleFlight(self._ping_bucket)
         seconds = min(_ANSWER_SECONDS, settings.store_timeout_seconds)
         self._needed = (
             HealthCheck("redis", self.progress.ping, timeout_seconds=seconds),

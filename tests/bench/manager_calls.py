@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import ray
 
 from actors import registry
+from actors.queue.manager import QueueManager
 from cluster.settings import Settings
 
 if TYPE_CHECKING:
+    from ray.actor import ActorHandle
+
     from tests.support.service import Service
 
 
@@ -26,10 +29,10 @@ def manager_calls(service: Service) -> int:
 def _main() -> None:
     settings = Settings()
     ray.init(address="auto", namespace="bench", log_to_driver=False)
-    manager = registry.find(registry.QUEUE_MANAGER, settings)
+    manager = registry.find(QueueManager, registry.QUEUE_MANAGER, settings)
     if manager is None:
         raise LookupError(registry.QUEUE_MANAGER)
-    print(ray.get(manager.__ray_call__.remote(_calls)))
+    print(ray.get(cast("ActorHandle[QueueManager]", manager).__ray_call__.remote(_calls)))
 
 
 def _calls(manager: Any) -> int:  # noqa: ANN401 - runs in the actor

@@ -27,6 +27,7 @@ from tests.support.service import running_service
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from actors.messages import Stop
     from cluster.records import ProcessingRequest
     from cluster.settings import Settings
 
@@ -93,5 +94,6 @@ async def _worker(settings: Settings) -> Worker:
     return Worker(settings)
 
 
-async def _never() -> bool:
-    return await asyncio.Event().wait()
+async def _never() -> Stop:
+    await asyncio.Event().wait()
+    raise AssertionError

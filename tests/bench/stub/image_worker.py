@@ -16,6 +16,7 @@ from cluster.s3.object_writer import object_key
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
+    from actors.messages import Stop
     from cluster.settings import Settings
 
 IMAGE_SECONDS = 0.0002
@@ -28,14 +29,14 @@ class Worker:
         self._products = ProductStore(Database(settings))
         self._progress = Progress(settings)
 
-    async def run(self, batch: Batch, stopped: Awaitable[bool]) -> BatchReport:
+    async def run(self, batch: Batch, stop: Awaitable[Stop]) -> BatchReport:
         started = asyncio.get_running_loop().time()
-        stop = asyncio.ensure_future(stopped)
+        stopping = asyncio.ensure_future(stop)
         try:
             tried = [item.tried for item in batch.items]
             await self._products.begin_attempts(batch.request_id, batch.epoch, tried, batch=batch.number)
-            await asyncio.wait([stop], timeout=IMAGE_SECONDS * len(batch.items))
-            if stop.done():
+            await asyncio.wait([stopping], timeout=IMAGE_SECONDS * len(batch.items))
+            if stopping.done():
                 return BatchReport.all(batch, OutcomeKind.RELEASED)
             results = [
                 ImageResult(item.row, item.index, IMAGE, object_key(batch.request_id, item.row, item.index, "jpg"))
@@ -48,7 +49,7 @@ class Worker:
         except StoreUnavailableError:
             return BatchReport.all(batch, OutcomeKind.STORE_AWAY)
         finally:
-            stop.cancel()
+            stopping.cancel()
         seconds = asyncio.get_running_loop().time() - started
         return BatchReport(tuple(Outcome(item, OutcomeKind.COMPLETED) for item in batch.items), seconds)
 

@@ -45,7 +45,7 @@ def _stays(monkeypatch: pytest.MonkeyPatch) -> None:
         raise LeftError
 
     monkeypatch.setattr(os, "_exit", leave)
-    monkeypatch.setattr("actors.self_fencing._PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr("actors.self_fencing._CHECK_SECONDS", 0.001)
 
 
 async def leaves(away: Away, *, within_seconds: float) -> bool:

@@ -7,7 +7,7 @@ import contextlib
 
 import pytest
 
-from cluster.aio import FreshCalls, Question, SharedCall, end
+from cluster.aio import FreshCalls, Question, SingleFlight, end
 
 
 async def test_who_loses_a_cancel_is_ended_all_the_same() -> None:
@@ -38,7 +38,7 @@ async def test_all_who_wait_share_one_call_and_its_error() -> None:
         await outcome.wait()
         raise ValueError
 
-    shared = SharedCall(call)
+    shared = SingleFlight(call)
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(shared(), 0.01)
     others = [asyncio.create_task(shared()) for _ in range(3)]

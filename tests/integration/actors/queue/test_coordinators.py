@@ -9,6 +9,7 @@ import pytest
 from actors import registry
 from actors.messages import NO_SHARE
 from actors.queue.coordinators import Coordinators
+from actors.registry import Pingable
 from cluster.errors import StoreUnavailableError
 from cluster.mongo.queue import OpenRequest
 from cluster.records import utc_now
@@ -51,5 +52,5 @@ async def test_who_may_have_been_given_a_request_is_given_no_other(
         admit()
     assert name is not None
     assert not coordinators.has_standby
-    wait_until(lambda: registry.find(name, isolated) is None, "it has left")
+    wait_until(lambda: registry.find(Pingable, name, isolated) is None, "it has left")
     assert not await coordinators.go_on(open_request(name), NO_SHARE)

@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from actors.messages import NO_SHARE, BatchLostError, BatchReport, Loss, Outcome, OutcomeKind, Share, WorkItem
+from actors.messages import (
+    NO_SHARE,
+    BatchLostError,
+    BatchReport,
+    Loss,
+    Outcome,
+    OutcomeKind,
+    Share,
+    ShareUpdate,
+    Stop,
+    WorkItem,
+)
 from actors.request.dispatcher import Dispatcher
 from actors.request.in_flight import Sent
 from cluster.codes import ImageErrorCode
@@ -48,7 +59,7 @@ class Hands:
             numbers=itertools.count(1),
             settings=settings,
         )
-        self.dispatcher.set_share(ONE_BATCH, at_once=False)
+        self.dispatcher.update_share(ShareUpdate(ONE_BATCH))
 
     @classmethod
     async def ready(cls, database: Database, settings: Settings) -> Hands:
@@ -106,9 +117,9 @@ class Hands:
                 await asyncio.sleep(POLL_SECONDS)
         assert await run
 
-    async def begun(self, *numbers: int) -> list[asyncio.Task[bool]]:
+    async def begun(self, *numbers: int) -> list[asyncio.Task[Stop]]:
         """The tasks of these batches ask when to end, as they do when they have a core."""
-        asking = [asyncio.create_task(self.dispatcher.in_flight.stopped(number)) for number in numbers]
+        asking = [asyncio.create_task(self.dispatcher.in_flight.wait_for_stop(number)) for number in numbers]
         await asyncio.wait(asking, timeout=0.01)
         return asking
 
@@ -135,7 +146,7 @@ async def test_it_ends_when_every_image_has(hands: Hands) -> None:
 async def test_a_closed_window_begins_nothing_and_loses_nothing(hands: Hands) -> None:
     run = asyncio.create_task(hands.dispatcher.run())
     await hands.wait_for(1)
-    hands.dispatcher.set_share(NO_SHARE, at_once=False)
+    hands.dispatcher.update_share(ShareUpdate(NO_SHARE))
     await hands.complete(0)
 
     async def is_drained() -> bool:
@@ -144,7 +155,7 @@ async def test_a_closed_window_begins_nothing_and_loses_nothing(hands: Hands) ->
     await wait_until_async(is_drained, "what ran has come back")
     assert not run.done()
     assert len(hands.sent) == 1
-    hands.dispatcher.set_share(TWO_BATCHES, at_once=False)
+    hands.dispatcher.update_share(ShareUpdate(TWO_BATCHES))
     await hands.wait_for(2)
     run.cancel()
 
@@ -158,16 +169,16 @@ async def test_all_is_given_back_when_a_window_is_closed_at_once(hands: Hands) -
     slow = next(each for each, _ in hands.sent if each.is_slow)
     usual = next(each for each, _ in hands.sent[1:] if not each.is_slow)
     begun = await hands.begun(slow.number, usual.number)
-    hands.dispatcher.set_share(NO_SHARE, at_once=False)
+    hands.dispatcher.update_share(ShareUpdate(NO_SHARE))
     await asyncio.wait(begun, timeout=0.05)
     assert [each.done() for each in begun] == [False, False]
-    hands.dispatcher.set_share(NO_SHARE, at_once=True)
-    assert await asyncio.gather(*begun) == [False, False]  # in no hurry
+    hands.dispatcher.update_share(ShareUpdate(NO_SHARE, make_room=True))
+    assert await asyncio.gather(*begun) == [Stop.DRAIN, Stop.DRAIN]
     run.cancel()
 
 
 async def test_it_sleeps_while_an_image_is_due_and_the_window_is_full(hands: Hands) -> None:
-    hands.dispatcher.set_share(TWO_BATCHES, at_once=False)
+    hands.dispatcher.update_share(ShareUpdate(TWO_BATCHES))
     run = asyncio.create_task(hands.dispatcher.run())
     await hands.wait_for(2)
     batch, future = hands.sent[0]
@@ -263,24 +274,24 @@ async def test_a_worker_that_cannot_start_costs_no_image_its_life(hands: Hands) 
 
 
 async def test_who_is_to_make_room_ends_what_runs_and_what_waits(hands: Hands) -> None:
-    hands.dispatcher.set_share(FOUR_BATCHES, at_once=False)
+    hands.dispatcher.update_share(ShareUpdate(FOUR_BATCHES))
     run = asyncio.create_task(hands.dispatcher.run())
     await hands.wait_for(4)
     begun = await hands.begun(1, 2)
-    hands.dispatcher.set_share(LITTLE, at_once=True)
-    assert await asyncio.gather(*begun) == [False, False]  # they end, but not in a hurry
-    assert not await hands.dispatcher.in_flight.stopped(3)  # this one begins only now
+    hands.dispatcher.update_share(ShareUpdate(LITTLE, make_room=True))
+    assert await asyncio.gather(*begun) == [Stop.DRAIN, Stop.DRAIN]
+    assert await hands.dispatcher.in_flight.wait_for_stop(3) is Stop.DRAIN  # this one begins only now
     run.cancel()
 
 
 @pytest.mark.parametrize("running", [1, 2])
 async def test_the_oldest_that_run_go_on(hands: Hands, running: int) -> None:
-    hands.dispatcher.set_share(FOUR_BATCHES, at_once=False)
+    hands.dispatcher.update_share(ShareUpdate(FOUR_BATCHES))
     run = asyncio.create_task(hands.dispatcher.run())
     await hands.wait_for(4)
     begun = await hands.begun(1, 2)
-    hands.dispatcher.set_share(Share(1, running), at_once=True)
-    assert not await hands.dispatcher.in_flight.stopped(3)
+    hands.dispatcher.update_share(ShareUpdate(Share(1, running), make_room=True))
+    assert await hands.dispatcher.in_flight.wait_for_stop(3) is Stop.DRAIN
     await asyncio.wait(begun, timeout=0.05)
     assert [each.done() for each in begun] == [False] * running + [True] * (2 - running)
     for each in (run, *begun):
@@ -288,10 +299,10 @@ async def test_the_oldest_that_run_go_on(hands: Hands, running: int) -> None:
 
 
 async def test_a_batch_that_did_nothing_does_not_shorten_the_rest(hands: Hands) -> None:
-    hands.dispatcher.set_share(FOUR_BATCHES, at_once=False)
+    hands.dispatcher.update_share(ShareUpdate(FOUR_BATCHES))
     run = asyncio.create_task(hands.dispatcher.run())
     await hands.wait_for(4)
-    hands.dispatcher.set_share(LITTLE, at_once=True)
+    hands.dispatcher.update_share(ShareUpdate(LITTLE, make_room=True))
     await hands.complete(0)
 
     async def is_taken_in() -> bool:
@@ -306,7 +317,7 @@ async def test_a_batch_that_did_nothing_does_not_shorten_the_rest(hands: Hands) 
         future.set_result(BatchReport(tuple(Outcome(item, OutcomeKind.RELEASED) for item in batch.items)))
     await wait_until_async(is_empty, "nothing new is sent while it rests")
     assert len(hands.sent) == 4
-    hands.dispatcher.set_share(FOUR_BATCHES, at_once=False)
+    hands.dispatcher.update_share(ShareUpdate(FOUR_BATCHES))
     await hands.wait_for(8)
     again = {item.row for batch, _ in hands.sent[4:] for item in batch.items}
     assert {item.row for batch, _ in returned for item in batch.items} <= again

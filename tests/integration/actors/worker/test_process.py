@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from actors.messages import Batch, BatchReport, OutcomeKind, WorkItem
+from actors.messages import Batch, BatchReport, OutcomeKind, Stop, WorkItem
 from actors.worker.process import Worker
 from cluster.mongo.connection import Database
 from cluster.mongo.products import ProductStore
@@ -65,13 +65,14 @@ def batch(request: ProcessingRequest, urls: Sequence[str], *, number: int = 1, i
     return Batch(request.request_id, request.owner, request.epoch, number, request.options, items, is_slow)
 
 
-async def never() -> bool:
-    return await asyncio.Event().wait()
+async def never() -> Stop:
+    await asyncio.Event().wait()
+    raise AssertionError
 
 
-async def after(seconds: float) -> bool:
+async def after(seconds: float) -> Stop:
     await asyncio.sleep(seconds)
-    return False
+    return Stop.DRAIN
 
 
 def fates(report: BatchReport) -> dict[OutcomeKind, int]:
@@ -154,9 +155,9 @@ async def test_a_batch_that_is_stopped_before_its_first_step_hands_back_all(
         await asyncio.sleep(0.01)
         return begun
 
-    async def stopped() -> bool:
+    async def stopped() -> Stop:
         await stop.wait()
-        return False
+        return Stop.DRAIN
 
     monkeypatch.setattr(ProductStore, "begin_attempts", begin_and_stop)
     report = await worker.run(batch(request_to_do, [usual] * 4), stopped())
@@ -184,7 +185,7 @@ async def test_results_are_recorded_while_a_batch_runs(
     request = request_to_do
     seen: list[list[Status]] = []
 
-    async def look() -> bool:
+    async def look() -> Stop:
         await asyncio.sleep(1.8)
         seen.append([image.status for image in await images_of(patient, request)])
         return await never()
