@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 WATCH_SECONDS = 5.0
 """Between two looks."""
-_ANSWER_SECONDS = 2.0
+_PING_TIMEOUT_SECONDS = 2.0
 logger = logging.getLogger("darkroom.watch")
 
 
@@ -38,7 +38,7 @@ class Watchdog:
         self._questions = questions
         self._unanswered: dict[str, int] = {}  # by name
 
-    async def look(self, names: Iterable[str]) -> None:
+    async def check(self, names: Iterable[str]) -> None:
         """Ask each of these, one after another."""
         self._unanswered = {name: self._unanswered.get(name, 0) for name in names}
         for name in self._unanswered:
@@ -62,7 +62,7 @@ class Watchdog:
 
 async def _answers(actor: ActorProxy[Pingable]) -> bool:
     try:
-        await asyncio.wait_for(actor.ping.remote(), _ANSWER_SECONDS)
+        await asyncio.wait_for(actor.ping.remote(), _PING_TIMEOUT_SECONDS)
     except TimeoutError:
         return False
     return True

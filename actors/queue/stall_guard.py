@@ -11,24 +11,18 @@ import logging
 import math
 from typing import TYPE_CHECKING
 
-import ray
-
-from actors import registry
-from actors.registry import Pingable
 from cluster.aio import Question
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
     from typing import Any
 
-    from cluster.settings import Settings
-
-_WAIT_SECONDS = 10.0  # a dead node is known by then
-LOOKS = 8  # one after another, which all find a free core
-_APART_SECONDS = 1.0  # at least: whatever happens wakes the queue manager, which may be many times a second
-_MOST_LOOKS = 64
-_HEAD_SECONDS = 2.0
-logger = logging.getLogger("darkroom.stalls")
+_STALL_SECONDS = 10.0  # a dead node is known by then
+CHECKS = 8  # in a row, which all find a free core
+_MIN_INTERVAL_SECONDS = 1.0  # a busy queue manager takes many steps a second
+_MAX_CHECKS = 64
+_HEAD_WAIT_SECONDS = 2.0
+logger = logging.getLogger("darkroom.stall_guard")
 
 
 class StallGuard:
@@ -42,41 +36,27 @@ class StallGuard:
     def __init__(
         self, free_cores: Callable[[], Coroutine[Any, Any, float]], end_pool: Callable[[], Awaitable[None]]
     ) -> None:
-        self._free_cores = Question(free_cores, _HEAD_SECONDS)
+        self._free_cores = Question(free_cores, _HEAD_WAIT_SECONDS)
         self._end_pool = end_pool
         self._looked_at = -math.inf  # of the loop's clock
         self._found = 0  # looks, one after another, that found some
-        self._wanted = LOOKS
+        self._wanted = CHECKS
 
-    @classmethod
-    def of_cluster(cls, settings: Settings) -> StallGuard:
-        """Those of this cluster."""
-
-        async def free_cores() -> float:
-            return float((await asyncio.to_thread(ray.available_resources)).get("CPU", 0))
-
-        async def end_pool() -> None:
-            pool = await asyncio.to_thread(registry.find, Pingable, registry.WORKER_POOL, settings)
-            if pool is not None:
-                await asyncio.to_thread(registry.kill, pool, restart=True)
-
-        return cls(free_cores, end_pool)
-
-    async def look(self, waiting_seconds: float) -> None:
+    async def check(self, waiting_seconds: float) -> None:
         """Take note of how long the oldest batch that needs a core has waited for it.
 
         While the head is away nobody knows what is free, and nobody could start another pool.
         """
         now = asyncio.get_running_loop().time()
-        if now - self._looked_at < _APART_SECONDS:
+        if now - self._looked_at < _MIN_INTERVAL_SECONDS:
             return
         self._looked_at = now
-        self._found = self._found + 1 if waiting_seconds > _WAIT_SECONDS and await self._is_one_free() else 0
+        self._found = self._found + 1 if waiting_seconds > _STALL_SECONDS and await self._is_one_free() else 0
         if self._found >= self._wanted:
             logger.error("batches wait for %.0f s although cores are free; the worker pool is ended", waiting_seconds)
             self._found = 0
             # The machine may just be slow, and what starts must have the time to.
-            self._wanted = min(_MOST_LOOKS, 2 * self._wanted)
+            self._wanted = min(_MAX_CHECKS, 2 * self._wanted)
             await self._end_pool()
 
     async def _is_one_free(self) -> bool:

@@ -46,7 +46,7 @@ class WorkerPool(Pingable):
         self._background = Background()
         self._background.start(
             forever(
-                lambda: watchdog.look([registry.QUEUE_MANAGER]), lambda: asyncio.sleep(WATCH_SECONDS), "the watchdog"
+                lambda: watchdog.check([registry.QUEUE_MANAGER]), lambda: asyncio.sleep(WATCH_SECONDS), "the watchdog"
             )
         )
 

@@ -87,11 +87,9 @@ class QueueLease:
 
             await self._fenced(write)
 
-    async def claim_stopping(self) -> ProcessingRequest | None:
-        """A request that is to end before it was admitted; it is the caller's, who ends it."""
-        query = {"status": Status.PENDING, "stopping": {"$ne": None}}
-        if not await self._is_any(query):
-            return None
+    async def claim_stopping(self, request_id: str) -> ProcessingRequest | None:
+        """Claim a waiting request that is to stop, for the caller to close. None when it does not wait any more."""
+        query = {"requestId": request_id, "status": Status.PENDING, "stopping": {"$ne": None}}
         change = {"$set": {"status": Status.PROCESSING, "coordinator": None}, "$inc": {"epoch": 1}}
         claimed = await self._write(query, change)
         return None if claimed is None else ProcessingRequest.model_validate(claimed)

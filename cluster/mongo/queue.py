@@ -93,6 +93,12 @@ class RequestQueue:
                 async for group in await self._requests.aggregate(pipeline)
             ]
 
+    async def stopping(self, *, limit: int) -> list[str]:
+        """Return waiting requests that are to stop."""
+        with mongo_errors():
+            found = self._requests.find({"status": Status.PENDING, "stopping": {"$ne": None}}, {"requestId": 1})
+            return [document["requestId"] async for document in found.limit(limit)]
+
     async def assigned_to(self, coordinator: str) -> str | None:
         """The open request that a coordinator has."""
         with mongo_errors():

@@ -39,13 +39,13 @@ def _calls(manager: Any) -> int:  # noqa: ANN401 - runs in the actor
     """What it was counted to have called; counting begins with the first look."""
     coordinators = manager._coordinators  # noqa: SLF001 - to look behind it
     if not hasattr(coordinators, "calls"):
-        push, coordinators.calls = coordinators._push, 0  # noqa: SLF001 - the same
+        push, coordinators.calls = coordinators._update_share, 0  # noqa: SLF001 - the same
 
         async def counted(*arguments: Any, **more: Any) -> Any:  # noqa: ANN401 - handed on
             coordinators.calls += 1
             return await push(*arguments, **more)
 
-        coordinators._push = counted  # noqa: SLF001 - the same
+        coordinators._update_share = counted  # noqa: SLF001 - the same
     return int(coordinators.calls)
 
 

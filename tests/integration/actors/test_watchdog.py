@@ -63,11 +63,11 @@ async def test_an_actor_that_does_not_answer_is_started_again(
     before = await asyncio.wait_for(actor.pid.remote(), 20)
     watch = Watchdog(isolated, questions=QUESTIONS)
     for _ in range(5):
-        await watch.look([name, "nobody"])
+        await watch.check([name, "nobody"])
     assert await pid_of(actor) == before
     actor.sleep.remote()
     begun = time.monotonic()
     while (now := await pid_of(actor)) in {None, before}:
-        await watch.look([name])
+        await watch.check([name])
     assert now != before
     assert time.monotonic() - begun > QUESTIONS * ANSWER_SECONDS

@@ -28,15 +28,15 @@ def open_request(coordinator: str) -> OpenRequest:
 async def coordinators(isolated: Settings) -> Coordinators:
     """One of them waits for a request."""
     known = Coordinators(isolated)
-    await known.keep_standby(standing=1, at_most=1)
+    await known.start_standby(1)
     return known
 
 
 async def test_who_waits_waits_again_when_nothing_was_admitted(coordinators: Coordinators) -> None:
     with coordinators.reserved() as name:
         assert name is not None
-        assert not coordinators.has_standby
-        assert not await coordinators.go_on(open_request(name), NO_SHARE)  # another request may be its
+        assert not coordinators.state().standby
+        assert not await coordinators.resume(open_request(name), NO_SHARE)  # another request may be its
     with coordinators.reserved() as again:
         assert again == name
 
@@ -51,6 +51,6 @@ async def test_who_may_have_been_given_a_request_is_given_no_other(
     with pytest.raises(StoreUnavailableError), coordinators.reserved() as name:
         admit()
     assert name is not None
-    assert not coordinators.has_standby
+    assert not coordinators.state().standby
     wait_until(lambda: registry.find(Pingable, name, isolated) is None, "it has left")
-    assert not await coordinators.go_on(open_request(name), NO_SHARE)
+    assert not await coordinators.resume(open_request(name), NO_SHARE)

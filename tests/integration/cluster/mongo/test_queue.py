@@ -76,10 +76,13 @@ async def test_who_is_paused_or_to_end_is_not_admitted(database: Database, leade
     await control.cancel(ending)
     assert await queue.candidates() == []
     assert await leader.admit(paused, "coordinator") is None
-    claimed = await leader.claim_stopping()
+    assert await queue.stopping(limit=9) == [ending]
+    assert await leader.claim_stopping(paused) is None
+    claimed = await leader.claim_stopping(ending)
     assert claimed is not None
     assert (claimed.request_id, claimed.stopping, claimed.epoch) == (ending, Reason.CANCELLED, 1)
-    assert await leader.claim_stopping() is None
+    assert await leader.claim_stopping(ending) is None
+    assert await queue.stopping(limit=9) == []
     await control.set_paused(paused, paused=False)
     assert [each.request_id for each in await queue.candidates()] == [paused]
 
@@ -125,10 +128,11 @@ async def test_deadlines_that_have_come_are_followed(database: Database, leader:
     await waiting(database, deadline_at=now + timedelta(hours=1))
     await waiting(database)
     await leader.stop_overdue()
-    claimed = await leader.claim_stopping()
+    assert await RequestQueue(database).stopping(limit=9) == [late]
+    claimed = await leader.claim_stopping(late)
     assert claimed is not None
     assert (claimed.request_id, claimed.stopping) == (late, Reason.TIMEOUT)
-    assert await leader.claim_stopping() is None
+    assert await RequestQueue(database).stopping(limit=9) == []
 
 
 async def test_the_load_of_each_owner(database: Database) -> None:
@@ -245,7 +249,7 @@ async def test_an_older_queue_manager_changes_nothing_any_more(database: Databas
         leader.assign(at_work, "older"),
         leader.preempt(at_work),
         leader.stop_overdue(),
-        leader.claim_stopping(),
+        leader.claim_stopping(ends),
     ]
     for write in writes:
         with pytest.raises(StaleEpochError):
@@ -255,8 +259,8 @@ async def test_an_older_queue_manager_changes_nothing_any_more(database: Databas
         await leader.check()
     assert [document async for document in database.requests.find()] == before
     await newer.stop_overdue()
-    stopping = {each.request_id for each in (await newer.claim_stopping(), await newer.claim_stopping()) if each}
-    assert stopping == {late, ends}
+    assert set(await RequestQueue(database).stopping(limit=9)) == {late, ends}
+    assert await newer.claim_stopping(ends) is not None
     assert await newer.admit(waits, "new") is not None
 
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from actors.queue.stall_guard import LOOKS, StallGuard
+from actors.queue.stall_guard import CHECKS, StallGuard
 
 
 class Cluster:
@@ -15,7 +15,7 @@ class Cluster:
     def __init__(self) -> None:
         self.cores: float | None = 1
         self.pools_ended = 0
-        self.stalls = StallGuard(self.free_cores, self.end_pool)
+        self.guard = StallGuard(self.free_cores, self.end_pool)
 
     async def free_cores(self) -> float:
         if self.cores is None:
@@ -25,50 +25,50 @@ class Cluster:
     async def end_pool(self) -> None:
         self.pools_ended += 1
 
-    async def look(self, times: int, *, waiting_seconds: float = 60) -> None:
+    async def check(self, times: int, *, waiting_seconds: float = 60) -> None:
         for _ in range(times):
-            await self.stalls.look(waiting_seconds)
+            await self.guard.check(waiting_seconds)
 
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actors.queue.stall_guard._APART_SECONDS", 0)
+    monkeypatch.setattr("actors.queue.stall_guard._MIN_INTERVAL_SECONDS", 0)
 
 
-async def test_looks_that_come_close_together_are_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actors.queue.stall_guard._APART_SECONDS", 60)
+async def test_checks_that_come_close_together_are_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actors.queue.stall_guard._MIN_INTERVAL_SECONDS", 60)
     cluster = Cluster()
-    await cluster.look(10 * LOOKS)
+    await cluster.check(10 * CHECKS)
     assert cluster.pools_ended == 0
 
 
 async def test_a_pool_is_ended_when_its_batches_wait_in_vain() -> None:
     cluster = Cluster()
-    await cluster.look(LOOKS - 1)
+    await cluster.check(CHECKS - 1)
     assert cluster.pools_ended == 0
-    await cluster.look(1)
+    await cluster.check(1)
     assert cluster.pools_ended == 1
 
 
 async def test_each_time_it_takes_longer_up_to_a_minute() -> None:
-    cluster, looks = Cluster(), []
+    cluster, checks = Cluster(), []
     for pools in range(1, 6):
-        looks.append(0)
+        checks.append(0)
         while cluster.pools_ended < pools:
-            await cluster.look(1)
-            looks[-1] += 1
-    assert looks == [LOOKS, 2 * LOOKS, 4 * LOOKS, 8 * LOOKS, 8 * LOOKS]
+            await cluster.check(1)
+            checks[-1] += 1
+    assert checks == [CHECKS, 2 * CHECKS, 4 * CHECKS, 8 * CHECKS, 8 * CHECKS]
 
 
 @pytest.mark.parametrize(("cores", "waiting_seconds"), [(0, 60), (0.5, 60), (None, 60), (1, 5)])
 async def test_a_single_look_that_finds_nothing_to_blame_it_for_spares_it(
     monkeypatch: pytest.MonkeyPatch, cores: float | None, waiting_seconds: float
 ) -> None:
-    monkeypatch.setattr("actors.queue.stall_guard._HEAD_SECONDS", 0.01)
+    monkeypatch.setattr("actors.queue.stall_guard._HEAD_WAIT_SECONDS", 0.01)
     cluster = Cluster()
-    await cluster.look(LOOKS - 1)
+    await cluster.check(CHECKS - 1)
     cluster.cores = cores
-    await cluster.look(1, waiting_seconds=waiting_seconds)
+    await cluster.check(1, waiting_seconds=waiting_seconds)
     cluster.cores = 1
-    await cluster.look(LOOKS - 1)
+    await cluster.check(CHECKS - 1)
     assert cluster.pools_ended == 0
