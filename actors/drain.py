@@ -1,4 +1,4 @@
-"""`python -m actors.drain SECONDS`: begin nothing more, wait for what runs, and end all actors."""
+"""`python -m actors.drain SECONDS`: begin nothing more, wait for the running tasks, and end all actors."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from cluster.settings import Settings
 if TYPE_CHECKING:
     from ray.actor import ActorProxy
 
-_ANSWER_SECONDS = 10
-_RETRY_SECONDS = 0.5
+_DRAIN_GRACE_SECONDS = 10
+_RESTART_POLL_SECONDS = 0.5
 
 
 def main() -> None:
-    """Drain and end the deployment on the cluster at RAY_ADDRESS; exit code 1: images were still in tasks."""
+    """Drain and end the deployment on the cluster at RAY_ADDRESS. Exit code 1: images were still in tasks."""
     timeout_seconds = float(sys.argv[1])
     settings = Settings()
     ray.init(address="auto", namespace=settings.ray_namespace, log_to_driver=False)
@@ -39,12 +39,12 @@ def main() -> None:
 
 
 def _drained(manager: ActorProxy[QueueManager], deadline: float) -> int:
-    """How many images are left; 1 when nobody could say."""
+    """Return how many images are left, or 1 when the queue manager did not say."""
     while (seconds := deadline - time.monotonic()) > 0:
         try:
-            return ray.get(manager.drain.remote(seconds), timeout=seconds + _ANSWER_SECONDS)
+            return ray.get(manager.drain.remote(seconds), timeout=seconds + _DRAIN_GRACE_SECONDS)
         except RayActorError:  # it is being started again
-            time.sleep(_RETRY_SECONDS)
+            time.sleep(_RESTART_POLL_SECONDS)
         except GetTimeoutError:
             break
     return 1

@@ -1,4 +1,4 @@
-"""Ends actors that live and do not answer: whatever keeps them, Ray starts them again, and they find all in MongoDB."""
+"""The watchdog ends actors that are alive and do not answer. Ray starts them again, and they resume from MongoDB."""
 
 from __future__ import annotations
 
@@ -19,43 +19,43 @@ if TYPE_CHECKING:
     from cluster.settings import Settings
 
 WATCH_SECONDS = 5.0
-"""Between two looks."""
+"""The pause between two checks."""
 _PING_TIMEOUT_SECONDS = 2.0
-logger = logging.getLogger("darkroom.watch")
+logger = logging.getLogger("darkroom.watchdog")
 
 
 class Watchdog:
-    """Asks actors for an answer, of which any will do.
+    """Pings actors, and ends those that stay silent.
 
     Args:
         settings: The settings.
-        questions: After so many, one after another and none of them answered, an actor is ended. By default that is a
-            minute, since a new one may take a while to start.
+        max_unanswered: The number of pings in a row without an answer after which an actor is ended. The default is
+            about a minute, since an actor that starts may be silent for a while.
     """
 
-    def __init__(self, settings: Settings, *, questions: int = 9) -> None:
+    def __init__(self, settings: Settings, *, max_unanswered: int = 9) -> None:
         self._settings = settings
-        self._questions = questions
+        self._max_unanswered = max_unanswered
         self._unanswered: dict[str, int] = {}  # by name
 
     async def check(self, names: Iterable[str]) -> None:
-        """Ask each of these, one after another."""
+        """Ping these actors one after another."""
         self._unanswered = {name: self._unanswered.get(name, 0) for name in names}
         for name in self._unanswered:
-            await self._ask(name)
+            await self._check(name)
 
-    async def _ask(self, name: str) -> None:
+    async def _check(self, name: str) -> None:
         try:
             actor = await asyncio.to_thread(registry.find, Pingable, name, self._settings)
             if actor is not None and not await _answers(actor):
                 self._unanswered[name] += 1
-                if self._unanswered[name] < self._questions:
+                if self._unanswered[name] < self._max_unanswered:
                     return
-                logger.error("%s lives and does not answer; it is ended, and started again", name)
+                logger.error("%s is alive and does not answer; it is ended, and Ray starts it again", name)
                 await asyncio.to_thread(registry.kill, actor, restart=True)
         except RayError:
             pass  # Ray knows that it is dead
-        except Exception as error:  # noqa: BLE001 - whatever Ray raises when its head is away, and could start nobody
+        except Exception as error:  # noqa: BLE001 - Ray raises many kinds while its head is away, and could start no actor then
             logger.warning("%s cannot be watched: %s", name, error)
         self._unanswered[name] = 0
 

@@ -1,4 +1,4 @@
-"""When a failed call is tried again. Waits that one call holds are stamina's; others are planned with these rules."""
+"""The rules by which a failed call is tried again. A wait inside one call is stamina's work."""
 
 from __future__ import annotations
 

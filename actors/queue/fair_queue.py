@@ -1,4 +1,4 @@
-"""Who is admitted next, and whose turn is over: pure rules."""
+"""The order in which requests are admitted and preempted: pure rules."""
 
 from __future__ import annotations
 
@@ -13,21 +13,24 @@ if TYPE_CHECKING:
 
 MAX_PRIORITY = 9
 AGEING_SECONDS = 600
-"""A request that has waited this long counts as one priority higher; after 90 minutes nobody is ahead by priority."""
+"""A request that has waited this long counts as one priority higher. After 90 minutes it has the highest one."""
 
 TURN_SECONDS = 300
-"""For so long a request is at work before it gives way to another one like it."""
+"""The time at work after which a request may be preempted by another one like it."""
 MIN_TURN_SECONDS = 10
-"""For so long a small one gives way to nobody, and a large one for longer: to begin again costs time by its size."""
+"""The time at work before which no request is preempted. It is longer for a large one, which is slow to begin."""
 _TURN_IMAGES_PER_SECOND = 5_000
 
 
 def next_in_line(candidates: Iterable[Candidate], at_work: Mapping[str, int], now: datetime) -> Candidate | None:
-    """The highest priority first, aged; of these, the owner with the fewest requests at work; of these, the oldest.
+    """Return the request to admit next.
+
+    The highest aged priority is first. Of one priority, the owner with the fewest requests at work is first. Of one
+    owner, the oldest request is first.
 
     Args:
-        candidates: Of each owner and priority, the oldest one is enough.
-        at_work: How many requests of each owner are at work.
+        candidates: The waiting requests. The oldest one of each owner and priority is enough.
+        at_work: The number of requests at work, by owner.
         now: The time.
     """
 
@@ -44,16 +47,17 @@ def next_in_line(candidates: Iterable[Candidate], at_work: Mapping[str, int], no
 def choose_preempted(
     candidate: Candidate, at_work: Collection[OpenRequest], seconds_at_work: Mapping[str, float], now: datetime
 ) -> OpenRequest | None:
-    """Who of those that have all places is to wait again, so that the next in line need not wait until one has ended.
+    """Return the request to preempt when all places are taken and the next one should not wait for an end.
 
-    One of lower priority than the candidate's, aged; or one of the same whose owner would still have as many at work
-    as the candidate's, or that has had its turn. Of several, the lowest priority, then the owner with the most, then
-    the longest at work. For the time of its turn, a request keeps the priority to which it has aged.
+    It has a lower priority than the candidate's aged one. Or it has the same, and its owner would still have as many
+    requests at work as the candidate's, or its turn is over. Of several, the one with the lowest priority is preempted,
+    then that of the owner with the most, then the one longest at work. During its turn, a request keeps the priority
+    to which it has aged.
 
     Args:
-        candidate: The next in line.
-        at_work: Those that have the places.
-        seconds_at_work: Of those whose work has begun; the others are not asked.
+        candidate: The next request.
+        at_work: The requests that have the places.
+        seconds_at_work: The time at work of the requests whose work has begun. The others are not preempted.
         now: The time.
     """
     running = Counter(request.owner for request in at_work)
@@ -64,7 +68,7 @@ def choose_preempted(
             return request.priority
         return _aged_priority(request.priority, request.queued_at, request.admitted_at)
 
-    def gives_way(request: OpenRequest) -> bool:
+    def is_preemptible(request: OpenRequest) -> bool:
         seconds = seconds_at_work.get(request.request_id, 0)
         if seconds < _min_turn_seconds(request) or priority(request) > wanted:
             return False
@@ -74,7 +78,7 @@ def choose_preempted(
     def place(request: OpenRequest) -> tuple[int, int, float]:
         return priority(request), -running[request.owner], -seconds_at_work[request.request_id]
 
-    return min(filter(gives_way, at_work), key=place, default=None)
+    return min(filter(is_preemptible, at_work), key=place, default=None)
 
 
 def _min_turn_seconds(request: OpenRequest) -> float:

@@ -1,4 +1,4 @@
-"""The decisions of the queue manager in one step: a pure function from what was observed to actions."""
+"""The decisions of the queue manager in one step: a pure function from the observed state to actions."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""How the cluster's task slots are shared among the requests at work: pure arithmetic.
+"""The shares of the requests at work in the task slots of the cluster: pure arithmetic.
 
-A request has a weight by its priority and a demand: how many slots it can use now. Slots are shared by weighted max-min
-fairness: nobody gets more than it can use, and what it leaves goes to the others by weight. Source: Bertsekas and
-Gallager, "Data Networks", 2nd edition, section 6.5.2.
+A request has a weight by its priority, and a demand: the number of slots that it can use now. Slots are shared by
+weighted max-min fairness. No request gets more than it can use. The rest goes to the others by weight.
+Source: Bertsekas and Gallager, "Data Networks", 2nd edition, section 6.5.2.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ _ROUNDING = 1e-6
 
 
 class Claim(NamedTuple):
-    """What a request asks for."""
+    """The claim of a request."""
 
     priority: int  # 0 to 9
     demand: float  # slots that it can use now
 
 
 def weight(priority: int) -> float:
-    """How much more of a full cluster a request gets than one of priority 0: twice as much with each step."""
+    """Return the weight of a priority. Each step doubles it."""
     return 2.0**priority
 
 
 def max_min_shares(claims: Mapping[str, Claim], slots: float) -> dict[str, float]:
-    """The slots of each request by weighted max-min fairness; they add up to `slots` or to all demands."""
+    """Return the slots of each request. They add up to `slots`, or to all demands when these are fewer."""
     result = dict.fromkeys(claims, 0.0)
     hungry = {name: claim for name, claim in claims.items() if claim.demand > 0}
     left = slots
@@ -48,10 +48,10 @@ def max_min_shares(claims: Mapping[str, Claim], slots: float) -> dict[str, float
 
 
 def divide(claims: Mapping[str, Claim], slots: float) -> dict[str, Share]:
-    """The share of each request.
+    """Return the share of each request.
 
-    Batches wait for a core in the order in which they were sent, so that those of equal weight take turns by themselves
-    when there are more requests than slots. Who has less weight than others sends less often.
+    Batches get slots in the order in which they were sent. So requests of equal weight take turns by themselves when
+    there are more requests than slots. A request of less weight sends less often.
     """
     given = max_min_shares(claims, slots)
     # By weight alone, since a small demand must not slow down those that have more.
@@ -61,15 +61,15 @@ def divide(claims: Mapping[str, Claim], slots: float) -> dict[str, Share]:
     running = whole_slots(given, int(slots))
     result: dict[str, Share] = {}
     for name, claim in claims.items():
-        # Who can use nothing now may at any moment.
+        # A request that can use nothing now may have work at any moment.
         mine = given[name] or min(1.0, entitled[name])
-        rests = is_crowded and mine < largest and claim.demand > mine
-        result[name] = Share(mine, running[name], mine / largest if rests else 1.0, slots)
+        sends_less = is_crowded and mine < largest and claim.demand > mine
+        result[name] = Share(mine, running[name], mine / largest if sends_less else 1.0, slots)
     return result
 
 
 def whole_slots(given: Mapping[str, float], slots: int) -> dict[str, int]:
-    """Shares as whole slots that add up to no more than there are, by largest remainder; of equals, the first."""
+    """Return shares as whole slots that add up to no more than there are, by largest remainder."""
     result = {name: math.floor(share + _ROUNDING) for name, share in given.items()}
     remainders = {name: share - result[name] for name, share in given.items() if share - result[name] > _ROUNDING}
     left = max(0, slots - sum(result.values()))

@@ -1,7 +1,8 @@
-"""Ends a worker pool whose batches wait although cores are free: Ray starts it again, and all is sent once more.
+"""The stall guard ends a worker pool whose batches wait although cores are free.
 
-Ray asks the node that is to run a task for a worker, without a time limit. Of a node that was dead by then it may never
-get an answer, and as long as it waits for one, it asks no other node (ray-project/ray, issue 63405).
+Ray then starts the pool again, and the coordinators send their batches again. Ray asks a node for a worker without a
+time limit. A node that was dead by then may never answer, and meanwhile Ray asks no other node (ray-project/ray,
+issue 63405).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ logger = logging.getLogger("darkroom.stall_guard")
 
 
 class StallGuard:
-    """Looks for batches that wait in vain.
+    """Finds batches that wait in vain.
 
     Args:
         free_cores: Asks the head how many cores no task has.
@@ -43,9 +44,9 @@ class StallGuard:
         self._wanted = CHECKS
 
     async def check(self, waiting_seconds: float) -> None:
-        """Take note of how long the oldest batch that needs a core has waited for it.
+        """Check how long the oldest batch has waited for a worker.
 
-        While the head is away nobody knows what is free, and nobody could start another pool.
+        While the head is away, free cores are unknown and no other pool could be started.
         """
         now = asyncio.get_running_loop().time()
         if now - self._looked_at < _MIN_INTERVAL_SECONDS:

@@ -1,4 +1,4 @@
-"""Removes what nobody will ask for again: uploads that died before their commit, and requests that were deleted."""
+"""The sweep removes the products of uploads that died before their commit, and all of deleted requests."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from cluster.mongo.connection import Database
     from cluster.settings import Settings
 
-_UPLOAD_SECONDS = 3600.0  # an upload that has taken longer than this is dead
+_MAX_UPLOAD_SECONDS = 3600.0  # an older upload without a commit is dead
 logger = logging.getLogger("darkroom.queue_manager")
 
 
 class Sweeper:
-    """What the queue manager does beside the queue. Whatever dies in between, the next sweep does the rest."""
+    """Sweeps the stores. When it dies half-way, the next sweep does the rest."""
 
     def __init__(self, database: Database, settings: Settings) -> None:
         self._requests = RequestStore(database)
@@ -35,26 +35,26 @@ class Sweeper:
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
-        """Sweep now."""
+        """Begin the next sweep now."""
         self._woken.set()
 
     async def wait(self, seconds: float) -> None:
-        """Wait for the next sweep."""
+        """Return when the next sweep is due."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._woken.wait(), seconds)
 
     async def sweep(self) -> None:
-        """Remove all that is to go. Raises `StoreUnavailableError`."""
+        """Take one sweep. Raises `StoreUnavailableError`."""
         self._woken.clear()
         for request_id in await self._control.deleted():
             try:
                 await self._remove(request_id)
-            except StoreUnavailableError as error:  # one that cannot be removed must not keep the others
+            except StoreUnavailableError as error:  # the others are removed all the same
                 logger.warning("not removed yet: %s", error, extra={"requestId": request_id})
         await self._remove_uncommitted()
 
     async def _remove(self, request_id: str) -> None:
-        """The request's document last: it says that the rest is to go."""
+        """The document of the request goes last, because it says that the rest must go."""
         logger.info("removing a deleted request", extra={"requestId": request_id})
         await asyncio.to_thread(self._bucket.delete_all, f"{request_id}/")
         await self._products.delete(request_id)
@@ -65,7 +65,7 @@ class Sweeper:
         old = [
             request_id
             for request_id in await self._products.request_ids()
-            if identifier_age_seconds(request_id) > _UPLOAD_SECONDS
+            if identifier_age_seconds(request_id) > _MAX_UPLOAD_SECONDS
         ]
         for request_id in set(old) - await self._requests.existing(old):
             logger.info("sweeping an upload that was not committed", extra={"requestId": request_id})

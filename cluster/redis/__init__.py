@@ -1,1 +1,1 @@
-"""Redis: what is fast to read and may vanish at any moment."""
+"""Redis: data that is fast to read and may vanish at any moment."""

@@ -1,8 +1,8 @@
-"""How far a request is, in Redis: fast to write and to read, and never the truth.
+"""The progress of requests in Redis: fast to write and to read, and never the truth.
 
-A request has a hash of counters and a bitmap of the images that were counted. They count only while a third key, which
-lives for a few seconds, says that they are whole: the coordinator renews it as long as nothing was missed. After Redis
-was away or emptied, the coordinator reports all terminal images again from MongoDB before it says so.
+A request has a hash of counters, and a bitmap of the images that were counted. They are valid only while a third key
+says that they are whole. That key lives for a few seconds. The coordinator renews it as long as it has missed nothing.
+After Redis was away or emptied, the coordinator first counts all terminal images again from MongoDB.
 """
 
 from __future__ import annotations
@@ -59,12 +59,12 @@ class Progress:
         self._renew = load_script(self._redis, "renew")
 
     async def begin_rebuild(self, request_id: str, epoch: int, *, afresh: bool = False) -> None:
-        """Before all terminal images are counted again.
+        """Announce that all terminal images will be counted again.
 
         Args:
-            request_id: Whose.
-            epoch: Of the coordinator, which tells it from those before it.
-            afresh: What was counted before may not hold any more.
+            request_id: The request.
+            epoch: The epoch of the coordinator, which tells it from earlier ones.
+            afresh: Whether to forget earlier counts, which may not hold any more.
         """
         with redis_errors():
             if afresh:
@@ -72,20 +72,26 @@ class Progress:
             await self._redis.set(_rebuild_key(request_id), epoch, ex=_REBUILD_SECONDS)
 
     async def finish_rebuild(self, request_id: str, epoch: int, *, in_flight: int) -> bool:
-        """After they were; False when Redis has lost them again meanwhile."""
+        """Say that they were counted. False when Redis has lost them again meanwhile."""
         keys = [_rebuild_key(request_id), _whole_key(request_id)]
         with redis_errors():
             return bool(await self._finish_rebuild(keys=keys, args=[epoch, in_flight, int(WHOLE_SECONDS * 1000)]))
 
     async def renew(self, request_id: str, epoch: int, *, in_flight: int) -> bool:
-        """Say for some seconds that nothing was missed, and how many images are in tasks; False when something was."""
+        """Say for some seconds that the counters are whole. False when they are not.
+
+        Args:
+            request_id: The request.
+            epoch: The epoch of the coordinator.
+            in_flight: The number of images in tasks.
+        """
         with redis_errors():
             return bool(
                 await self._renew(keys=[_whole_key(request_id)], args=[epoch, in_flight, int(WHOLE_SECONDS * 1000)])
             )
 
     async def count(self, request_id: str, images: Iterable[CountedImage]) -> None:
-        """Count terminal images; one that was counted before changes nothing."""
+        """Count terminal images. An image that was counted before changes nothing."""
         arguments: list[str | int] = [TTL_SECONDS]
         for ordinal, status, bytes_in, bytes_out in images:
             arguments += [ordinal, status, bytes_in, bytes_out]
@@ -94,9 +100,9 @@ class Progress:
             await self._count(keys=keys, args=arguments)
 
     async def read(self, request_id: str, epoch: int) -> Snapshot | None:
-        """The counters, or None when Redis does not have them whole, by the word of the coordinator of this epoch.
+        """Return the counters, or None unless the coordinator of this epoch says that they are whole.
 
-        What an earlier one has said may be of before a retry.
+        Counters of an earlier epoch may be from before a retry.
         """
         with redis_errors():
             async with self._redis.pipeline(transaction=True) as pipeline:
@@ -114,7 +120,7 @@ class Progress:
         )
 
     async def forget(self, request_id: str) -> None:
-        """Remove the counters; a closed request has its own in MongoDB."""
+        """Remove the counters. A closed request has its own in MongoDB."""
         with redis_errors():
             keys = (_hash_key, _bitmap_key, _whole_key, _rebuild_key)
             await self._redis.delete(*(key(request_id) for key in keys))

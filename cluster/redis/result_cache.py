@@ -1,7 +1,8 @@
-"""Results of earlier requests, in Redis: the same source with the same options need not be compressed again.
+"""The results of earlier requests in Redis, so that one source is not compressed twice with the same options.
 
-Two kinds of keys: what a URL had when it was last fetched (its strong ETag and the SHA-256 of its content), and what
-became of a content. Both belong to one owner and to one set of options, and end after `dedupe_seconds`.
+There are two kinds of keys. One holds the strong ETag and the SHA-256 of the content that a URL had at its last fetch.
+The other holds the result of a content. Both belong to one owner and one set of options, and end after
+`dedupe_seconds`.
 """
 
 from __future__ import annotations
@@ -25,14 +26,14 @@ Known = TypeVar("Known", bound=Record)
 
 
 class KnownSource(Record):
-    """What a URL had when it was last fetched."""
+    """The content of a URL at its last fetch."""
 
     etag: str  # a strong one, as the source wrote it
     content: str  # SHA-256, hex
 
 
 class KnownResult(Record):
-    """What became of a content."""
+    """The result of a content."""
 
     bytes_in: int
     outputs: list[Output]  # with the keys of stored objects, which may have been deleted since
@@ -46,25 +47,28 @@ class ResultCache:
         self._seconds = settings.dedupe_seconds
 
     def scope(self, owner: str, options: ImageOptions) -> str:
-        """What keys of one owner and one set of options begin with; another version of Darkroom may code otherwise."""
+        """Return the prefix of the keys of one owner and one set of options.
+
+        It holds the version of Darkroom too, because another one may encode differently.
+        """
         told = f"{__version__} {owner} {options.model_dump_json()}"
         return f"darkroom:known:{hashlib.sha256(told.encode()).hexdigest()[:32]}"
 
     async def sources(self, scope: str, urls: Sequence[str]) -> dict[str, KnownSource]:
-        """What is known about URLs."""
+        """Return the known content of URLs."""
         with redis_errors():
             values = await self._redis.mget([_url_key(scope, url) for url in urls])
         known = {url: _read(KnownSource, value) for url, value in zip(urls, values, strict=True) if value}
         return {url: source for url, source in known.items() if source is not None}
 
     async def result(self, scope: str, content: str) -> KnownResult | None:
-        """What became of a content."""
+        """Return the known result of a content."""
         with redis_errors():
             value = await self._redis.get(_content_key(scope, content))
         return _read(KnownResult, value) if value else None
 
     async def keep(self, scope: str, *, sources: Mapping[str, KnownSource], results: Mapping[str, KnownResult]) -> None:
-        """Remember what URLs have, and what became of contents."""
+        """Remember the content of URLs and the results of contents."""
         with redis_errors():
             async with self._redis.pipeline(transaction=False) as pipeline:
                 for url, source in sources.items():

@@ -1,8 +1,8 @@
-"""What the whole cluster knows about source hosts, in Redis: who fetches from each, and how each behaves.
+"""Source hosts, as the whole cluster knows them in Redis: their downloads, and their behaviour.
 
-A host gets a limited number of downloads at once. One that answers 429 or 503 is left alone for as long as it asks, and
-then gets half as many, and one more with every good batch. One that does not answer at all is asked by single probes
-only, and given up when these have failed for a while, so that a dead host costs no time limit for each of its images.
+A host gets a limited number of downloads at once. A host that answers 429 or 503 is paused for as long as it asks. Then
+it gets half as many downloads, and one more with every good batch. A host that does not answer is only probed, and is
+given up when the probes have failed for a while. So a dead host does not cost a timeout for each of its images.
 Sources: AIMD as in RFC 5681, section 3.1; the breaker is that of Nygard, "Release It!", 2nd edition, chapter 5.
 """
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from cluster.settings import Settings
 
 LEASE_SECONDS = 15.0
-"""What a batch was granted ends so long after it was last kept: those of a worker that died block nobody for long."""
+"""The life of a permit since its last renewal. The permits of a worker that died block others no longer than that."""
 BREAKER_FAILURES = 10
-"""Failures without an answer in between after which a host is only probed."""
+"""The number of failures in a row after which a host is only probed."""
 _TTL_SECONDS = 600
 _MAX_PROBE_SECONDS = 5.0
 _PROBES = 6  # before a source is given up
 
 
 class Permit(NamedTuple):
-    """What a batch may do at one host."""
+    """The permit of a batch at one host."""
 
     downloads: int  # at once
     wait_seconds: float = 0  # when none is granted
@@ -36,7 +36,7 @@ class Permit(NamedTuple):
 
 
 class Behaviour(NamedTuple):
-    """How a host behaved towards a batch."""
+    """The behaviour of a host towards one batch."""
 
     granted: int  # downloads, to be given back
     begun: int  # downloads, however they ended
@@ -60,8 +60,8 @@ class SourceHosts:
         """Ask for downloads at hosts.
 
         Args:
-            token: Tells this batch from all others.
-            wanted: How many at each host.
+            token: The unique name of this batch.
+            wanted: The number of downloads at each host.
         """
         milliseconds = (
             self._max_downloads,
@@ -79,14 +79,14 @@ class SourceHosts:
         }
 
     async def keep(self, token: str, granted: Mapping[str, int]) -> None:
-        """The batch still has what it was granted; to be called again and again, well within `LEASE_SECONDS`."""
+        """Renew the permits of a batch. Call it again well within `LEASE_SECONDS`."""
         keys = [_leases(host) for host in granted]
         arguments: list[str | int] = [int(LEASE_SECONDS * 1000), _TTL_SECONDS * 1000, token, *granted.values()]
         with redis_errors():
             await self._keep(keys=keys, args=arguments)
 
     async def leave(self, token: str, behaviours: Mapping[str, Behaviour]) -> None:
-        """Give back what was granted, and tell how the hosts behaved."""
+        """Give the permits back, and report how the hosts behaved."""
         told: list[int] = []
         for each in behaviours.values():
             told += [each.granted, each.begun, each.answers, each.failures, int(each.pause_seconds * 1000)]

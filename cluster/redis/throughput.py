@@ -1,4 +1,4 @@
-"""How fast the queue drains: measured by the queue manager, used to say when a client should come back."""
+"""The throughput of the queue. The queue manager measures it, and the API derives `Retry-After` from it."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class Throughput:
         self._key = f"darkroom:drain-rate:{settings.ray_namespace}"
 
     async def write(self, images_per_second: float) -> None:
-        """What was measured; it is forgotten after two minutes."""
+        """Write the measured throughput. It is forgotten after two minutes."""
         with redis_errors():
             await self._redis.set(self._key, images_per_second, ex=_TTL_SECONDS)
 
     async def read(self) -> float | None:
-        """Images per second, or None when nothing was measured lately."""
+        """Return images per second, or None when nothing was measured lately."""
         with redis_errors():
             value = await self._redis.get(self._key)
         return None if value is None else float(value)
@@ -60,14 +60,14 @@ class ThroughputMeter:
         self._per_second: float | None = None
 
     async def observe(self, images_done: Mapping[str, int], at_work: Collection[str]) -> None:
-        """Take in how many images were done until now.
+        """Take in the number of images that were done until now.
 
         Args:
-            images_done: Of each request whose coordinator has answered.
+            images_done: By request, of the coordinators that have answered.
             at_work: All requests at work.
         """
         for request_id, count in images_done.items():
-            # What was done when a request is first heard of was not done now.
+            # The first report of a request counts images that were done earlier.
             self._done += max(0, count - self._counted.get(request_id, count))
         known = self._counted | dict(images_done)
         self._counted = {request_id: count for request_id, count in known.items() if request_id in at_work}
@@ -78,8 +78,8 @@ class ThroughputMeter:
         before = latest if self._per_second is None else self._per_second
         self._per_second = before + _WEIGHT * (latest - before)
         self._since, self._done = self._now(), 0
-        if latest:  # an empty queue says nothing about how fast a full one drains
+        if latest:  # an empty queue has no throughput
             try:
                 await self._rate.write(self._per_second)
             except StoreUnavailableError as error:
-                logger.warning("the drain rate is not written: %s", error)
+                logger.warning("the throughput is not written: %s", error)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from cluster.settings import Settings
 
-QUESTIONS, ANSWER_SECONDS = 2, 2.0
+MAX_UNANSWERED, ANSWER_SECONDS = 2, 2.0
 
 
 class Sleeper(Pingable):
@@ -61,7 +61,7 @@ async def test_an_actor_that_does_not_answer_is_started_again(
 ) -> None:
     name, actor = sleeper
     before = await asyncio.wait_for(actor.pid.remote(), 20)
-    watch = Watchdog(isolated, questions=QUESTIONS)
+    watch = Watchdog(isolated, max_unanswered=MAX_UNANSWERED)
     for _ in range(5):
         await watch.check([name, "nobody"])
     assert await pid_of(actor) == before
@@ -70,4 +70,4 @@ async def test_an_actor_that_does_not_answer_is_started_again(
     while (now := await pid_of(actor)) in {None, before}:
         await watch.check([name])
     assert now != before
-    assert time.monotonic() - begun > QUESTIONS * ANSWER_SECONDS
+    assert time.monotonic() - begun > MAX_UNANSWERED * ANSWER_SECONDS

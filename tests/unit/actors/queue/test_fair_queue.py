@@ -1,4 +1,4 @@
-"""Who is admitted next, and who gives way."""
+"""The order in which requests are admitted and preempted."""
 
 from __future__ import annotations
 
