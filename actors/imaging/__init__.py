@@ -1,4 +1,4 @@
-"""Image work: bytes of a picture in, bytes of a smaller one out. Knows nothing of Ray or the network."""
+"""Image work: bytes of an image in, bytes of smaller ones out. It imports neither Ray nor a store."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Colour: whatever comes in goes out as 8-bit sRGB or grey, which is what an untagged picture means.
+"""Colour: every picture is converted to 8-bit sRGB or grey, the meaning that browsers give to an untagged picture.
 
-Sources: ICC.1:2022 (profile header and `desc`), the conversion's defaults are those of Photoshop: relative colorimetric
-with black point compensation.
+The defaults of the conversion are those of Photoshop: relative colorimetric, with black point compensation. Source:
+ICC.1:2022 (profile header and `desc`).
 """
 
 from __future__ import annotations
@@ -12,26 +12,26 @@ from actors.imaging.libvips import VipsImage, pyvips
 
 _PROFILE = "icc-profile-data"
 _GREY = frozenset({"b-w", "grey16"})
-_GREY_BANDS = 2  # with alpha
+_GREY_BANDS = 2  # grey and alpha
 _COLOUR_BANDS = 3
-_TAG_TABLE = 128
-# Only names that are known to mean sRGB with its own curve; any other profile is converted, at worst for nothing.
+_TAG_TABLE_AT = 128
+# Only names that are known to mean sRGB with its own curve. Any other profile is converted, at worst for nothing.
 _SRGB_NAMES = frozenset({"sRGB", "sRGB IEC61966-2.1", "sRGB IEC61966-2-1", "sRGB built-in", "sRGB2014", "c2", "uRGB"})
 
 
 def is_srgb(image: VipsImage) -> bool:
-    """Whether the picture's numbers mean the same without any profile."""
+    """Return whether the picture's numbers mean the same without any profile."""
     return image.interpretation != "cmyk" and _foreign_profile(image) is None
 
 
 def to_srgb(image: VipsImage, *, keep_profile: bool = False) -> VipsImage:
-    """The picture in 8-bit sRGB, or grey when it was grey; alpha stays.
+    """Convert the picture to 8-bit sRGB, or to 8-bit grey when it is grey. Alpha stays.
 
     A profile that is broken or of another colour space than the picture is ignored, as browsers do.
 
     Args:
         image: The picture.
-        keep_profile: Leave colours in their own space, and the profile that says which; CMYK is converted all the same.
+        keep_profile: Whether colours stay in their own space, with the profile that names it. CMYK is always converted.
     """
     is_grey = image.interpretation in _GREY
     if image.interpretation == "cmyk":
@@ -49,12 +49,12 @@ def to_srgb(image: VipsImage, *, keep_profile: bool = False) -> VipsImage:
 
 
 def _without_spot_colours(image: VipsImage, colours: int) -> VipsImage:
-    """One band more than colours is alpha; of several nobody knows which is, so none is."""
+    """Return the colours and their alpha. Several more bands are spot colours, and none of them counts as alpha."""
     return image if image.bands <= colours + 1 else image.extract_band(0, n=colours)
 
 
 def _transform(image: VipsImage) -> VipsImage:
-    """The picture through its own profile, or through libvips' for CMYK without a usable one."""
+    """Convert the picture by its own profile. Without a usable one, take a profile of libvips."""
     how = {"intent": "relative", "black_point_compensation": True, "depth": 8}
     fallback = "cmyk" if image.interpretation == "cmyk" else "srgb"
     if _foreign_profile(image) is None:
@@ -74,13 +74,13 @@ def _without_profile(image: VipsImage) -> VipsImage:
 
 
 def _first_band(image: VipsImage) -> VipsImage:
-    """Grey of an sRGB picture whose channels are equal."""
+    """Return the grey of an sRGB picture whose channels are equal, with its alpha."""
     grey = image[0].copy(interpretation="b-w")
     return grey.bandjoin(image[image.bands - 1]) if image.hasalpha() else grey
 
 
 def _foreign_profile(image: VipsImage) -> bytes | None:
-    """The embedded profile, when it fits the picture and is not sRGB."""
+    """Return the embedded profile, when it fits the picture and is not sRGB."""
     if image.get_typeof(_PROFILE) == 0:
         return None
     profile: bytes = image.get(_PROFILE)
@@ -96,10 +96,10 @@ def _colour_space(image: VipsImage) -> bytes:
 
 
 def _description(profile: bytes) -> str:
-    """The profile's name; empty when there is none to read."""
+    """Return the profile's name, or an empty text when it has no readable one."""
     try:
-        for number in range(min(100, struct.unpack_from(">I", profile, _TAG_TABLE)[0])):
-            tag, start, size = struct.unpack_from(">4sII", profile, _TAG_TABLE + 4 + 12 * number)
+        for number in range(min(100, struct.unpack_from(">I", profile, _TAG_TABLE_AT)[0])):
+            tag, start, size = struct.unpack_from(">4sII", profile, _TAG_TABLE_AT + 4 + 12 * number)
             if tag == b"desc":
                 return _text(profile[start : start + size])
     except struct.error:
@@ -108,7 +108,7 @@ def _description(profile: bytes) -> str:
 
 
 def _text(tag: bytes) -> str:
-    if tag[:4] == b"mluc":  # version 4
+    if tag[:4] == b"mluc":  # a profile of version 4
         length, start = struct.unpack_from(">II", tag, 20)
         return tag[start : start + length].decode("utf-16-be", "replace").rstrip("\0 ")
     length = struct.unpack_from(">I", tag, 8)[0]

@@ -1,6 +1,6 @@
-"""Decoding: the loader is chosen by the format that was identified, never by libvips' own search.
+"""Decoding: the loader follows from the identified format, never from libvips' own search.
 
-A JPEG with a gain map is read by the plain JPEG loader: what remains is the picture that every screen can show.
+The plain JPEG loader also reads a JPEG with a gain map. It leaves the picture that every screen can show.
 """
 
 from __future__ import annotations
@@ -16,9 +16,7 @@ from actors.imaging.libvips import VipsImage, pyvips
 from cluster.codes import ImageErrorCode
 from cluster.errors import ImageError
 
-_ANIMATED = frozenset({SourceFormat.GIF, SourceFormat.WEBP})
 _ALL_PAGES = -1
-_DAMAGED = "The image is damaged or incomplete."
 
 warnings.simplefilter("error", Pillow.DecompressionBombWarning)
 
@@ -31,24 +29,25 @@ def decode(
     shrink: int = 1,
     in_memory: bool = False,
 ) -> VipsImage:
-    """The picture as a pyvips image, which decodes while it is read: from top to bottom, and once.
+    """Open a file as a pyvips image. It is decoded while it is read, once and from top to bottom.
 
     Args:
-        data: The file, past the gate.
+        data: The file, which has passed the gate.
         source: Its format.
-        all_frames: Load an animation whole, its frames below one another, and not only its first frame.
-        shrink: 1, 2, 4 or 8: let the JPEG decoder leave out that much; other formats ignore it.
-        in_memory: Decode now and allow to read it in any order; libvips alone would use a file for large ones.
+        all_frames: Whether to load all frames of a GIF or WebP, below one another, or only the first.
+        shrink: The factor by which a JPEG decoder shrinks: 1, 2, 4 or 8. Other formats ignore it.
+        in_memory: Whether to decode now, so that the pixels may be read in any order. By itself libvips would put
+            large pictures into a file.
 
     Raises:
-        ImageError: The picture cannot be decoded; it may also show later, as `pyvips.Error`.
+        ImageError: The picture cannot be decoded. It may also show later, as `pyvips.Error`.
     """
     if source is SourceFormat.BMP:
         return _decode_by_pillow(data, "BMP")
     arguments: dict[str, Any] = {"fail_on": "error", "access": "sequential"}
     if source is SourceFormat.JPEG:
         arguments["shrink"] = shrink
-    if all_frames and source in _ANIMATED:
+    if all_frames:
         arguments["n"] = _ALL_PAGES
     try:
         loader = getattr(pyvips.Image, _LOADERS[source])
@@ -74,15 +73,15 @@ def _decode_by_pillow(data: bytes, pillow_format: str) -> VipsImage:
             mode = {"1": "L", "L": "L", "RGBA": "RGBA"}.get(picture.mode, "RGB")
             pixels = picture.convert(mode)
     except (Pillow.DecompressionBombWarning, Pillow.DecompressionBombError) as error:
-        raise ImageError(ImageErrorCode.TOO_MANY_PIXELS, "The image has too many pixels.") from error
-    except Exception as error:  # Pillow's decoders raise whatever broke in them
+        raise ImageError(ImageErrorCode.TOO_MANY_PIXELS, "The image has too many pixels. Make it smaller.") from error
+    except Exception as error:  # Pillow's decoders raise exceptions of any kind
         raise damaged() from error
     image = pyvips.Image.new_from_memory(pixels.tobytes(), *pixels.size, len(mode), "uchar")
     return image.copy(interpretation="b-w" if mode == "L" else "srgb")
 
 
 def is_decodable(data: bytes, source: SourceFormat, *, all_frames: bool) -> bool:
-    """Whether every pixel can be decoded: tells a damaged source from an encoder that failed."""
+    """Return whether every pixel can be decoded. This tells a damaged source from a failed encoder."""
     try:
         decode(data, source, all_frames=all_frames).avg()
     except (ImageError, pyvips.Error):
@@ -91,5 +90,5 @@ def is_decodable(data: bytes, source: SourceFormat, *, all_frames: bool) -> bool
 
 
 def damaged() -> ImageError:
-    """The error of a picture that a decoder gave up on."""
-    return ImageError(ImageErrorCode.CORRUPT_IMAGE, _DAMAGED)
+    """Return the error for a file that the decoder cannot decode."""
+    return ImageError(ImageErrorCode.CORRUPT_IMAGE, "The image is damaged or incomplete. Replace the file.")

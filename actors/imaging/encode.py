@@ -1,10 +1,11 @@
-"""Encoding: one function a format, and every setting that decides about bytes."""
+"""Encoding by libvips: one function for each format, with every setting that decides about bytes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from actors.imaging.formats import display_name
 from cluster.codes import ImageErrorCode
 from cluster.errors import ImageError
 from cluster.options import Effort
@@ -17,12 +18,15 @@ if TYPE_CHECKING:
 
 _KEEP_NOTHING = "none"
 _KEEP_METADATA = "exif|xmp|iptc|icc"
-_MAX_SIDES = {ImageFormat.WEBP: 16_383}  # where the format allows less than the gate
+_MAX_SIDE_PIXELS = {ImageFormat.WEBP: 16_383}  # the format allows less than the gate
 _LOW_DEPTHS = frozenset({1, 2, 4})
 MAX_OPTIMISED_PIXELS = 24_000_000
-"""Optimised tables need all coefficients in memory, 3 to 6 bytes a pixel; above this, only `max` has them."""
+"""The largest JPEG that gets optimised tables at an effort below `max`.
+
+The encoder then holds all coefficients in memory, 3 to 6 bytes a pixel.
+"""
 MIN_FULL_CHROMA_QUALITY = 90
-"""From this quality on a JPEG's chroma is not subsampled: libvips' own rule."""
+"""The lowest quality at which a JPEG's chroma is not subsampled. The rule is libvips' own."""
 _WEBP_EFFORTS = {Effort.FAST: 2, Effort.BALANCED: 4, Effort.MAX: 6}
 _AVIF_EFFORTS = {Effort.FAST: 0, Effort.BALANCED: 3, Effort.MAX: 6}  # 0.2, 1 and 20 seconds for 2.5 megapixels
 _GIF_EFFORTS = {Effort.FAST: 3, Effort.BALANCED: 7, Effort.MAX: 10}
@@ -31,14 +35,14 @@ _DEFLATE_LEVELS = {Effort.FAST: 3, Effort.BALANCED: 6, Effort.MAX: 9}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Encoding:
-    """How to write a picture.
+    """The settings with which a picture is written.
 
     Attributes:
-        quality: 1 to 100, of lossy coding.
+        quality: The quality of lossy encoding, 1 to 100.
         effort: How much time may be taken to save bytes.
-        lossless: Whether to code without loss, where the format has both ways (WebP, TIFF).
-        grey_depth: Bits that are enough for each pixel of a grey picture: 1, 2, 4 or 8.
-        keep_metadata: EXIF, XMP, IPTC, and the profile when the picture still has one.
+        lossless: Whether to encode without loss, where the format has both ways (WebP, TIFF).
+        grey_depth: The bits that each pixel of a grey picture needs: 1, 2, 4 or 8.
+        keep_metadata: Whether to write EXIF, XMP, IPTC, and the profile when the picture still has one.
     """
 
     quality: int
@@ -49,29 +53,31 @@ class Encoding:
 
     @property
     def keep(self) -> str:
-        """What libvips is to write beside the pixels."""
+        """The metadata that libvips writes beside the pixels."""
         return _KEEP_METADATA if self.keep_metadata else _KEEP_NOTHING
 
 
 def encode(image: VipsImage, target: ImageFormat, encoding: Encoding) -> bytes:
-    """The picture as a file; this is where most of the decoding happens, too.
+    """Encode the picture as a file. Most of the decoding happens here, too, since the picture is a stream.
 
     Raises:
         ImageError: `encode_failed`, when the format cannot hold the picture.
         pyvips.Error: The decoder or the encoder failed.
     """
-    side = _MAX_SIDES.get(target)
-    if side is not None and max(image.width, image.get_page_height()) > side:
-        name = "WebP" if target is ImageFormat.WEBP else target.upper()
-        message = f"{name} allows {side:,} pixels a side; ask for a smaller width and height, or for another format."
+    most = _MAX_SIDE_PIXELS.get(target)
+    if most is not None and max(image.width, image.get_page_height()) > most:
+        message = (
+            f"The image is too large for {display_name(target)}, which allows {most:,} pixels a side. "
+            "Ask for a smaller maxWidth and maxHeight, or for another format."
+        )
         raise ImageError(ImageErrorCode.ENCODE_FAILED, message)
     return _ENCODERS[target](image, encoding)
 
 
 def has_quality(image: VipsImage, target: ImageFormat, encoding: Encoding) -> bool:
-    """Whether the quality changes anything."""
+    """Return whether the quality changes anything."""
     if target is ImageFormat.TIFF:
-        return "Q" in _tiff_coding(image, encoding)
+        return "Q" in _tiff_settings(image, encoding)
     return target in _LOSSY and not (target is ImageFormat.WEBP and encoding.lossless)
 
 
@@ -119,11 +125,11 @@ def _gif(image: VipsImage, encoding: Encoding) -> bytes:
 
 
 def _tiff(image: VipsImage, encoding: Encoding) -> bytes:
-    data: bytes = image.tiffsave_buffer(keep=encoding.keep, **_tiff_coding(image, encoding))
+    data: bytes = image.tiffsave_buffer(keep=encoding.keep, **_tiff_settings(image, encoding))
     return data
 
 
-def _tiff_coding(image: VipsImage, encoding: Encoding) -> dict[str, Any]:
+def _tiff_settings(image: VipsImage, encoding: Encoding) -> dict[str, Any]:
     if encoding.grey_depth == 1:
         return {"compression": "ccittfax4", "bitdepth": 1}
     if encoding.lossless or image.hasalpha():  # JPEG in TIFF has no alpha

@@ -1,4 +1,4 @@
-"""Formats: which one the bytes are, and which one an output gets.
+"""Formats: how the bytes of a file tell its format, and the facts about each output format.
 
 Sources: the signatures of the IANA media types' specifications and of the WHATWG MIME Sniffing Standard.
 """
@@ -15,9 +15,7 @@ from cluster.errors import ImageError
 from cluster.records import ImageFormat
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from cluster.options import OutputOptions
+    from collections.abc import Mapping
 
 CONTENT_TYPES: Mapping[ImageFormat, str] = MappingProxyType(
     {
@@ -43,7 +41,6 @@ EXTENSIONS: Mapping[ImageFormat, str] = MappingProxyType(
 )
 """The file name extension of each output format, without a dot."""
 
-
 ANIMATED_FORMATS = frozenset({ImageFormat.GIF, ImageFormat.WEBP})
 """The output formats in which animations are written."""
 
@@ -51,8 +48,13 @@ PROFILE_FORMATS = frozenset(ImageFormat) - {ImageFormat.GIF}
 """The output formats that can hold a colour profile."""
 
 
+def display_name(target: ImageFormat) -> str:
+    """Return the name of an output format for messages."""
+    return "WebP" if target is ImageFormat.WEBP else target.value.upper()
+
+
 class SourceFormat(StrEnum):
-    """The formats that are read; values are those of `ImageFormat` where it has the format."""
+    """The formats that are read. Each value is that of `ImageFormat`, if it has the format."""
 
     JPEG = "jpeg"
     PNG = "png"
@@ -74,7 +76,7 @@ _SIGNATURES = (
     (b"MM\0+\0\x08\0\0", SourceFormat.TIFF),
 )
 
-# What a catalogue may point to by mistake, with the name that its owner knows it by.
+# Files that a catalogue may point to by mistake, with their everyday names.
 _UNSUPPORTED = (
     (b"%PDF-", "a PDF document"),
     (b"8BPS", "a Photoshop document"),
@@ -101,17 +103,17 @@ _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"mif2", b"msf1"})
 _SVG = re.compile(rb"<(?:\w+:)?svg[\s>]", re.IGNORECASE)
 _HTML = re.compile(rb"<!doctype html|<html[\s>]", re.IGNORECASE)
-_TEXT_BYTES = 4096
+_MAX_SEARCHED_BYTES = 4096
 
 
 def identify(data: bytes) -> SourceFormat:
-    """The format by the file's first bytes; names and media types of the source are not asked.
+    """Return the format that the file's first bytes tell. Its name and media type do not count.
 
     Raises:
         ImageError: `empty`, `not_an_image` or `unsupported_format`.
     """
     if not data:
-        raise ImageError(ImageErrorCode.EMPTY, "The file is empty.")
+        raise ImageError(ImageErrorCode.EMPTY, "The file is empty. Check its URL.")
     for signature, source in _SIGNATURES:
         if data.startswith(signature):
             return source
@@ -125,7 +127,7 @@ def identify(data: bytes) -> SourceFormat:
 
 
 def _identify_isobmff(data: bytes) -> SourceFormat:
-    size = min(int.from_bytes(data[:4], "big"), _TEXT_BYTES)
+    size = min(int.from_bytes(data[:4], "big"), _MAX_SEARCHED_BYTES)
     brands = {data[at : at + 4] for at in (8, *range(16, size, 4))}
     if brands & _AVIF_BRANDS:
         return SourceFormat.AVIF
@@ -138,27 +140,15 @@ def _refusal(data: bytes) -> ImageError:
     for signature, name in _UNSUPPORTED:
         if data.startswith(signature):
             return _unsupported(name)
-    text = data[:_TEXT_BYTES]
+    text = data[:_MAX_SEARCHED_BYTES]
     if _HTML.search(text):
-        return ImageError(ImageErrorCode.NOT_AN_IMAGE, "The source sent a web page instead of an image.")
+        message = "The source sent a web page instead of an image. Check that its URL is right and needs no login."
+        return ImageError(ImageErrorCode.NOT_AN_IMAGE, message)
     if _SVG.search(text):
         return _unsupported("an SVG drawing")
-    return ImageError(ImageErrorCode.NOT_AN_IMAGE, "The file is not an image.")
+    return ImageError(ImageErrorCode.NOT_AN_IMAGE, "The file is not an image. Check its URL.")
 
 
 def _unsupported(name: str) -> ImageError:
-    message = f"The file is {name}; JPEG, PNG, GIF, WebP, AVIF, TIFF and BMP are supported."
+    message = f"The file is {name}, which is not supported. Use JPEG, PNG, GIF, WebP, AVIF, TIFF or BMP."
     return ImageError(ImageErrorCode.UNSUPPORTED_FORMAT, message)
-
-
-def target_formats(source: SourceFormat, options: OutputOptions) -> list[ImageFormat]:
-    """The formats that the output may get; `auto` alone gives several."""
-    wanted: Sequence[str] = options.formats if options.format == "auto" else [options.format]
-    return list(dict.fromkeys(_target_format(source, each) for each in wanted))
-
-
-def _target_format(source: SourceFormat, wanted: str) -> ImageFormat:
-    """`keep` keeps the source's format, but for BMP, which becomes PNG: lossless too, and made for the web."""
-    if wanted != "keep":
-        return ImageFormat(wanted)
-    return ImageFormat.PNG if source is SourceFormat.BMP else ImageFormat(source.value)

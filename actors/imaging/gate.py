@@ -1,6 +1,6 @@
-"""The gate: what a header may claim before a decoder sees the file.
+"""The gate: the limits that a header must keep before a decoder sees the file.
 
-A decoder allocates by the header. Without the gate a WebP of 34 bytes costs 2.2 GB, and a progressive JPEG of
+A decoder allocates memory by the header. Without the gate a WebP of 34 bytes costs 2.2 GB, and a progressive JPEG of
 693 bytes costs 15 seconds.
 """
 
@@ -27,23 +27,21 @@ _READERS: dict[SourceFormat, Callable[[bytes], Header]] = {
     SourceFormat.TIFF: tiff.read_header,
     SourceFormat.BMP: bmp.read_header,
 }
-
-
-_SCANS_AT_MOST_PIXELS = 20  # of the largest progressive JPEG; encoders write about ten
+_MAX_SCANS_OF_LARGEST = 20  # the scans of the largest progressive JPEG; encoders write about ten
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How large an image may be.
+    """The largest image that is read.
 
     Attributes:
-        max_pixels: Of a still, and of all frames of an animation together, since they are decoded together.
-        max_side_pixels: Of width and of height.
-        max_frames: Of an animation, whatever becomes of it.
-        max_buffered_pixels: Of GIF, WebP, AVIF, BMP and interlaced PNG, whose decoders take up to 27 bytes a pixel; all
-            frames together.
-        max_progressive_pixels: Of a JPEG that must be held in memory whole while its scans are decoded; of three
-            colours, with four a quarter less.
+        max_pixels: The pixels of a still, or of all frames of an animation, since they are decoded together.
+        max_side_pixels: The pixels of the longer side.
+        max_frames: The frames of an animation, even if the output is a still.
+        max_buffered_pixels: The pixels of a GIF, WebP, AVIF, BMP or interlaced PNG, all frames together. Their decoders
+            take up to 27 bytes a pixel.
+        max_progressive_pixels: The pixels of a JPEG that must be held in memory whole while its scans are decoded. This
+            is for three colours; with four, a quarter less is allowed.
     """
 
     max_pixels: int
@@ -54,7 +52,7 @@ class Limits:
 
 
 def read_header(data: bytes, source: SourceFormat) -> Header:
-    """What the file says about itself; nothing is decoded.
+    """Read the header of a file. Nothing is decoded.
 
     Raises:
         ImageError: `corrupt_image` or `unsupported_format`.
@@ -66,17 +64,18 @@ def read_header(data: bytes, source: SourceFormat) -> Header:
 
 
 def check(header: Header, limits: Limits) -> None:
-    """Refuse what is over the limits.
+    """Refuse an image that is over the limits.
 
     Raises:
         ImageError: `too_many_pixels` or `too_many_frames`.
     """
     if max(header.width, header.height) > limits.max_side_pixels:
-        raise _too_many_pixels(
-            f"The image is {header.width:,} by {header.height:,} pixels; {limits.max_side_pixels:,} a side are allowed."
-        )
+        size, limit = f"{header.width:,} by {header.height:,} pixels", f"{limits.max_side_pixels:,} a side"
+        raise _too_many_pixels(f"The image is {size}, over the limit of {limit}. Make it smaller.")
     if header.frames > limits.max_frames:
-        message = f"The animation has {header.frames:,} frames; {limits.max_frames:,} are allowed."
+        message = (
+            f"The animation has {header.frames:,} frames, over the limit of {limits.max_frames:,}. Make it shorter."
+        )
         raise ImageError(ImageErrorCode.TOO_MANY_FRAMES, message)
     pixels = header.width * header.height
     most = min(limits.max_pixels, limits.max_buffered_pixels) if header.is_buffered else limits.max_pixels
@@ -87,27 +86,28 @@ def check(header: Header, limits: Limits) -> None:
 
 
 def _check_scans(pixels: int, scans: int, max_pixels: int) -> None:
-    """Each scan costs a pass over the whole picture."""
-    what = f"The image is a progressive JPEG of {_megapixels(pixels)} megapixels"
+    """Refuse a progressive JPEG of too many scans. Each scan costs a pass over the whole picture."""
+    found = f"The image is a progressive JPEG of {_megapixels(pixels)} megapixels"
+    advice = "Save it as a baseline JPEG."
     if pixels > max_pixels:
-        raise _too_many_pixels(f"{what}; {_megapixels(max_pixels)} are allowed.")
-    allowed = _SCANS_AT_MOST_PIXELS * max_pixels // pixels
+        raise _too_many_pixels(f"{found}, over the limit of {_megapixels(max_pixels)}. {advice}")
+    allowed = _MAX_SCANS_OF_LARGEST * max_pixels // pixels
     if scans > allowed:
-        raise _too_many_pixels(f"{what} in {scans} scans; of this size, {allowed} are allowed.")
+        raise _too_many_pixels(f"{found} in {scans} scans, over the limit of {allowed} for this size. {advice}")
 
 
 def _pixels_message(pixels: int, frames: int, max_pixels: int) -> str:
+    each, total, limit = _megapixels(pixels), _megapixels(pixels * frames), _megapixels(max_pixels)
     if frames == 1:
-        return f"The image has {_megapixels(pixels)} megapixels; {_megapixels(max_pixels)} are allowed."
-    total = _megapixels(pixels * frames)
+        return f"The image has {each} megapixels, over the limit of {limit}. Make it smaller."
     return (
-        f"The animation has {frames:,} frames of {_megapixels(pixels)} megapixels, {total} in all; "
-        f"{_megapixels(max_pixels)} are allowed."
+        f"The animation has {frames:,} frames of {each} megapixels, {total} in all. "
+        f"This is over the limit of {limit}: make it smaller or shorter."
     )
 
 
 def _megapixels(pixels: int) -> str:
-    """Pixels as people say them: three significant digits, but never fewer than the whole number has."""
+    """Return the megapixels with three significant digits, or more where the whole number has more."""
     value = pixels / 1_000_000
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"  # noqa: PLR2004 - where three digits become whole
 

@@ -1,7 +1,7 @@
-"""What a file's header says, and what the parsers of the containers share.
+"""The facts in a file's header, and the helpers that the parsers of all containers share.
 
-The parsers read only what a decoder would trust before it allocates: sizes, frames, scans. They allocate nothing,
-follow no offset that they have not checked, and are bounded in steps.
+The parsers read only the numbers that a decoder trusts before it allocates: sizes, frames, scans. They allocate nothing
+and follow no offset that they have not checked. Their number of steps is bounded.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Block = TypeVar("Block")
 
 MAX_BLOCKS = 100_000
-"""Chunks, boxes or segments of one file; a PNG of 64 MiB in pieces of 8 KiB has 8,192."""
+"""The most chunks, boxes or segments of one file. A PNG of 64 MiB in pieces of 8 KiB has 8,192."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,13 +27,14 @@ class Header:
     """The facts on which the gate decides.
 
     Attributes:
-        width: Pixels of the file as stored, before orientation; of the canvas, when animated.
-        height: Pixels, likewise.
-        frames: Pictures of the animation; 1 for a still.
-        scans: Of a JPEG that a decoder must hold in memory whole: progressive, or with a scan per component; else 1.
-        colours: Components of such a JPEG, each of which is held; 3 for all others.
+        width: The width in pixels as stored, before orientation; of an animation, the width of its canvas.
+        height: The height in pixels, counted in the same way.
+        frames: The pictures of an animation; 1 for a still.
+        scans: The scans of a JPEG that the decoder must hold in memory whole; 1 for all others. Such a JPEG is
+            progressive, or has a scan for each component.
+        colours: The components of such a JPEG, each of which is held; 3 for all others.
         is_buffered: Whether the decoder holds several bytes of every pixel, because the format does not go row by row.
-        lossless: How the pixels are coded, where the format has both ways (WebP, TIFF).
+        lossless: Whether the pixels are encoded without loss, where the format has both ways (WebP, TIFF).
     """
 
     width: int
@@ -46,19 +47,19 @@ class Header:
 
 
 def corrupt(detail: str) -> ImageError:
-    """The error of a file that breaks its format's rules; `detail` ends the sentence."""
-    return ImageError(ImageErrorCode.CORRUPT_IMAGE, f"The image is damaged: {detail}.")
+    """Return the error for a file that breaks its format's rules. `detail` ends the sentence."""
+    return ImageError(ImageErrorCode.CORRUPT_IMAGE, f"The image is damaged: {detail}. Replace the file.")
 
 
 def unpack(layout: str, data: bytes, at: int) -> tuple[Any, ...]:
-    """`struct.unpack_from` that says `corrupt_image` where the file is too short."""
+    """Unpack like `struct.unpack_from`, but raise `corrupt_image` where the file is too short."""
     if at < 0 or at + struct.calcsize(layout) > len(data):
         raise corrupt("it ends too early")
     return struct.unpack_from(layout, data, at)
 
 
 def bounded(blocks: Iterable[Block]) -> Iterator[Block]:
-    """The blocks, until there are more than any real file has."""
+    """Yield the blocks. More than any real file has are an error."""
     for number, block in enumerate(blocks):
         if number >= MAX_BLOCKS:
             raise corrupt("it has too many parts")

@@ -1,12 +1,15 @@
-"""libvips, set up for pictures of strangers; every other module takes `pyvips` from here.
+"""libvips, set up for untrusted files. Every other module of imaging takes `pyvips` from here.
 
-Process-wide, because libvips knows it no other way: no operation cache (it would hold pictures of earlier calls), one
-thread a picture (a Ray task owns one core), no loader that libvips itself does not trust, and no warnings: a hostile
-file can cause thousands, and those that matter are errors by `fail_on`.
+libvips knows these settings only for the whole process:
 
-pyvips (3.2) hands libvips' messages to `logging`. While a message is handled the garbage collector may free a picture,
-libvips may have a message about that, too, and GLib aborts the process because of the recursion. Damaged files did
-this within seconds, so the handler is taken off.
+- no operation cache, which would hold pictures of earlier calls;
+- one thread a picture, since a Ray task owns one core;
+- no loader that libvips itself does not trust;
+- no warnings, of which a hostile file can cause thousands. The ones that matter are errors by `fail_on`.
+
+pyvips (3.2) hands the messages of libvips to `logging`. While one is handled, the garbage collector may free a picture,
+and libvips may have a message about that, too. GLib aborts the process because of the recursion. Damaged files did this
+within seconds, so the handler is removed.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from __future__ import annotations
 import os
 from typing import Any, TypeAlias
 
-os.environ["VIPS_WARNING"] = "0"  # its presence silences; read once, when the library starts
+os.environ["VIPS_WARNING"] = "0"  # any value silences; libvips reads it once, when it is loaded
 
 import pyvips
 
@@ -24,6 +27,6 @@ pyvips.cache_set_max(0)
 pyvips.concurrency_set(1)
 
 VipsImage: TypeAlias = Any
-"""A `pyvips.Image`; pyvips has no types."""
+"""The type of a `pyvips.Image`, for which pyvips has no annotations."""
 
 __all__ = ["VipsImage", "pyvips"]

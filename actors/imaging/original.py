@@ -1,4 +1,4 @@
-"""Never worse: whether the source's own coded picture may be handed on instead of a larger result."""
+"""The rule "never worse": when the source's own encoded picture may be handed on instead of a larger result."""
 
 from __future__ import annotations
 
@@ -24,17 +24,20 @@ _METADATA = ("exif-data", "xmp-data", "iptc-data", "photoshop-data", "image-desc
 
 
 def reusable(data: bytes, source: SourceFormat, image: VipsImage, *, keep_metadata: bool) -> bytes | None:
-    """The source's coded picture, untouched, in a file that keeps our promises; None when there is no such file.
+    """Return the source's encoded picture, untouched, in a file that keeps the promises of every output.
 
-    The promises are that the picture is upright and sRGB without a profile, and that metadata is gone unless it was
-    asked for. So a picture that must be turned or converted is not reusable. Metadata is cut out of the file without
-    coding the picture again; where we cannot do that (AVIF, TIFF), a file with metadata is not reusable either.
+    The promises are an upright picture, in sRGB without a profile, and no metadata unless it was asked for. A picture
+    that must be turned or converted is therefore not reusable. Metadata is cut out of the file without encoding the
+    picture again. An AVIF or a TIFF with metadata is not reusable, because it cannot be cut out there.
 
     Args:
-        data: The source, which is to be written in its own format and size.
+        data: The source, for an output of its own format and size.
         source: Its format.
-        image: The source as it was opened.
+        image: The source as libvips opened it.
         keep_metadata: Whether EXIF, XMP and IPTC were asked for.
+
+    Returns:
+        None when there is no such file.
     """
     if orientation(image) != 1 or image.interpretation == "cmyk":
         return None

@@ -1,7 +1,7 @@
-"""The commonest job by the shortest way: a plain sRGB JPEG to a JPEG of the same size, by libjpeg-turbo.
+"""The fast path of the commonest job, by libjpeg-turbo: a plain sRGB JPEG to a JPEG of the same size.
 
-It does what the way through libvips does, and the same bytes come out but for rounding, in three quarters of the time:
-simplejpeg decodes into four bytes a pixel, which is the layout that Pillow's encoder takes without another copy.
+It gives the same bytes as the path through libvips, but for rounding, in three quarters of the time. The decoder,
+simplejpeg, makes four bytes a pixel. This is the layout that Pillow's encoder takes without another copy.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _LAYOUT = "RGBX"
 
 
 def is_plain(source: Source, opened: VipsImage, options: OutputOptions) -> bool:
-    """Whether the way applies, given that format and size stay.
+    """Return whether the fast path applies to an output of the same format and size.
 
     Args:
         source: The file.
-        opened: The same, opened by libvips.
-        options: Of the output.
+        opened: The same file, opened by libvips.
+        options: The client's options for this output.
     """
     return (
         source.format is SourceFormat.JPEG
@@ -48,7 +48,7 @@ def is_plain(source: Source, opened: VipsImage, options: OutputOptions) -> bool:
 
 
 def decode(data: bytes) -> Pillow.Image | None:
-    """The picture; None when there is anything odd about the file, so that the general way finds out what."""
+    """Decode the file. Return None for an unusual file, which libvips then judges."""
     try:
         pixels = simplejpeg.decode_jpeg(data, _LAYOUT)
     except ValueError:
@@ -58,9 +58,10 @@ def decode(data: bytes) -> Pillow.Image | None:
 
 
 def encode(picture: Pillow.Image, quality: int, *, effort: Effort) -> bytes | None:
-    """The picture as a JPEG, with the sampling of chroma that libvips would choose.
+    """Encode the picture as a JPEG, with the chroma subsampling that libvips would choose.
 
-    None when the file is larger than Pillow's buffer for optimised tables, about a byte a pixel.
+    Returns:
+        None when the file is larger than Pillow's buffer for optimised tables, about a byte a pixel.
     """
     file = BytesIO()
     sampling = "4:4:4" if quality >= MIN_FULL_CHROMA_QUALITY else "4:2:0"

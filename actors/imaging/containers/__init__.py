@@ -1,1 +1,1 @@
-"""The containers: for each format its header, and for some the same file without metadata."""
+"""The container formats: a reader for each header, and for some formats a way to cut out metadata."""

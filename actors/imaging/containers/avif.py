@@ -1,4 +1,4 @@
-"""AVIF, by its boxes. Sources: ISO/IEC 14496-12 (boxes), ISO/IEC 23008-12 (`ispe`), AV1 Image File Format 1.1."""
+"""The boxes of an AVIF. Sources: ISO/IEC 14496-12 (boxes), ISO/IEC 23008-12 (`ispe`), AV1 Image File Format 1.1."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SPATIAL_EXTENTS = re.compile(rb"ispe")
 
 
 def _boxes(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Kind, start and end of each box of the file's top level."""
+    """Yield the kind, start and end of each box of the file's top level."""
     at = 0
     while at + _BOX_BYTES <= len(data):
         size, kind = unpack(">I4s", data, at)
@@ -31,16 +31,16 @@ def _boxes(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def read_header(data: bytes) -> Header:
-    """The largest size that the file gives to any of its pictures; libheif refuses to decode a larger one.
+    """Read the largest size that the file gives to any of its pictures. libheif refuses to decode a larger one.
 
-    Every `ispe` in a `meta` box counts, wherever it stands: more than a decoder would look at, never less.
+    Every `ispe` in a `meta` box counts, wherever it stands. A decoder never looks at more of them.
 
     Raises:
         ImageError: `corrupt_image`, or `unsupported_format` for an image sequence without a still picture.
     """
     width = height = 0
     for kind, start, end in bounded(_boxes(data)):
-        if kind == b"mini":  # keeps its size in bit fields; no encoder in use writes it yet
+        if kind == b"mini":  # its size is in bit fields, and no encoder in use writes it yet
             raise _no_still_picture()
         if kind == b"meta":
             for found in bounded(_SPATIAL_EXTENTS.finditer(data, start, end)):
@@ -54,7 +54,7 @@ def read_header(data: bytes) -> Header:
 
 
 def is_picture_only(data: bytes) -> bool:
-    """Whether there is nothing beside the picture and its description, such as a video or what follows the end."""
+    """Return whether the file has only the picture and its description: no video, and no bytes behind the end."""
     end = 0
     for kind, start, box_end in bounded(_boxes(data)):
         if kind not in _PICTURE or start != end:
@@ -64,5 +64,5 @@ def is_picture_only(data: bytes) -> bool:
 
 
 def _no_still_picture() -> ImageError:
-    message = "The file is an AVIF without a still picture, which is not supported."
+    message = "The file is an AVIF without a still picture, which is not supported. Use a still image."
     return ImageError(ImageErrorCode.UNSUPPORTED_FORMAT, message)

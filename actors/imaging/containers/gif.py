@@ -1,4 +1,4 @@
-"""GIF, by its blocks. Source: CompuServe, "Graphics Interchange Format, version 89a"."""
+"""The blocks of a GIF. Source: CompuServe, "Graphics Interchange Format, version 89a"."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from actors.imaging.header import Header, bounded, corrupt, unpack
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_MAX_SUB_BLOCKS = 1_000_000  # of one picture; a file of 64 MiB in full ones has 263,000
+_MAX_SUB_BLOCKS = 1_000_000  # the limit for one picture; a file of 64 MiB in full sub-blocks has 263,000
 _SCREEN_END = 13  # signature and logical screen descriptor
 _EXTENSION = 0x21
 _IMAGE = 0x2C
@@ -23,7 +23,7 @@ _LOOPS = (b"NETSCAPE2.0", b"ANIMEXTS1.0")
 @dataclass(frozen=True, slots=True)
 class _Block:
     kind: int
-    label: int  # of an extension
+    label: int  # the kind of an extension
     start: int
     end: int
 
@@ -46,7 +46,7 @@ def _first_block(data: bytes) -> int:
 
 
 def _blocks(data: bytes) -> Iterator[_Block]:
-    """The blocks up to the trailer, or to the first byte that starts none."""
+    """Yield the blocks up to the trailer, or to the first byte that starts no block."""
     at = _first_block(data)
     while at + 1 < len(data):
         kind, label = data[at], data[at + 1]
@@ -62,7 +62,7 @@ def _blocks(data: bytes) -> Iterator[_Block]:
 
 
 def read_header(data: bytes) -> Header:
-    """The canvas (of the screen and of frames that reach beyond it), and the number of frames.
+    """Read the number of frames and the canvas: the screen, and the frames that reach beyond it.
 
     Raises:
         ImageError: `corrupt_image`.
@@ -80,7 +80,7 @@ def read_header(data: bytes) -> Header:
 
 
 def without_metadata(data: bytes) -> bytes:
-    """The same coded pictures without comments and application data (XMP), and anything behind their end."""
+    """Return the same encoded pictures without comments, application data (XMP) and bytes behind the end."""
     kept = [data[: _first_block(data)]]
     kept.extend(data[block.start : block.end] for block in bounded(_blocks(data)) if not _is_metadata(data, block))
     return b"".join([*kept, bytes([_TRAILER])])

@@ -1,4 +1,4 @@
-"""JPEG, by its marker segments. Source: ITU-T T.81, annex B."""
+"""The marker segments of a JPEG. Source: ITU-T T.81, annex B."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _ANY_MARKER = re.compile(rb"\xff[^\x00\xff]", re.DOTALL)
 _MARKER_IN_SCAN = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]", re.DOTALL)
 # APP1 to APP13, APP15 and comments. APP0 (JFIF) and APP14 (Adobe) say how to read the colours.
 _METADATA = frozenset({*range(0xE1, 0xEE), 0xEF, 0xFE})
-_MAX_SCANS = 100  # encoders write about ten; each one costs a pass over the whole picture
+_MAX_SCANS = 100  # encoders write about ten, and each costs a pass over the whole picture
 
 
 @dataclass(frozen=True, slots=True)
 class _Segment:
     marker: int
-    start: int  # of the 0xFF
-    end: int  # of a scan: behind its entropy-coded data
+    start: int  # the position of the 0xFF
+    end: int  # the end of a scan is behind its entropy-coded data
 
 
 def _segments(data: bytes) -> Iterator[_Segment]:
-    """The segments from SOI to EOI; garbage between them is skipped, as libjpeg does."""
+    """Yield the segments from SOI to EOI. Garbage between them is skipped, as libjpeg does."""
     at = _SOI_BYTES
     while found := _ANY_MARKER.search(data, at):
         start = found.start()
@@ -49,7 +49,7 @@ def _segments(data: bytes) -> Iterator[_Segment]:
 
 
 def read_header(data: bytes) -> Header:
-    """Size, and whether the scans must be collected before a pixel is known.
+    """Read the size, and the scans when all of them must be collected before a pixel is known.
 
     Raises:
         ImageError: `corrupt_image`.
@@ -76,13 +76,13 @@ def read_header(data: bytes) -> Header:
 
 
 def _is_partial(data: bytes, scan: _Segment, frame: _Segment) -> bool:
-    """Whether the scan has fewer components than the frame."""
+    """Return whether the scan has fewer components than the frame."""
     in_scan, in_frame = unpack("B", data, scan.start + 4)[0], unpack("B", data, frame.start + 9)[0]
     return bool(in_scan < in_frame)
 
 
 def without_metadata(data: bytes) -> bytes:
-    """The same coded picture without EXIF, XMP, IPTC, profile, comments, and anything behind its end."""
+    """Return the same encoded picture without EXIF, XMP, IPTC, profile, comments and bytes behind the end."""
     kept = [data[:_SOI_BYTES]]
     kept.extend(
         data[segment.start : segment.end] for segment in bounded(_segments(data)) if segment.marker not in _METADATA

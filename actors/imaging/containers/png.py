@@ -1,4 +1,4 @@
-"""PNG, by its chunks. Source: the W3C Recommendation "Portable Network Graphics (PNG)", third edition."""
+"""The chunks of a PNG. Source: the W3C Recommendation "Portable Network Graphics (PNG)", third edition."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _SIGNATURE_BYTES = 8
 _FRAMING_BYTES = 12  # length, type and checksum
-# What a viewer needs to show the same picture; everything else is metadata, private chunks too.
+# The chunks that a viewer needs to show the same picture. All others are metadata, private chunks too.
 _PICTURE = frozenset(
     {
         *(b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"bKGD", b"sBIT", b"pHYs"),
@@ -41,7 +41,7 @@ def _chunks(data: bytes) -> Iterator[_Chunk]:
 
 
 def read_header(data: bytes) -> Header:
-    """Size, and frames of an animated PNG.
+    """Read the size, and the number of frames of an animated PNG.
 
     Raises:
         ImageError: `corrupt_image`.
@@ -59,7 +59,7 @@ def read_header(data: bytes) -> Header:
 
 
 def without_metadata(data: bytes) -> bytes:
-    """The same coded picture without text, EXIF, time, profile and private chunks, and anything behind its end."""
+    """Return the same encoded picture without text, EXIF, time, profile, private chunks and bytes behind the end."""
     kept = [data[:_SIGNATURE_BYTES]]
     kept.extend(data[chunk.start : chunk.end] for chunk in bounded(_chunks(data)) if chunk.kind in _PICTURE)
     return b"".join(kept)

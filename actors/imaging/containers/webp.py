@@ -1,4 +1,4 @@
-"""WebP, by its RIFF chunks. Source: RFC 9649, and RFC 6386 (VP8), section 9.1."""
+"""The RIFF chunks of a WebP. Sources: RFC 9649, and RFC 6386 (VP8), section 9.1."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _RIFF_BYTES = 12
 _CHUNK_BYTES = 8
-_FRAME_BYTES = 16  # of the fixed part of ANMF, before the chunks of its picture
+_FRAME_BYTES = 16  # the fixed part of ANMF, before the chunks of its picture
 _PICTURE = frozenset({b"VP8X", b"ANIM", b"ANMF", b"ALPH", b"VP8 ", b"VP8L"})
 _METADATA_FLAGS = 0x20 | 0x08 | 0x04  # ICC profile, EXIF, XMP
 _SIDE_MASK = 0x3FFF
@@ -22,7 +22,7 @@ _SIDE_MASK = 0x3FFF
 class _Chunk:
     kind: bytes
     start: int
-    end: int  # with its padding
+    end: int  # the end of its padding
 
 
 def _chunks(data: bytes, start: int, end: int) -> Iterator[_Chunk]:
@@ -45,7 +45,7 @@ def _uint24(data: bytes, at: int) -> int:
 
 
 def _size(data: bytes, chunk: _Chunk) -> tuple[int, int]:
-    """Width and height in pixels that a chunk gives; 0 by 0 when it gives none."""
+    """Return the width and height in pixels that a chunk gives, or 0 by 0 when it gives none."""
     payload = chunk.start + _CHUNK_BYTES
     if chunk.kind == b"VP8 ":
         width, height = unpack("<HH", data, payload + 6)
@@ -61,7 +61,7 @@ def _size(data: bytes, chunk: _Chunk) -> tuple[int, int]:
 
 
 def _with_frames(data: bytes) -> Iterator[_Chunk]:
-    """The chunks of the file, those inside its frames too."""
+    """Yield the chunks of the file, with those inside its frames."""
     for chunk in _riff(data):
         yield chunk
         if chunk.kind == b"ANMF":
@@ -69,7 +69,7 @@ def _with_frames(data: bytes) -> Iterator[_Chunk]:
 
 
 def read_header(data: bytes) -> Header:
-    """The largest size that any chunk gives, the frames, and whether all pictures are lossless.
+    """Read the largest size of any chunk, the number of frames, and whether all pictures are lossless.
 
     Raises:
         ImageError: `corrupt_image`.
@@ -89,7 +89,7 @@ def read_header(data: bytes) -> Header:
 
 
 def without_metadata(data: bytes) -> bytes:
-    """The same coded pictures without EXIF, XMP, profile and unknown chunks, and anything behind their end."""
+    """Return the same encoded pictures without EXIF, XMP, profile, unknown chunks and bytes behind the end."""
     body = bytearray(b"WEBP")
     for chunk in _riff(data):
         if chunk.kind in _PICTURE:

@@ -49,7 +49,7 @@ def test_what_is_not_supported_is_named(data: bytes, name: str) -> None:
     error = refusal(data)
     assert error.code is ImageErrorCode.UNSUPPORTED_FORMAT
     assert name in error.message
-    assert error.message.endswith("JPEG, PNG, GIF, WebP, AVIF, TIFF and BMP are supported.")
+    assert error.message.endswith("which is not supported. Use JPEG, PNG, GIF, WebP, AVIF, TIFF or BMP.")
 
 
 def test_files_of_other_loaders_are_refused(tmp_path: Path) -> None:
@@ -81,13 +81,13 @@ def test_untrusted_loaders_are_blocked_in_the_library_too() -> None:
 def test_what_is_not_an_image(data: bytes) -> None:
     error = refusal(data)
     assert error.code is ImageErrorCode.NOT_AN_IMAGE
-    assert error.message == "The file is not an image."
+    assert error.message == "The file is not an image. Check its URL."
 
 
 def test_a_web_page_is_called_one() -> None:
     error = refusal(b"\n<!DOCTYPE html><html><body>404 <svg></svg></body></html>")
     assert error.code is ImageErrorCode.NOT_AN_IMAGE
-    assert error.message == "The source sent a web page instead of an image."
+    assert error.message.startswith("The source sent a web page instead of an image. Check that its URL is right")
 
 
 def test_nothing_is_empty() -> None:
