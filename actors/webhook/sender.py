@@ -18,7 +18,7 @@ from standardwebhooks.webhooks import Webhook as Signer
 
 from actors.self_fencing import leave_when_cut_off
 from cluster.errors import BlockedAddressError, StoreUnavailableError
-from cluster.http.session import guarded_session, request_url
+from cluster.http.session import guarded_session
 from cluster.http.url import origin_of, parse_url
 from cluster.mongo.connection import Database
 from cluster.mongo.outbox import Outbox
@@ -103,7 +103,7 @@ class WebhookSender:
                     self._free.release()
             if delivery is None:
                 return
-            origin = origin_of(delivery.url).lower()
+            origin = origin_of(delivery.url)
             self._calls[origin] += 1
             task = asyncio.create_task(self._deliver(delivery))
             self._tasks.add(task)
@@ -167,7 +167,7 @@ class WebhookSender:
             "webhook-timestamp": str(int(now.timestamp())),
             "webhook-signature": signer.sign(delivery.delivery_id, now, delivery.payload),
         }
-        url, body = request_url(parse_url(delivery.url)), delivery.payload.encode()
+        url, body = parse_url(delivery.url).for_aiohttp, delivery.payload.encode()
         async with self._http.post(url, data=body, headers=headers, allow_redirects=False) as answer:
             return answer.status
 

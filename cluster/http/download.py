@@ -12,13 +12,11 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import aiohttp
-import httpx
 
 from cluster.codes import ImageErrorCode
 from cluster.errors import BlockedAddressError, ImageError
 from cluster.http.content import ContentDecoder, ContentError
-from cluster.http.session import request_url
-from cluster.http.url import SCHEMES, parse_url
+from cluster.http.url import UrlError, WebUrl, parse_url
 
 if TYPE_CHECKING:
     from cluster.settings import Settings
@@ -102,28 +100,20 @@ async def _follow(session: aiohttp.ClientSession, url: str, settings: Settings, 
     raise ImageError(ImageErrorCode.TOO_MANY_REDIRECTS, message, response.status)
 
 
-def _target(url: str) -> httpx.URL:
+def _target(url: str) -> WebUrl:
     try:
-        return _fetchable(url)
-    except httpx.InvalidURL as error:
+        return parse_url(url)
+    except UrlError as error:
         message = "The URL is not a web address that can be fetched."
         raise ImageError(ImageErrorCode.HTTP_ERROR, message) from error
 
 
-def _redirected(source: httpx.URL, location: str, status: int) -> httpx.URL:
+def _redirected(source: WebUrl, location: str, status: int) -> WebUrl:
     try:
-        return _fetchable(str(source.join(_text(location))))
-    except httpx.InvalidURL as error:
+        return source.join(_text(location))
+    except UrlError as error:
         message = "The source redirects to something that is not a web address."
         raise ImageError(ImageErrorCode.HTTP_ERROR, message, status) from error
-
-
-def _fetchable(url: str) -> httpx.URL:
-    target = parse_url(url)
-    if target.scheme not in SCHEMES:
-        message = "neither http nor https"
-        raise httpx.InvalidURL(message)
-    return target
 
 
 def _text(header: str) -> str:
@@ -135,14 +125,14 @@ def _text(header: str) -> str:
         return raw.decode("latin-1")
 
 
-async def _send(session: aiohttp.ClientSession, target: httpx.URL, known_etag: str | None) -> aiohttp.ClientResponse:
+async def _send(session: aiohttp.ClientSession, target: WebUrl, known_etag: str | None) -> aiohttp.ClientResponse:
     headers = {} if known_etag is None else {"If-None-Match": known_etag}
     try:
-        response = await session.get(request_url(target), allow_redirects=False, headers=headers)
+        response = await session.get(target.for_aiohttp, allow_redirects=False, headers=headers)
     except BlockedAddressError as error:
         raise ImageError(ImageErrorCode.BLOCKED_ADDRESS, f"{error}.") from error
     except (aiohttp.ClientConnectorDNSError, aiohttp.InvalidURL) as error:
-        message = f"The host name {target.raw_host.decode('ascii')} could not be resolved."
+        message = f"The host name {target.host} could not be resolved."
         raise ImageError(ImageErrorCode.DNS_FAILED, message) from error
     except aiohttp.ServerTimeoutError:
         raise

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 import aiohttp
 import certifi
 from aiohttp.abc import AbstractResolver, ResolveResult
-from yarl import URL
 
 from cluster.http.guard import Guard
 from cluster.http.pool import Pool
@@ -24,7 +23,6 @@ from cluster.http.pool import Pool
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    import httpx
     from aiohttp.connector import AddrInfoType
 
     from cluster.settings import Settings
@@ -143,13 +141,6 @@ def guarded_session(
         max_field_size=_MAX_HEADER_BYTES,
         max_headers=_MAX_HEADERS,
     )
-
-
-def request_url(url: httpx.URL) -> URL:
-    """The URL as aiohttp takes it, byte for byte; without user name and password."""
-    # The query goes as a part of the path, since yarl would lose one that is empty.
-    path = url.raw_path.decode("ascii")
-    return URL.build(scheme=url.scheme, authority=url.netloc.decode("ascii"), path=path, encoded=True)
 
 
 def _version() -> str:

@@ -111,19 +111,21 @@ def _webhook(services: Services, upload: Upload) -> WebhookTarget | None:
         if fields.webhook_secret is not None:
             raise RefusedError(400, "invalid_webhook_url", "webhookSecret is given, but no webhookUrl.")
         return None
-    problem = url_problem(fields.webhook_url)
-    if problem is None and not services.settings.allow_http_webhooks and not _is_https(fields.webhook_url):
-        problem = "it must start with https://"
-    if problem is not None:
-        raise RefusedError(400, "invalid_webhook_url", f"webhookUrl is not accepted: {problem}.")
+    url = _webhook_url(fields.webhook_url, allow_http=services.settings.allow_http_webhooks)
     secret = fields.webhook_secret
     secret = services.secrets.webhook_secret(upload.owner) if secret is None else check_webhook_secret(secret)
-    # As it was judged, so that nobody reads it in another way.
-    return WebhookTarget(url=str(parse_url(fields.webhook_url)), secret=services.secrets.encrypt(secret))
+    return WebhookTarget(url=url, secret=services.secrets.encrypt(secret))
 
 
-def _is_https(url: str) -> bool:
-    return url.strip().lower().startswith("https://")
+def _webhook_url(text: str, *, allow_http: bool) -> str:
+    """Return the URL in the form in which it was judged, so that no later reader takes it for another one."""
+    problem = url_problem(text)
+    if problem is None:
+        url = parse_url(text)
+        if allow_http or url.scheme == "https":
+            return url.text
+        problem = "it must start with https://"
+    raise RefusedError(400, "invalid_webhook_url", f"webhookUrl is not accepted: {problem}.")
 
 
 def _fingerprint(form: UploadForm) -> str:
