@@ -169,7 +169,7 @@ async def test_a_name_without_an_address_could_not_be_resolved(host: str) -> Non
     async with guarded_session(OPEN, max_connections=1) as session:
         error = await failure(session, f"http://{host}/")
     assert error.code is ImageErrorCode.DNS_FAILED
-    assert error.message == f"The host name {host} could not be resolved."
+    assert error.message == f"The host name {host} could not be resolved; check its spelling in the URL."
 
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "a" * 64 + ".example"])
