@@ -52,7 +52,7 @@ class ContentDecoder:
         self._zlib: zlib._Decompress | None = None
 
     def decode(self, part: bytes, max_bytes: int) -> bytes:
-        """Return the decoded part, cut at `max_bytes`. A caller that gets so many knows that it is too much.
+        """Return the decoded part, cut at `max_bytes`. So many bytes mean that the body is too large.
 
         Raises:
             ContentError: The part is not compressed in the way that the header names.

@@ -94,7 +94,7 @@ class Guard:
         self._allowed = tuple(allowed_networks)
 
     def check(self, host: str, address: str) -> None:
-        """Return if a connection may go to the address.
+        """Check that a connection may go to the address.
 
         Args:
             host: The host as the URL names it, for the error.

@@ -19,7 +19,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 _MAX_PORT = 65_535
 _MAX_CACHED_ORIGINS = 1_024
 
-# Nearly every URL of a catalogue is this plain. It has no problem, and to parse a million of them takes half a minute.
+# Nearly every URL of a catalogue is this plain, and has no problem. To parse a million of them takes half a minute.
 _PLAIN = re.compile(
     r"https?://(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}(?::[1-9][0-9]{0,3})?(?:[/?#][\x21-\x5b\x5d-\x7e]*)?",
     re.IGNORECASE | re.ASCII,
@@ -172,7 +172,7 @@ def _without_path(text: str) -> WebUrl | None:
 
 @lru_cache(maxsize=_MAX_CACHED_ORIGINS)
 def _parsed_once(beginning: str) -> WebUrl | None:
-    """Parse the beginning of a URL. Images share few of them, so this rarely parses."""
+    """Parse the beginning of a URL. Many images share one, so the cache holds it for most calls."""
     try:
         return parse_url(beginning)
     except UrlError:

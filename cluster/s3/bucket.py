@@ -68,7 +68,7 @@ class Bucket:
                 self._s3.create_bucket(Bucket=self._name, **self._location)
 
     def ping(self) -> None:
-        """Return if the bucket can be reached."""
+        """Check that the bucket can be reached."""
         with s3_errors():
             self._s3.head_bucket(Bucket=self._name)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-# A run of characters that separate URLs. A URL may hold commas, semicolons and pipes too, and a careless one spaces.
+# A run of characters that separate URLs. A URL may hold commas, semicolons and pipes too. A badly written one may hold
+# spaces.
 _RUN = re.compile(r"[,;|\s]+")
 _BREAK = re.compile(r"[\r\n]|[,;|]\s")
 # It only finds where a URL may begin. `cluster.http.url` alone judges a URL and takes it apart.

@@ -22,7 +22,7 @@ def length(count: int) -> bytes:
 
 
 def raw(*segments: bytes, reset: bool = False) -> Answer:
-    """Bytes as they are, one segment after another, and the end of the connection, by a reset or in peace."""
+    """Bytes as they are, one segment after another. The connection then ends by a reset or in peace."""
 
     def answer(exchange: Exchange) -> None:
         for segment in segments:

@@ -40,7 +40,7 @@ def problems(header: list[str], row: int = 1) -> list[RowProblem]:
         (["SNo", "Title", "Image URL"], (0, 1, 2)),
         (["No", "Title", "Image Src"], (0, 1, 2)),
         (["No.", "TITLE", "image\nsrc"], (0, 1, 2)),
-        # Of several that would do, the first of our list.
+        # The first name of our list wins if several would do.
         (["No", "Title", "Name", "Product Name", "Images", "Serial Number"], (5, 3, 4)),
         (["Title", "Name", "No", "Image Src", "Images"], (2, 1, 4)),
         # Extra columns may be called anything, or nothing.
