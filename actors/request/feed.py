@@ -9,8 +9,8 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from actors.messages import WorkItem
+from cluster.http.url import host_of
 from cluster.records import Status
-from cluster.redis.source_hosts import host_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -19,7 +19,7 @@ from actors.registry import Wakeable
 from actors.self_fencing import fence_when_cut_off
 from cluster.aio import Background, forever
 from cluster.errors import BlockedAddressError
-from cluster.http.session import guarded_session, request_url
+from cluster.http.session import guarded_session
 from cluster.http.url import origin_of, parse_url
 from cluster.mongo.connection import Database
 from cluster.mongo.outbox import Outbox
@@ -90,7 +90,7 @@ class WebhookSender(Wakeable):
                     self._free.release()
             if delivery is None:
                 return
-            origin = origin_of(delivery.url).lower()
+            origin = origin_of(delivery.url)
             self._calls[origin] += 1
             self._background.start(self._deliver(delivery)).add_done_callback(partial(self._finished, origin))
 
@@ -151,7 +151,7 @@ class WebhookSender(Wakeable):
             "webhook-timestamp": str(int(now.timestamp())),
             "webhook-signature": signer.sign(delivery.delivery_id, now, delivery.payload),
         }
-        url, body = request_url(parse_url(delivery.url)), delivery.payload.encode()
+        url, body = parse_url(delivery.url).for_aiohttp, delivery.payload.encode()
         async with self._http.post(url, data=body, headers=headers, allow_redirects=False) as answer:
             return answer.status
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from cluster.aio import end, forever
 from cluster.codes import ImageErrorCode
 from cluster.errors import ImageError, StoreUnavailableError
-from cluster.redis.source_hosts import LEASE_SECONDS, Behaviour, Permit, SourceHosts, host_of
+from cluster.http.url import host_of
+from cluster.redis.source_hosts import LEASE_SECONDS, Behaviour, Permit, SourceHosts
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable

@@ -1,7 +1,7 @@
-"""What the API answers, as the client hands it on.
+"""The answers of the API, as the client hands them on.
 
-Lenient on purpose: a client must outlive its server's next version, so unknown fields are kept, codes and states are
-plain strings, and only what identifies a thing is required.
+They are lenient on purpose, because a client must also work with the next version of its server. Unknown fields are
+kept. Codes and states are plain strings. Only the fields that identify a thing are required.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ TERMINAL_STATES = frozenset({"completed", "failed"})
 
 
 class Answer(BaseModel):
-    """A frozen part of an answer: snake_case in Python, camelCase in JSON."""
+    """A frozen part of an answer. Its names are snake_case in Python and camelCase in JSON."""
 
     model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True, extra="allow")
 
     def document(self) -> dict[str, Any]:
-        """The answer as the server gave it, fit for `json.dumps`."""
+        """Return the answer as the server gave it, fit for `json.dumps`."""
         return self.model_dump(by_alias=True, mode="json", exclude_unset=True)
 
 
 class CountsAnswer(Answer):
-    """How many of what; `completed` to `unprocessed` count images."""
+    """The counts of a request. Those from `completed` to `unprocessed` count images."""
 
     rows: int = 0
     products: int = 0
@@ -40,19 +40,19 @@ class CountsAnswer(Answer):
 
     @property
     def done(self) -> int:
-        """How many images are in a terminal state."""
+        """The number of images in a terminal state."""
         return self.completed + self.failed
 
 
 class BytesAnswer(Answer):
-    """Sums over the completed images, in bytes."""
+    """The sizes of all completed images together, in bytes."""
 
     in_: Annotated[int, Field(alias="in")] = 0
     out: int = 0
 
 
 class Submission(Answer):
-    """What an upload was answered; the `request_id` of a dry run is empty."""
+    """The answer to an upload. The `request_id` of a dry run is empty."""
 
     request_id: str = ""
     status: str | None = None
@@ -63,7 +63,7 @@ class Submission(Answer):
 
 
 class ImageErrorAnswer(Answer):
-    """Why an image failed."""
+    """The reason why an image failed."""
 
     code: str
     message: str = ""
@@ -112,7 +112,7 @@ class ProductAnswer(Answer):
 
 
 class FailureAnswer(Answer):
-    """How many images failed with one code."""
+    """The number of images that failed with one code."""
 
     code: str
     count: int
@@ -120,7 +120,7 @@ class FailureAnswer(Answer):
 
 
 class WebhookAnswer(Answer):
-    """Where the callback goes and whether an endpoint has accepted it."""
+    """The URL of the callback, and whether the endpoint has accepted it."""
 
     url: str
     triggered: bool = False
@@ -148,12 +148,12 @@ class RequestSummary(Answer):
 
     @property
     def terminal(self) -> bool:
-        """Whether nothing will change any more."""
+        """Whether the request has ended, so that nothing changes any more."""
         return self.status in TERMINAL_STATES
 
     @property
     def seconds(self) -> float | None:
-        """From acceptance to the end, while it has one."""
+        """The seconds from acceptance to the end. None means that the request has not ended."""
         if self.created_at is None or self.completed_at is None:
             return None
         return (self.completed_at - self.created_at).total_seconds()
@@ -186,6 +186,6 @@ class DeliveryAnswer(Answer):
 
 
 class Readiness(Answer):
-    """Whether the service can take work; the other fields say what is wrong."""
+    """The health check of the service. Fields beside `ready` name the faults."""
 
     ready: bool

@@ -1,4 +1,4 @@
-"""The client of Darkroom's HTTP API, synchronous."""
+"""The synchronous client of the HTTP API of Darkroom."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from cluster.client.transport import (
     Transport,
     checked,
     document,
-    passes,
+    is_transient,
     quoted,
     retried,
     retry_after_seconds,
@@ -33,20 +33,20 @@ if TYPE_CHECKING:
 
 DEFAULT_TIMEOUT_SECONDS = 30.0
 DEFAULT_POLL_SECONDS = 1.0
-OUTAGE_SECONDS = 60.0
+MAX_OUTAGE_SECONDS = 60.0
 PAGE_LIMIT = 100
 
 
 class Darkroom:
     """A Darkroom service.
 
-    Every method raises `ApiError` when the service refuses, with the status, the stable code and the problem document,
-    and when there is no answer (status 0, code `unreachable` or `answer_lost`).
+    Every method raises `ApiError` if the service refuses. The error holds the status, the stable code and the problem
+    document. Without any answer the status is 0, and the code is `unreachable` or `answer_lost`.
 
     Args:
-        url: Where the service is, for example `http://127.0.0.1:8000`.
-        api_key: A key of `darkroom keys create`.
-        timeout_seconds: How long the service may be silent.
+        url: The address of the service, for example `http://127.0.0.1:8000`.
+        api_key: A key from `darkroom keys create`.
+        timeout_seconds: The longest silence of the service that counts as normal.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Darkroom:
 
     @property
     def url(self) -> str:
-        """Where the service is, without a slash at the end."""
+        """The address of the service, without a slash at the end."""
         return self._transport.url
 
     def submit(
@@ -86,24 +86,26 @@ class Darkroom:
     ) -> Submission:
         """Upload a catalogue.
 
-        A service that is busy (429, 503 with `Retry-After`) and an answer that was lost are tried again, a few times
-        and with one idempotency key, so that the catalogue is never processed twice.
+        The call is repeated a few times if the service is busy (429 or 503 with `Retry-After`) or its answer was lost.
+        All repeats carry one idempotency key, so the catalogue is never processed twice.
 
         Args:
-            catalogue: The CSV: its path, or its bytes.
-            filename: What the request is called; the path's own name if not given.
-            webhook_url: Is told when the request ends.
-            webhook_secret: `whsec_` and base64, signs the call; the API key's own secret if not given.
-            options: How images are made: `format`, `quality`, `maxWidth`, `maxHeight`, `background`, `keepMetadata`.
-            on_invalid_row: Refuse the file for one bad row (the service's default), or skip that row.
+            catalogue: The path of the CSV, or its bytes.
+            filename: The name of the request. The name of the path is the default.
+            webhook_url: The URL that is called when the request ends.
+            webhook_secret: `whsec_` and base64. It signs the call. The secret of the API key is the default.
+            options: The options of the images: `format`, `quality`, `maxWidth`, `maxHeight`, `background`,
+                `keepMetadata`.
+            on_invalid_row: `reject` refuses the file for one invalid row, and `skip` skips that row. The service has
+                `reject` as its default.
             dry_run: Validate and store nothing.
-            columns: Where the catalogue's own column names differ, as the service documents.
+            columns: The names of the columns in this catalogue, by the names that the service documents.
             priority: 0 to 9, 9 first.
-            deadline_seconds: When the request fails, if it has not ended before.
-            idempotency_key: Makes a repeated call answer as the first one did; a random one if not given.
+            deadline_seconds: The time after which the request fails if it has not ended.
+            idempotency_key: A key that makes a repeated call answer as the first one did. It is random by default.
 
         Raises:
-            ApiError: Code `invalid_catalogue` when the CSV has errors; they are in `problem["errors"]`.
+            ApiError: Code `invalid_catalogue`, the CSV has errors. They are in `problem["errors"]`.
         """
         form = {
             "webhookUrl": webhook_url,
@@ -127,13 +129,13 @@ class Darkroom:
     def status(
         self, request_id: str, *, limit: int | None = None, cursor: str | None = None, product_status: str | None = None
     ) -> RequestStatus:
-        """How far a request is, with one page of its products.
+        """Return the status of a request, with one page of its products.
 
         Args:
-            request_id: Which request.
-            limit: How many products at most.
+            request_id: The id of the request.
+            limit: The limit on products in the page.
             cursor: The `next_cursor` of the page before.
-            product_status: Only products in this state.
+            product_status: Return only products in this state.
         """
         response = self._transport.get(
             f"/api/status/{quoted(request_id)}", limit=limit, cursor=cursor, productStatus=product_status
@@ -141,7 +143,7 @@ class Darkroom:
         return RequestStatus.model_validate(document(response))
 
     def products(self, request_id: str, *, product_status: str | None = None) -> Iterator[ProductAnswer]:
-        """All products of a request, in the order of the file, page by page."""
+        """Yield all products of a request in the order of the file. They are read page by page."""
         cursor = None
         while True:
             page = self.status(request_id, limit=PAGE_LIMIT, cursor=cursor, product_status=product_status)
@@ -158,16 +160,16 @@ class Darkroom:
         poll_seconds: float | None = None,
         on_progress: Callable[[RequestStatus], None] | None = None,
     ) -> RequestStatus:
-        """Wait until a request is completed or failed; a service that is away meanwhile has a minute to come back.
+        """Wait until a request is completed or failed. A service that goes away has a minute to come back.
 
         Args:
-            request_id: Which request.
-            timeout_seconds: How long to wait at most; None waits for ever.
-            poll_seconds: The pause between two looks; as long as the service asks if not given.
-            on_progress: Called with every status seen, the last one included.
+            request_id: The id of the request.
+            timeout_seconds: The limit on the wait. None waits for ever.
+            poll_seconds: The pause between two polls. By default it is the pause that the service asks for.
+            on_progress: A function that is called with every status, including the last one.
 
         Raises:
-            TimeoutError: It is still running; it goes on without the client.
+            TimeoutError: The request has not ended. It goes on without the client.
         """
         waiting = Deadline(timeout_seconds)
         status, asked_seconds = self._poll(request_id)
@@ -178,14 +180,14 @@ class Darkroom:
                 return status
             pause_seconds = poll_seconds or asked_seconds or DEFAULT_POLL_SECONDS
             if not waiting.sleep(pause_seconds):
-                message = f"request {request_id} is still {status.status} after {timeout_seconds} s"
-                raise TimeoutError(message)
+                after = f"is still {status.status} after {timeout_seconds} s"
+                raise TimeoutError(f"request {request_id} {after}; it goes on without the client")
             status, asked_seconds = self._poll_through_outage(request_id, pause_seconds=pause_seconds)
 
     def requests(
         self, *, status: str | None = None, limit: int | None = None, cursor: str | None = None
     ) -> RequestPage:
-        """One page of the key's requests, newest first."""
+        """Return one page of the requests of the API key, newest first."""
         response = self._transport.get("/api/requests", status=status, limit=limit, cursor=cursor)
         return RequestPage.model_validate(document(response))
 
@@ -196,7 +198,7 @@ class Darkroom:
         file_format: Literal["csv", "jsonl"] = "csv",
         only: Literal["all", "failed"] = "all",
     ) -> Iterator[bytes]:
-        """The results in pieces, as they come; a request that still runs has those that are there."""
+        """Yield the results in pieces, as they come. A running request gives the results so far."""
         path = f"/api/requests/{quoted(request_id)}/results.{file_format}"
         return self._transport.stream(path, only=only)
 
@@ -208,7 +210,7 @@ class Darkroom:
         file_format: Literal["csv", "jsonl"] = "csv",
         only: Literal["all", "failed"] = "all",
     ) -> int:
-        """Write the results to a file, which appears only when it is whole; answers its size in bytes."""
+        """Write the results to a file, and return its size in bytes. The file appears only when it is complete."""
         target = Path(path)
         partial = target.with_name(f"{target.name}.part")
         try:
@@ -220,33 +222,33 @@ class Darkroom:
         return size_bytes
 
     def cancel(self, request_id: str) -> RequestSummary:
-        """End a request; what is done stays. The same again changes nothing.
+        """Cancel a request. Finished images stay. A second call changes nothing.
 
         Raises:
-            ApiError: Code `already_ended`.
+            ApiError: Code `already_ended`, the request has ended in another way.
         """
         return self._change(request_id, "cancel")
 
     def pause(self, request_id: str) -> RequestSummary:
-        """Hold a request until it is resumed. Raises `ApiError`, code `already_ended`."""
+        """Pause a request until it is resumed. Raises `ApiError`, code `already_ended`."""
         return self._change(request_id, "pause")
 
     def resume(self, request_id: str) -> RequestSummary:
-        """Let a paused request go on. Raises `ApiError`, code `already_ended`."""
+        """Resume a paused request. Raises `ApiError`, code `already_ended`."""
         return self._change(request_id, "resume")
 
     def set_priority(self, request_id: str, priority: int) -> RequestSummary:
-        """Change the priority of a request, whether it waits or runs. Raises `ApiError`, code `already_ended`."""
+        """Change the priority of a request that waits or runs. Raises `ApiError`, code `already_ended`."""
         path = f"/api/requests/{quoted(request_id)}"
         response = retried(lambda: self._transport.send("PATCH", path, json={"priority": priority}))
         return RequestSummary.model_validate(document(response))
 
     def retry(self, request_id: str, *, codes: Iterable[str] | None = None) -> RequestSummary:
-        """Do the failed images of an ended request again.
+        """Process the failed images of an ended request again.
 
         Args:
-            request_id: Which request.
-            codes: Only images that failed with one of these; all if not given.
+            request_id: The id of the request.
+            codes: The error codes of the images to process again. By default they are all images that failed.
 
         Raises:
             ApiError: Code `still_running` or `nothing_to_retry`.
@@ -260,7 +262,7 @@ class Darkroom:
         checked(self._transport.send("DELETE", f"/api/requests/{quoted(request_id)}"))
 
     def deliveries(self, request_id: str) -> list[DeliveryAnswer]:
-        """What became of the request's webhook."""
+        """Return the deliveries of the webhook of a request."""
         response = self._transport.get(f"/api/requests/{quoted(request_id)}/deliveries")
         return [DeliveryAnswer.model_validate(each) for each in document(response)["deliveries"]]
 
@@ -270,7 +272,7 @@ class Darkroom:
         return document(checked(self._transport.send("POST", path)))
 
     def ready(self) -> Readiness:
-        """Whether the service can take work, and what keeps it from that."""
+        """Return whether the service can take work, with the result of each of its checks."""
         response = self._transport.send("GET", "/readyz")
         return Readiness.model_validate({**document(response), "ready": response.is_success})
 
@@ -283,10 +285,10 @@ class Darkroom:
         return RequestStatus.model_validate(document(response)), retry_after_seconds(response)
 
     def _poll_through_outage(self, request_id: str, *, pause_seconds: float) -> tuple[RequestStatus, float | None]:
-        outage = Deadline(OUTAGE_SECONDS)
+        outage = Deadline(MAX_OUTAGE_SECONDS)
         while True:
             try:
                 return self._poll(request_id)
             except ApiError as error:
-                if not passes(error) or not outage.sleep(pause_seconds):
+                if not is_transient(error) or not outage.sleep(pause_seconds):
                     raise

@@ -1,4 +1,4 @@
-"""HTTP for the client: one connection pool, problem documents as `ApiError`, and bounded retries."""
+"""The HTTP of the client. It has one connection pool, bounded retries, and an `ApiError` for each problem document."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from cluster.errors import ApiError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-MAX_STORE_SECONDS = 1800.0  # after which the service gives up storing a catalogue
+MAX_STORE_SECONDS = 1800.0  # the limit of the service for storing a catalogue
 CONNECT_TIMEOUT_SECONDS = 5.0
 RETRYABLE_STATUSES = frozenset({httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE})
-MAX_SUBMIT_ATTEMPTS = 5
+MAX_CALL_ATTEMPTS = 5
 MAX_RETRY_PAUSE_SECONDS = 60.0
 LOST_ANSWER_PAUSE_SECONDS = 1.0
 UNCODED_NOT_FOUND = "http_404"
-UPLOAD_BYTES_PER_SECOND = 50_000
-"""A service that is slower than this at reading and storing a catalogue has died; 600,000 were measured when busy."""
+MIN_UPLOAD_BYTES_PER_SECOND = 50_000
+"""The slowest pace of a living service at reading and storing a catalogue. A busy one was measured at 600,000."""
 
 
 class Deadline:
     """A moment that no sleep goes past.
 
     Args:
-        seconds: How far away it is; None is never.
+        seconds: The time until then. None means that the moment never comes.
     """
 
     def __init__(self, seconds: float | None) -> None:
         self._end = None if seconds is None else time.monotonic() + seconds
 
     def sleep(self, seconds: float) -> bool:
-        """Sleep, at most until the deadline; False when it had already come."""
+        """Sleep, but not past the deadline. Return False if the deadline had already come."""
         left_seconds = seconds if self._end is None else self._end - time.monotonic()
         if left_seconds <= 0:
             return False
@@ -47,12 +47,12 @@ class Deadline:
 
 
 class Transport:
-    """Sends requests to one service.
+    """A connection pool to one service.
 
     Args:
-        url: Where it is, `http://` or `https://`.
-        api_key: Sent as a bearer token.
-        timeout_seconds: How long it may be silent.
+        url: The address of the service, `http://` or `https://`.
+        api_key: The key, sent as a bearer token.
+        timeout_seconds: The longest silence of the service that counts as normal.
     """
 
     def __init__(self, url: str, *, api_key: str | None, timeout_seconds: float) -> None:
@@ -72,7 +72,7 @@ class Transport:
         self._http.close()
 
     def send(self, method: str, path: str, **arguments: Any) -> httpx.Response:  # noqa: ANN401 - httpx' own arguments, handed on
-        """The answer, of any status; raises `ApiError` with status 0 when there is none."""
+        """Return the answer, whatever its status. Raises `ApiError` with status 0 if there is no answer."""
         with self._explained():
             return self._http.request(method, path, **arguments)
 
@@ -85,9 +85,9 @@ class Transport:
         form: dict[str, str],
         headers: dict[str, str],
     ) -> httpx.Response:
-        """A good answer to a catalogue, which is sent again as `retried` says.
+        """Upload a catalogue and return the good answer. `retried` says when the catalogue is sent again.
 
-        The answer to a large catalogue is waited for longer, because the service stores it before it answers.
+        A large catalogue may take longer, because the service stores it before it answers.
         """
         name = filename or ("catalogue.csv" if isinstance(catalogue, bytes) else Path(catalogue).name)
 
@@ -103,16 +103,16 @@ class Transport:
     def _upload_timeout(self, size_bytes: int) -> httpx.Timeout:
         timeout = httpx.Timeout(self._http.timeout)
         if timeout.read is not None:
-            timeout.read += min(size_bytes / UPLOAD_BYTES_PER_SECOND, MAX_STORE_SECONDS)
+            timeout.read += min(size_bytes / MIN_UPLOAD_BYTES_PER_SECOND, MAX_STORE_SECONDS)
         return timeout
 
     def get(self, path: str, **params: str | int | None) -> httpx.Response:
-        """A good answer to a GET; arguments that are None are left out."""
+        """Return the good answer to a GET. Arguments that are None are left out."""
         given = {name: value for name, value in params.items() if value is not None}
         return checked(self.send("GET", path, params=given))
 
     def stream(self, path: str, **params: str) -> Iterator[bytes]:
-        """The body of a good answer in pieces, as they come."""
+        """Yield the body of a good answer in pieces, as they come."""
         with self._explained(), self._http.stream("GET", path, params=params) as response:
             if not response.is_success:
                 response.read()
@@ -127,26 +127,26 @@ class Transport:
             detail = f"Nothing answers at {self.url}. Is the service running? `darkroom up` starts it."
             raise ApiError(0, "unreachable", detail, {}) from error
         except httpx.TransportError as error:
-            detail = f"{self.url} took the call but its answer was lost ({type(error).__name__}); try again."
+            detail = f"{self.url} took the call, but its answer was lost ({type(error).__name__}). Try again."
             raise ApiError(0, "answer_lost", detail, {}) from error
         except httpx.InvalidURL as error:
-            raise ApiError(0, "unreachable", f"{self.url} is not an address: {error}.", {}) from error
+            raise ApiError(0, "unreachable", f"{self.url} is not a valid address: {error}.", {}) from error
 
 
-def passes(error: ApiError) -> bool:
-    """Whether the error is of the kind that goes away by itself: no answer, overload, a restart.
+def is_transient(error: ApiError) -> bool:
+    """Return whether the error may go away by itself, such as a lost answer, an overload or a restart.
 
-    While the service starts or stops, Ray Serve answers for it: 404 without a code, which no answer of ours is.
+    Ray Serve answers while the service starts or stops. Its answer is a 404 without a code. Ours always have one.
     """
     unanswered = error.status == 0 or error.code == UNCODED_NOT_FOUND
     return unanswered or error.status == httpx.codes.TOO_MANY_REQUESTS or httpx.codes.is_server_error(error.status)
 
 
 def checked(response: httpx.Response) -> httpx.Response:
-    """The answer itself when it is good.
+    """Return the answer if it is good.
 
     Raises:
-        ApiError: It is a problem.
+        ApiError: The answer is a problem.
     """
     if response.is_success:
         return response
@@ -157,43 +157,43 @@ def checked(response: httpx.Response) -> httpx.Response:
 
 
 def document(response: httpx.Response) -> dict[str, Any]:
-    """The JSON object of a good answer.
+    """Return the JSON object of a good answer.
 
     Raises:
-        ApiError: It is none, so something else than Darkroom is at this address.
+        ApiError: The answer is no JSON object, so something else than Darkroom is at this address.
     """
     found = _document(response)
     if not found:
         url = response.request.url.copy_with(path="/", query=None)
-        detail = f"{url} answered {response.status_code}, but not as Darkroom does; is this the right address?"
+        detail = f"{url} answered {response.status_code}, but not as Darkroom does. Is this the right address?"
         raise ApiError(response.status_code, "not_darkroom", detail, {})
     return found
 
 
 def retried(call: Callable[[], httpx.Response]) -> httpx.Response:
-    """A good answer to a call that may safely be repeated.
+    """Return a good answer to a call that may safely be repeated.
 
-    429 and 503 are tried again when they say `Retry-After` and that is within a minute; so is a lost answer. At most
-    five calls are made, and the last one's error is the caller's.
+    The call is repeated after a lost answer. It is repeated after 429 and 503 if their `Retry-After` is at most a
+    minute. At most five calls are made. The error of the last one is raised.
     """
-    for attempt in range(1, MAX_SUBMIT_ATTEMPTS + 1):
+    for attempt in range(1, MAX_CALL_ATTEMPTS + 1):
         try:
             return checked(call())
         except ApiError as error:
             pause_seconds = _pause_seconds(error)
-            if pause_seconds is None or attempt == MAX_SUBMIT_ATTEMPTS:
+            if pause_seconds is None or attempt == MAX_CALL_ATTEMPTS:
                 raise
             time.sleep(pause_seconds)
     raise AssertionError  # the loop returns or raises
 
 
 def quoted(identifier: str) -> str:
-    """An identifier as a part of a path."""
+    """Return an identifier as a part of a path."""
     return quote(identifier, safe="")
 
 
 def retry_after_seconds(response: httpx.Response) -> float | None:
-    """How long the server asked to wait; None when it did not, or as a date, which Darkroom does not send."""
+    """Return how long the server asked to wait. None means that it did not ask. Darkroom sends no dates here."""
     value = response.headers.get("retry-after", "")
     return float(value) if value.isdecimal() else None
 
@@ -222,4 +222,4 @@ def _document(response: httpx.Response) -> dict[str, Any]:
 
 def _unexplained(response: httpx.Response) -> str:
     said = f"answered {response.status_code} {response.reason_phrase} and did not say why"
-    return f"The service {said}; it may be starting, or something else than Darkroom is at this address."
+    return f"The service {said}. It may be starting, or something else than Darkroom is at this address."

@@ -1,1 +1,1 @@
-"""Guarded HTTP: every fetch and every webhook connects through one guard."""
+"""Guarded HTTP. Every fetch and every webhook connects through one guard."""

@@ -1,7 +1,7 @@
 """Bounded decoding of `Content-Encoding`.
 
-We ask for none, but some servers compress all the same. An HTTP client would decode too, but without our bound: 64 KiB
-of two layers of gzip are 64 GiB of memory before anybody can count.
+Darkroom asks for no compression, but some servers compress all the same. An HTTP client would decode too, but without
+our limit. Two layers of gzip turn 64 KiB into 64 GiB of memory before anybody can count.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class ContentError(Exception):
 
     Args:
         message: One sentence for the owner of the catalogue.
-        truncated: Whether it may be whole at another try.
+        truncated: Whether another attempt may get the whole body.
     """
 
     def __init__(self, message: str, truncated: bool = False) -> None:  # noqa: FBT001, FBT002 - errors take positions
@@ -31,10 +31,12 @@ class ContentError(Exception):
 
 
 class ContentDecoder:
-    """Decodes a body part by part; names other than gzip and deflate are passed over, as many servers misuse them.
+    """A decoder that takes a body part by part.
+
+    It passes over names other than gzip and deflate, because many servers misuse them.
 
     Args:
-        content_encoding: The header's value; empty when there was none.
+        content_encoding: The value of the header, or an empty text if there was none.
 
     Raises:
         ContentError: The body is compressed more than once.
@@ -50,16 +52,16 @@ class ContentDecoder:
         self._zlib: zlib._Decompress | None = None
 
     def decode(self, part: bytes, max_bytes: int) -> bytes:
-        """The decoded part, cut at `max_bytes`: a caller that gets so many knows that it is too much.
+        """Return the decoded part, cut at `max_bytes`. So many bytes mean that the body is too large.
 
         Raises:
-            ContentError: The part is not compressed as the header says.
+            ContentError: The part is not compressed in the way that the header names.
         """
         if self._name is None or not part:
             return part
         if self._zlib is None:
             self._zlib = zlib.decompressobj(self._window(part[0]))
-        if self._zlib.eof:  # zlib would hoard what follows
+        if self._zlib.eof:  # zlib would keep all further bytes
             return b""
         try:
             return self._zlib.decompress(part, max_bytes)
@@ -74,10 +76,10 @@ class ContentDecoder:
         return zlib.MAX_WBITS if first_byte & 0x0F == _DEFLATE_METHOD else -zlib.MAX_WBITS
 
     def finish(self) -> None:
-        """Check that the compressed data came to its end.
+        """Check that the compressed data is complete.
 
         Raises:
-            ContentError: It did not.
+            ContentError: The data ends too early.
         """
         if self._zlib is not None and not self._zlib.eof:
             message = "The source sent compressed data that ends too early."

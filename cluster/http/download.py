@@ -1,4 +1,4 @@
-"""Downloading one image from an address that a stranger wrote."""
+"""The download of one image from an address that a stranger wrote."""
 
 from __future__ import annotations
 
@@ -12,25 +12,30 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import aiohttp
-import httpx
 
 from cluster.codes import ImageErrorCode
 from cluster.errors import BlockedAddressError, ImageError
 from cluster.http.content import ContentDecoder, ContentError
-from cluster.http.session import request_url
-from cluster.http.url import SCHEMES, parse_url
+from cluster.http.url import UrlError, WebUrl, parse_url
 
 if TYPE_CHECKING:
     from cluster.settings import Settings
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 
-_CODES = {
+_CODE_BY_STATUS = {
     401: ImageErrorCode.FORBIDDEN,
     403: ImageErrorCode.FORBIDDEN,
     404: ImageErrorCode.NOT_FOUND,
     410: ImageErrorCode.NOT_FOUND,
     429: ImageErrorCode.RATE_LIMITED,
+}
+_MEANING = {
+    ImageErrorCode.FORBIDDEN: "it does not let Darkroom read the image; allow it there, or use another URL",
+    ImageErrorCode.NOT_FOUND: "it has no image at this URL; correct the URL",
+    ImageErrorCode.RATE_LIMITED: "it got too many requests; retry the image later",
+    ImageErrorCode.SOURCE_ERROR: "it failed; retry the image later",
+    ImageErrorCode.HTTP_ERROR: "it did not send an image; open the URL in a browser to see why",
 }
 
 _NO_ANSWER = "The source closed the connection without an answer."
@@ -40,12 +45,12 @@ _SECONDS = re.compile(r"\d{1,9}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """What a source answered with success.
+    """A good answer of a source.
 
     Attributes:
-        data: The body after any decompression; empty with 304 alone.
-        http_status: 200 to 299, or 304 when the source still has what the caller knows.
-        etag: A strong one, as the source wrote it.
+        data: The body after any decompression. Only that of a 304 is empty.
+        http_status: 200 to 299, or 304 if the source still has the version that the caller knows.
+        etag: The strong ETag as the source wrote it. None means that the source sent none for this URL.
     """
 
     data: bytes
@@ -54,7 +59,7 @@ class Download:
 
     @property
     def not_modified(self) -> bool:
-        """Whether the source still has what the caller knows; there are no bytes then."""
+        """Whether the source still has the version that the caller knows. There are no bytes then."""
         return self.http_status == HTTPStatus.NOT_MODIFIED
 
 
@@ -64,13 +69,13 @@ async def download(
     """Fetch one image, redirects included, within `download_timeout_seconds` and `max_image_bytes`.
 
     Args:
-        session: From `guarded_session`.
-        url: As the catalogue has it; normalised as a browser would.
-        settings: `download_timeout_seconds`, `max_image_bytes`, `max_redirects`.
-        known_etag: Of what the caller has; the source need not send that again.
+        session: A session of `guarded_session`.
+        url: The URL as the catalogue has it.
+        settings: `download_timeout_seconds`, `max_image_bytes` and `max_redirects` hold here.
+        known_etag: The ETag of the version that the caller has. The source need not send that version again.
 
     Raises:
-        ImageError: With the code that says why, the source's status where there was one, and its `Retry-After`.
+        ImageError: The image was not downloaded. The error holds the code, the status and `Retry-After` of the source.
     """
     try:
         async with asyncio.timeout(settings.download_timeout_seconds):
@@ -96,38 +101,30 @@ async def _follow(session: aiohttp.ClientSession, url: str, settings: Settings, 
                 _check_status(response)
                 data = await _read(response, settings.max_image_bytes)
                 return Download(data, response.status, None if redirects else _strong_etag(response))
-            # The tag is of what this URL has, not of what another one may have later.
+            # The ETag belongs to this URL. The target of a redirect may have another image.
             target, etag = _redirected(target, location, response.status), None
     message = f"The source redirects more than {settings.max_redirects} times."
     raise ImageError(ImageErrorCode.TOO_MANY_REDIRECTS, message, response.status)
 
 
-def _target(url: str) -> httpx.URL:
+def _target(url: str) -> WebUrl:
     try:
-        return _fetchable(url)
-    except httpx.InvalidURL as error:
-        message = "The URL is not a web address that can be fetched."
+        return parse_url(url)
+    except UrlError as error:
+        message = f"The URL cannot be fetched: {error}."
         raise ImageError(ImageErrorCode.HTTP_ERROR, message) from error
 
 
-def _redirected(source: httpx.URL, location: str, status: int) -> httpx.URL:
+def _redirected(source: WebUrl, location: str, status: int) -> WebUrl:
     try:
-        return _fetchable(str(source.join(_text(location))))
-    except httpx.InvalidURL as error:
-        message = "The source redirects to something that is not a web address."
+        return source.join(_text(location))
+    except UrlError as error:
+        message = f"The source redirects to a URL that cannot be fetched: {error}."
         raise ImageError(ImageErrorCode.HTTP_ERROR, message, status) from error
 
 
-def _fetchable(url: str) -> httpx.URL:
-    target = parse_url(url)
-    if target.scheme not in SCHEMES:
-        message = "neither http nor https"
-        raise httpx.InvalidURL(message)
-    return target
-
-
 def _text(header: str) -> str:
-    """The header's value, which aiohttp reads as UTF-8, as Latin-1 when it is not."""
+    """Return the value of a header. aiohttp reads all of them as UTF-8, but some are Latin-1."""
     raw = header.encode(errors="surrogateescape")
     try:
         return raw.decode()
@@ -135,20 +132,20 @@ def _text(header: str) -> str:
         return raw.decode("latin-1")
 
 
-async def _send(session: aiohttp.ClientSession, target: httpx.URL, known_etag: str | None) -> aiohttp.ClientResponse:
+async def _send(session: aiohttp.ClientSession, target: WebUrl, known_etag: str | None) -> aiohttp.ClientResponse:
     headers = {} if known_etag is None else {"If-None-Match": known_etag}
     try:
-        response = await session.get(request_url(target), allow_redirects=False, headers=headers)
+        response = await session.get(target.for_aiohttp, allow_redirects=False, headers=headers)
     except BlockedAddressError as error:
         raise ImageError(ImageErrorCode.BLOCKED_ADDRESS, f"{error}.") from error
     except (aiohttp.ClientConnectorDNSError, aiohttp.InvalidURL) as error:
-        message = f"The host name {target.raw_host.decode('ascii')} could not be resolved."
+        message = f"The host name {target.host} could not be resolved; check its spelling in the URL."
         raise ImageError(ImageErrorCode.DNS_FAILED, message) from error
     except aiohttp.ServerTimeoutError:
         raise
     except aiohttp.ClientError as error:
         raise ImageError(ImageErrorCode.CONNECTION_FAILED, _connection_message(error)) from error
-    if response.status < HTTPStatus.OK:  # a switch of protocols, or no status at all
+    if response.status < HTTPStatus.OK:  # a switch of protocols, or not a valid status
         response.close()
         raise ImageError(ImageErrorCode.CONNECTION_FAILED, _NO_ANSWER)
     return response
@@ -166,7 +163,7 @@ def _connection_message(error: aiohttp.ClientError) -> str:
 
 
 def _strong_etag(response: aiohttp.ClientResponse) -> str | None:
-    """The ETag, when it says that the bytes are the same. Source: RFC 9110, section 8.8.3."""
+    """Return the ETag if it stands for the same bytes. Source: RFC 9110, section 8.8.3."""
     etag = response.headers.get("ETag", "").strip()
     return etag if _STRONG_ETAG.fullmatch(etag) else None
 
@@ -175,16 +172,16 @@ def _check_status(response: aiohttp.ClientResponse) -> None:
     status = response.status
     if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
         return
-    code = _CODES.get(status, ImageErrorCode.HTTP_ERROR)
+    code = _CODE_BY_STATUS.get(status, ImageErrorCode.HTTP_ERROR)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         code = ImageErrorCode.SOURCE_ERROR
     waits = status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
     seconds = retry_after_seconds(response.headers.get("Retry-After", "")) if waits else None
-    raise ImageError(code, f"The source answered {status}.", status, seconds)
+    raise ImageError(code, f"The source answered {status}: {_MEANING[code]}.", status, seconds)
 
 
 def retry_after_seconds(value: str) -> float | None:
-    """The value of a `Retry-After` header as seconds from now; None when it says nothing.
+    """Return the value of a `Retry-After` header as seconds from now. None means that it is not valid.
 
     Source: RFC 9110, section 10.2.3.
     """
@@ -201,7 +198,9 @@ def retry_after_seconds(value: str) -> float | None:
 
 async def _read(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
     status = response.status
-    too_large = ImageError(ImageErrorCode.TOO_LARGE, f"The image is larger than {max_bytes:,} bytes.", status)
+    too_large = ImageError(
+        ImageErrorCode.TOO_LARGE, f"The image is larger than {max_bytes:,} bytes, which is the limit.", status
+    )
     declared = response.headers.get("Content-Length", "")
     if declared.isdecimal() and int(declared[:20]) > max_bytes:
         raise too_large

@@ -1,8 +1,10 @@
-"""Which addresses a fetch or a webhook may reach: our own table of what is not the public internet.
+"""The guard: fetches and webhooks may reach public addresses only. The table here lists all addresses that are not.
 
-`ipaddress.is_global` is not enough: Python 3.11 calls 64:ff9b::10.0.0.1, 2002::/16, ::127.0.0.1, fec0::1, 192.88.99.1
-and multicast global. Sources: the IANA special-purpose address registries for IPv4 and IPv6 (RFC 6890 and its updates),
-the IANA IPv6 address space registry, and the RFC that each row names.
+`ipaddress.is_global` is not enough. Python 3.11 calls 64:ff9b::10.0.0.1, 2002::/16, ::127.0.0.1, fec0::1, 192.88.99.1
+and multicast global.
+
+Sources: the IANA special-purpose address registries for IPv4 and IPv6 (RFC 6890 and its updates) and the IANA IPv6
+address space registry. Each row names its own RFC.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
     from cluster.settings import IPNetwork
 
-# The first row that holds an address gives the reason, so a part stands before the range that it is in.
+# The first row that holds an address gives the reason. So a range stands before any wider range that holds it.
 BLOCKED_IPV4 = tuple(
     (IPv4Network(network), reason)
     for network, reason in (
@@ -65,14 +67,14 @@ BLOCKED_IPV6 = tuple(
         ("fe80::/10", "link-local, RFC 4291"),
         ("fec0::/10", "site-local, RFC 3879"),
         ("ff00::/8", "multicast, RFC 4291"),
-        # What is left outside 2000::/3, the only global unicast space that is given out.
+        # The rest of the space outside 2000::/3. IANA gives out global unicast addresses in 2000::/3 alone.
         ("::/3", "reserved, RFC 4291"),
         ("4000::/2", "reserved, RFC 4291"),
         ("8000::/1", "reserved, RFC 4291"),
     )
 )
 
-# Their last 32 bits are an IPv4 address, and that is where a connection ends.
+# The last 32 bits of these addresses are an IPv4 address. A connection ends at that one.
 _HOLDS_IPV4 = (
     IPv6Network("::ffff:0:0/96"),  # IPv4-mapped, RFC 4291
     IPv6Network("64:ff9b::/96"),  # IPv4/IPv6 translation by a NAT64, RFC 6052
@@ -80,25 +82,26 @@ _HOLDS_IPV4 = (
 
 
 class Guard:
-    """Refuses addresses that are not public.
+    """The check that an address is public.
+
+    An IPv6 address that holds an IPv4 one is judged by the IPv4 address.
 
     Args:
-        allowed_networks: Ranges that are open although the table has them; an IPv6 address that holds an IPv4 one is
-            judged, here too, by the IPv4 address.
+        allowed_networks: Ranges that are open although the table lists them.
     """
 
     def __init__(self, allowed_networks: Iterable[IPNetwork] = ()) -> None:
         self._allowed = tuple(allowed_networks)
 
     def check(self, host: str, address: str) -> None:
-        """Return when a connection may go there.
+        """Check that a connection may go to the address.
 
         Args:
             host: The host as the URL names it, for the error.
             address: An IPv4 or IPv6 address that the host resolved to, in text form.
 
         Raises:
-            BlockedAddressError: The address is not public and not allowed; does not tell the address.
+            BlockedAddressError: The address is not public and not allowed. The error does not tell the address.
         """
         try:
             judged = _judged(ip_address(address))

@@ -1,9 +1,15 @@
-"""aiohttp's connections, made fit for servers that mean harm.
+"""The connections of aiohttp, made safe against hostile servers.
 
-As they are, of aiohttp 3.14: idle ones have no bound, and what a server sends over one is read into memory without end
-(100 MB a second) or taken for the answer to the next request; a body that ends with a connection reset passes for
-whole; one whose chunks are garbage is waited for until the deadline; and a server that never answers the end of TLS
-holds the socket for 30 seconds. tests/unit/cluster/http/test_pool.py fails when aiohttp renames what is used here.
+The connections of aiohttp 3.14 have these faults:
+
+- The number of idle connections has no limit.
+- A server may send over an idle connection. aiohttp reads that into memory without end (100 MB a second).
+- Or aiohttp takes it for the answer to the next request.
+- A body that ends with a connection reset counts as complete.
+- A body with garbage for chunks is waited for until the deadline.
+- A server that does not answer the end of TLS holds the socket for 30 seconds.
+
+This module uses private names of aiohttp. tests/unit/cluster/http/test_pool.py fails if aiohttp renames one.
 """
 
 from __future__ import annotations
@@ -23,18 +29,21 @@ _END_OF_HEADERS = b"\r\n\r\n"
 
 
 class Connection(ResponseHandler):
-    """One connection, of which not more is believed than its server was asked for."""
+    """One connection. It takes one answer for each request, and closes if the server sends more."""
 
     idle = False
     _answered = False
 
     def set_response_params(self, **params: Any) -> None:  # noqa: ANN401 - aiohttp's own, handed on
-        """A request begins."""
+        """Begin a request."""
         self.idle = self._answered = False
         super().set_response_params(**params)
 
     def data_received(self, data: bytes) -> None:
-        """Take a part of an answer, and leave when nobody asked for one; aiohttp calls with nothing at every read."""
+        """Take a part of an answer. Data that nobody asked for closes the connection.
+
+        aiohttp calls this at every read, also without data.
+        """
         if self.idle:
             if data:
                 self.close()
@@ -42,14 +51,14 @@ class Connection(ResponseHandler):
         self._parse(data)
         if self.exception() is not None:
             self._fail_body()
-        if self.idle and self.should_close:  # the answer was complete, and another one came with its end
+        if self.idle and self.should_close:  # another answer came together with the end of this one
             self.close()
 
     def _parse(self, data: bytes) -> None:
         if self._answered or not data:
             super().data_received(data)
             return
-        # The headers for themselves: an error behind them would take them away.
+        # The headers are parsed alone, because an error in the bytes behind them would discard them.
         self._answered = True
         head, end, body = data.partition(_END_OF_HEADERS)
         super().data_received(head + end)
@@ -57,13 +66,13 @@ class Connection(ResponseHandler):
             super().data_received(body)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """A body without a length is whole when its connection ends, but not when it breaks."""
+        """Fail the body if the connection broke. A body without a length is complete if the connection only ended."""
         if exc is not None:
             self._fail_body()
         super().connection_lost(exc)
 
     def close(self) -> None:
-        """At once, without a farewell that the other side could withhold."""
+        """Close at once. The end of TLS would wait for an answer of the server."""
         self.abort()
 
     def _fail_body(self) -> None:
@@ -72,15 +81,15 @@ class Connection(ResponseHandler):
 
 
 class Pool(aiohttp.TCPConnector):
-    """Keeps at most `limit` idle connections, and ends the one that has been idle longest."""
+    """A pool of at most `limit` idle connections. It closes the one that was idle longest."""
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - aiohttp's own, handed on
         super().__init__(**options)
         self._factory = functools.partial(Connection, loop=self._loop)  # type: ignore[assignment] # invariant
-        atexit.register(_end, weakref.ref(self))
+        atexit.register(_close_at_exit, weakref.ref(self))
 
-    def end(self) -> None:
-        """Close without an event loop, as the connections of a Ray worker live until its process ends."""
+    def close_at_exit(self) -> None:
+        """Close without an event loop. The connections of a Ray worker live until its process ends."""
         self._close(abort_ssl=True)
 
     def _release(self, key: ConnectionKey, protocol: ResponseHandler, *, should_close: bool = False) -> None:
@@ -88,9 +97,9 @@ class Pool(aiohttp.TCPConnector):
         if isinstance(protocol, Connection):
             protocol.idle = True
         while sum(map(len, self._conns.values())) > self.limit:
-            self._end_longest_idle()
+            self._close_longest_idle()
 
-    def _end_longest_idle(self) -> None:
+    def _close_longest_idle(self) -> None:
         key = min(self._conns, key=lambda key: self._conns[key][0][1])
         protocol, _ = self._conns[key].popleft()
         if not self._conns[key]:
@@ -98,7 +107,7 @@ class Pool(aiohttp.TCPConnector):
         protocol.close()
 
 
-def _end(reference: weakref.ref[Pool]) -> None:
+def _close_at_exit(reference: weakref.ref[Pool]) -> None:
     pool = reference()
     if pool is not None:
-        pool.end()
+        pool.close_at_exit()

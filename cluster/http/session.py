@@ -1,7 +1,7 @@
-"""The one way out to addresses that strangers wrote: an aiohttp session that connects to checked addresses only.
+"""The only way out to addresses that strangers wrote: an aiohttp session that connects to checked addresses alone.
 
-A name is resolved once for each connection, every answer is checked, and the connection goes to what was checked. The
-URL stays the name's, so the `Host` header, SNI and the certificate check stay the name's too.
+A name is resolved once for each connection. All its addresses are checked. The connection goes to a checked address.
+The URL keeps the name, so the `Host` header, SNI and the check of the certificate use the name.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 import aiohttp
 import certifi
 from aiohttp.abc import AbstractResolver, ResolveResult
-from yarl import URL
 
 from cluster.http.guard import Guard
 from cluster.http.pool import Pool
@@ -24,37 +23,35 @@ from cluster.http.pool import Pool
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    import httpx
     from aiohttp.connector import AddrInfoType
 
     from cluster.settings import Settings
 
     Resolve = Callable[[str, int], Awaitable[list[str]]]
 
-KEEPALIVE_SECONDS = 5.0
-
-# Of the time to connect; a name must fail for itself before the connection does.
-_RESOLVING_SHARE = 0.9
-# aiohttp tries the addresses that are left again after each failure, so a name with thousands would keep it busy.
-_MAX_ADDRESSES = 8
-# Of the answer: 8 MiB of headers at the most.
+_KEEPALIVE_TIMEOUT_SECONDS = 5.0
+# The part of the connect timeout that a name may take. A slow name must fail before the connection does.
+_RESOLVE_TIMEOUT_FRACTION = 0.9
+# aiohttp goes through all remaining addresses after each failure. A name with thousands of them would keep it busy.
+_MAX_ADDRESSES_TRIED = 8
+# An answer may have 8 MiB of headers in all.
 _MAX_HEADERS = 256
 _MAX_HEADER_BYTES = 32 * 1024
 
 
 async def system_resolve(host: str, port: int) -> list[str]:
-    """The addresses of a host by the system's resolver, in the order in which they should be tried."""
+    """Return the addresses that the resolver of the system gives a host, in the order in which to try them."""
     answers = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in answers))
 
 
 class GuardedResolver(AbstractResolver):
-    """Resolves a name to addresses that are open, all of them.
+    """A resolver that refuses a name if any of its addresses is blocked.
 
     Args:
-        guard: Says which addresses are open.
-        resolve: From a host and a port to addresses.
-        timeout_seconds: For one name.
+        guard: The check of an address.
+        resolve: A function from a host and a port to addresses.
+        timeout_seconds: The limit for one name.
     """
 
     def __init__(self, guard: Guard, resolve: Resolve, *, timeout_seconds: float) -> None:
@@ -65,18 +62,18 @@ class GuardedResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """The addresses, in the order in which they should be tried.
+        """Return the addresses of a name, in the order in which to try them.
 
         Raises:
             BlockedAddressError: At least one of the addresses is blocked.
-            OSError: The name has no address, or none in time.
+            OSError: The name has no address, or the resolver was too slow.
         """
         addresses: list[str] = []
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 addresses = await self._resolve(host, port)
         except (OSError, UnicodeError) as error:  # UnicodeError: a label that is empty or too long
-            raise OSError(str(error)) from error  # aiohttp would take a TimeoutError for the connection's
+            raise OSError(str(error)) from error  # aiohttp would take a TimeoutError for one of the connection
         if not addresses:
             message = "the name has no address"
             raise OSError(message)
@@ -84,15 +81,17 @@ class GuardedResolver(AbstractResolver):
             self._guard.check(host, address)
         return [
             ResolveResult(hostname=host, host=address, port=port, family=family, proto=0, flags=0)
-            for address in addresses[:_MAX_ADDRESSES]
+            for address in addresses[:_MAX_ADDRESSES_TRIED]
         ]
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing. The resolver holds nothing that could be closed."""
 
 
 def _checked_socket(guard: Guard, destination: AddrInfoType) -> socket.socket:
-    """The socket of a connection: aiohttp asks no resolver about a host that is an address, and gets all of them here.
+    """Return the socket of a connection.
+
+    This check covers every connection. aiohttp asks no resolver about a host that is an IP address.
 
     Raises:
         BlockedAddressError: The address is blocked.
@@ -110,26 +109,29 @@ def guarded_session(
     resolve: Resolve = system_resolve,
     ssl_context: ssl.SSLContext | None = None,
 ) -> aiohttp.ClientSession:
-    """A session for addresses that strangers wrote; to be made inside the event loop that uses it.
+    """Return a session for addresses that strangers wrote. Call this inside the event loop that uses the session.
 
-    It keeps no cookies, reads no proxy or netrc from the environment, asks for no compression and undoes none. A caller
-    passes `allow_redirects=False` and bounds the whole by a deadline, because only connecting is bounded here.
+    The session keeps no cookies. It reads no proxy and no netrc from the environment. It neither asks for compression
+    nor decompresses.
+
+    Each call must pass `allow_redirects=False`. Each call needs a deadline, because the session limits only the time to
+    connect.
 
     Args:
-        settings: Connect timeout, and the networks that are open.
-        max_connections: At least the number of requests in flight, since the wait for one counts as connecting; as
-            many may be idle.
-        resolve: From a host and a port to addresses.
-        ssl_context: Whom to trust; by default the authorities that Mozilla trusts.
+        settings: The connect timeout and the allowed networks hold here.
+        max_connections: At least the number of requests in flight, because the wait for a connection counts as
+            connecting. As many connections may be idle.
+        resolve: A function from a host and a port to addresses.
+        ssl_context: The trusted authorities. By default they are those that Mozilla trusts.
     """
     guard = Guard(settings.allowed_networks)
     seconds = settings.connect_timeout_seconds
     connector = Pool(
-        resolver=GuardedResolver(guard, resolve, timeout_seconds=_RESOLVING_SHARE * seconds),
+        resolver=GuardedResolver(guard, resolve, timeout_seconds=_RESOLVE_TIMEOUT_FRACTION * seconds),
         socket_factory=functools.partial(_checked_socket, guard),
         use_dns_cache=False,
         limit=max_connections,
-        keepalive_timeout=KEEPALIVE_SECONDS,
+        keepalive_timeout=_KEEPALIVE_TIMEOUT_SECONDS,
         ssl=ssl_context or ssl.create_default_context(cafile=certifi.where()),
     )
     return aiohttp.ClientSession(
@@ -143,13 +145,6 @@ def guarded_session(
         max_field_size=_MAX_HEADER_BYTES,
         max_headers=_MAX_HEADERS,
     )
-
-
-def request_url(url: httpx.URL) -> URL:
-    """The URL as aiohttp takes it, byte for byte; without user name and password."""
-    # The query goes as a part of the path, since yarl would lose one that is empty.
-    path = url.raw_path.decode("ascii")
-    return URL.build(scheme=url.scheme, authority=url.netloc.decode("ascii"), path=path, encoded=True)
 
 
 def _version() -> str:

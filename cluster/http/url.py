@@ -1,81 +1,131 @@
-"""Web addresses as people write them in a catalogue, and as a browser would read them."""
+"""The only module that takes a web address apart, so that the guard, the limits and the connection agree about it.
+
+A browser would read an address in the same way. Source: the URL Standard, https://url.spec.whatwg.org/#url-parsing.
+"""
 
 from __future__ import annotations
 
 import re
 import socket
+from dataclasses import dataclass
+from functools import lru_cache
 
 import httpx
+from yarl import URL
 
 MAX_URL_CHARACTERS = 2_048
 
-SCHEMES = ("http", "https")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_MAX_PORT = 65_535
+_MAX_CACHED_ORIGINS = 1_024
 
-# Nearly every URL of a catalogue is this plain; parsing a million of them in full takes half a minute.
+# Nearly every URL of a catalogue is this plain, and has no problem. To parse a million of them takes half a minute.
 _PLAIN = re.compile(
     r"https?://(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}(?::[1-9][0-9]{0,3})?(?:[/?#][\x21-\x5b\x5d-\x7e]*)?",
-    re.IGNORECASE,
+    re.IGNORECASE | re.ASCII,
 )
 _HOST = re.compile(rb"(?:[a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}\.?|[0-9a-f]*:[0-9a-f:.]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_PATH_END = re.compile(r"[?#]")
-_ORIGIN = re.compile(r"[^/\\?#]*[/\\]*[^/\\?#]*")
+_QUERY_OR_FRAGMENT = re.compile(r"[?#]")
+# Everything before the path, and the character that ends it.
+_BEFORE_PATH = re.compile(r"[^/\\?#]*[/\\]*[^/\\?#]*[/\\?#]?")
 
 
-def url_problem(text: str) -> str | None:
-    """What keeps a text from being a web address that may be fetched, as the end of a sentence; None when nothing does.
+class UrlError(ValueError):
+    """A text is not a web address. `str()` of the error says why, as the end of a sentence."""
 
-    At most 2,048 characters, http or https, a host, no control characters, no user name or password.
+
+@dataclass(frozen=True, slots=True)
+class WebUrl:
+    """A web address, taken apart and in its normal form.
+
+    Attributes:
+        text: The whole address, in ASCII.
+        scheme: `http` or `https`.
+        host: A name in ASCII, or an IP address without brackets.
+        port: The port to connect to, also when the address names none.
+        target: The path and the query as they go out, byte for byte.
+        has_credentials: Whether `text` holds a user name or a password. No request sends them.
     """
-    if len(text) > MAX_URL_CHARACTERS:
-        return f"it has {len(text):,} characters and may have {MAX_URL_CHARACTERS:,}"
-    return None if _PLAIN.fullmatch(text) else _problem_in_full(text)
+
+    text: str
+    scheme: str
+    host: str
+    port: int
+    target: str
+    has_credentials: bool
+
+    def __str__(self) -> str:
+        return self.text
+
+    @property
+    def host_and_port(self) -> str:
+        """The key under which the limits of a host are kept."""
+        return f"{self.host}:{self.port}"
+
+    @property
+    def origin(self) -> str:
+        """The scheme, the host and the port. `text` begins with it unless it holds a user name or a password."""
+        return f"{self.scheme}://{self._authority}"
+
+    @property
+    def for_aiohttp(self) -> URL:
+        """The URL that makes aiohttp connect to this host and port, and send this target."""
+        # The query goes as a part of the path, since yarl would lose one that is empty.
+        return URL.build(scheme=self.scheme, authority=self._authority, path=self.target, encoded=True)
+
+    @property
+    def _authority(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+
+    def join(self, location: str) -> WebUrl:
+        """Return the address that a redirect of this one leads to.
+
+        Raises:
+            UrlError: The redirect leads to something that is not a web address.
+        """
+        try:
+            joined = httpx.URL(self.text).join(location)
+        except (httpx.InvalidURL, ValueError) as error:  # ValueError: half of a surrogate pair
+            raise UrlError("its host or port is not valid") from error
+        return parse_url(str(joined))
 
 
-def _problem_in_full(text: str) -> str | None:
-    if _CONTROL.search(text):
-        return "it has control characters in it"
-    if not text.strip().lower().startswith(("http://", "https://")):
-        return "it must start with http:// or https://"
-    try:
-        url = parse_url(text)
-    except httpx.InvalidURL:
-        return "its host or port is not valid"
-    if url.userinfo:
-        return "it must not have a user name or password in it"
-    return None
+def parse_url(text: str) -> WebUrl:
+    r"""Take a URL apart as a browser would.
 
-
-def parse_url(text: str) -> httpx.URL:
-    r"""The URL as a browser would request it: trimmed, `\` read as `/`, spaces and non-ASCII percent-encoded.
-
-    An IPv4 address in one of its old spellings, such as 127.1 or 0x7f000001, becomes the address in four parts.
-
-    Source: the URL Standard, https://url.spec.whatwg.org/#url-parsing.
+    White space around it is cut off. `\` counts as `/`. Spaces and non-ASCII characters are percent-encoded. An IPv4
+    address in one of its old spellings, such as 127.1 or 0x7f000001, becomes the address in four parts.
 
     Raises:
-        httpx.InvalidURL: It has no host, or one that cannot be; or its port is not one.
+        UrlError: The text is not an address that begins with http:// or https:// and has a valid host and port.
     """
-    text = text.strip()
-    found = _PATH_END.search(text)
-    end = found.start() if found else len(text)
+    if _CONTROL.search(text):
+        raise UrlError("it has control characters in it")
+    scheme, separator, rest = text.strip().partition("://")
+    scheme = scheme.lower()
+    if not separator or scheme not in _DEFAULT_PORTS:
+        raise UrlError("it must start with http:// or https://")
+    found = _QUERY_OR_FRAGMENT.search(rest)
+    end = found.start() if found else len(rest)
+    before_query = rest[:end].replace("\\", "/")
     try:
-        url = httpx.URL(text[:end].replace("\\", "/") + text[end:])
-    except UnicodeError as error:
-        raise httpx.InvalidURL(str(error)) from error
-    if not _HOST.fullmatch(url.raw_host):
-        message = "no host, or not one that can be"
-        raise httpx.InvalidURL(message)
-    if url.port is not None and not 0 < url.port <= 65_535:  # noqa: PLR2004 - the largest TCP port
-        message = "port out of range"
-        raise httpx.InvalidURL(message)
-    return _with_plain_address(url)
-
-
-def origin_of(text: str) -> str:
-    """The beginning of a URL, up to its path: scheme, host and port as they are written."""
-    found = _ORIGIN.match(text)
-    return found[0] if found else ""
+        url = httpx.URL(f"{scheme}://{before_query}{rest[end:]}")
+    except (httpx.InvalidURL, UnicodeError) as error:
+        raise UrlError("its host or port is not valid") from error
+    port = _DEFAULT_PORTS[scheme] if url.port is None else url.port
+    if not _HOST.fullmatch(url.raw_host) or not 0 < port <= _MAX_PORT:
+        raise UrlError("its host or port is not valid")
+    url = _with_plain_address(url)
+    return WebUrl(
+        text=str(url),
+        scheme=scheme,
+        host=url.raw_host.decode("ascii"),
+        port=port,
+        target=url.raw_path.decode("ascii"),
+        has_credentials=bool(url.userinfo),
+    )
 
 
 def _with_plain_address(url: httpx.URL) -> httpx.URL:
@@ -85,3 +135,45 @@ def _with_plain_address(url: httpx.URL) -> httpx.URL:
     except OSError:  # a name, or an IPv6 address
         return url
     return url if address == host else url.copy_with(host=address)
+
+
+def url_problem(text: str) -> str | None:
+    """Return the reason why a text may not be fetched, as the end of a sentence. None means that it may.
+
+    A URL may have at most 2,048 characters. A user name or password in it is refused.
+    """
+    if len(text) > MAX_URL_CHARACTERS:
+        return f"it has {len(text):,} characters and may have {MAX_URL_CHARACTERS:,}"
+    if _PLAIN.fullmatch(text):
+        return None
+    try:
+        url = parse_url(text)
+    except UrlError as error:
+        return str(error)
+    return "it must not have a user name or password in it" if url.has_credentials else None
+
+
+def host_of(text: str) -> str:
+    """Return the host and port that a fetch of the URL connects to. It is empty for a text that is not a URL."""
+    url = _without_path(text)
+    return "" if url is None else url.host_and_port
+
+
+def origin_of(text: str) -> str:
+    """Return the origin of a URL. It is empty for a text that is not a URL."""
+    url = _without_path(text)
+    return "" if url is None else url.origin
+
+
+def _without_path(text: str) -> WebUrl | None:
+    found = _BEFORE_PATH.match(text)
+    return _parsed_once(found[0] if found else text)
+
+
+@lru_cache(maxsize=_MAX_CACHED_ORIGINS)
+def _parsed_once(beginning: str) -> WebUrl | None:
+    """Parse the beginning of a URL. Many images share one, so the cache holds it for most calls."""
+    try:
+        return parse_url(beginning)
+    except UrlError:
+        return None

@@ -9,7 +9,6 @@ Sources: AIMD as in RFC 5681, section 3.1; the breaker is that of Nygard, "Relea
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import urlsplit
 
 from cluster.redis.connection import OPTIONAL_SECONDS, connect_redis, load_script, redis_errors
 
@@ -96,16 +95,6 @@ class SourceHosts:
     async def close(self) -> None:
         """Close all connections."""
         await self._redis.aclose()
-
-
-def host_of(url: str) -> str:
-    """The host and port of a URL, as far as it has them."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        return ""
-    return f"{parts.hostname or ''}:{port or ('443' if parts.scheme == 'https' else '80')}"
 
 
 def _keys(hosts: Mapping[str, object]) -> list[str]:

@@ -1,1 +1,1 @@
-"""S3: the images."""
+"""S3, which holds the images."""

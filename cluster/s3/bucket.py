@@ -1,4 +1,4 @@
-"""The S3 bucket that the outputs go to."""
+"""The S3 bucket that holds the outputs."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ if TYPE_CHECKING:
 
     from cluster.settings import Settings
 
-LINK_SECONDS = 7 * 24 * 3600  # the most that a presigned link can have
+_LINK_VALIDITY_SECONDS = 7 * 24 * 3600  # the maximum for a presigned link
 _MAX_CONNECTIONS = 32
-_FIRST_REGION = "us-east-1"
-_ATTEMPTS = 3
+_DEFAULT_REGION = "us-east-1"
+_MAX_ATTEMPTS = 3
 
 
 class Bucket:
-    """One bucket, by blocking calls: use it from threads. Objects are stored by `ObjectWriter`.
+    """One bucket. Its calls block, so use it from threads. `ObjectWriter` stores objects.
 
-    Every method but `link` raises `StoreUnavailableError` when S3 does not answer, or refuses.
+    Every method but `link` raises `StoreUnavailableError` if S3 does not answer or refuses the call.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._name = settings.s3_bucket
         self._public_url = settings.s3_public_url
-        # AWS wants it everywhere but in the region that was there first.
-        constrained = settings.s3_endpoint_url is None and settings.s3_region != _FIRST_REGION
+        # AWS demands the constraint in every region but this one.
+        constrained = settings.s3_endpoint_url is None and settings.s3_region != _DEFAULT_REGION
         self._location: dict[str, Any] = (
             {"CreateBucketConfiguration": {"LocationConstraint": settings.s3_region}} if constrained else {}
         )
-        # A session of its own: the default one keeps for ever the credentials that it found first.
+        # The default session would keep the first credentials that it found for ever.
         self._s3: S3Client = boto3.Session().client(
             "s3",
             endpoint_url=settings.s3_endpoint_url,
@@ -48,7 +48,7 @@ class Bucket:
             config=Config(
                 connect_timeout=settings.store_timeout_seconds,
                 read_timeout=settings.store_timeout_seconds,
-                retries={"total_max_attempts": _ATTEMPTS, "mode": "standard"},
+                retries={"total_max_attempts": _MAX_ATTEMPTS, "mode": "standard"},
                 max_pool_connections=_MAX_CONNECTIONS,
                 signature_version="s3v4",
                 s3={"addressing_style": "path" if settings.s3_endpoint_url else "auto"},
@@ -58,7 +58,7 @@ class Bucket:
         )
 
     def ensure(self) -> None:
-        """Create the bucket when it is not there."""
+        """Create the bucket if it does not exist."""
         with s3_errors():
             try:
                 self._s3.head_bucket(Bucket=self._name)
@@ -68,12 +68,12 @@ class Bucket:
                 self._s3.create_bucket(Bucket=self._name, **self._location)
 
     def ping(self) -> None:
-        """Return when the bucket can be reached."""
+        """Check that the bucket can be reached."""
         with s3_errors():
             self._s3.head_bucket(Bucket=self._name)
 
     def delete_all(self, prefix: str) -> None:
-        """Remove every object whose key begins so."""
+        """Delete every object whose key begins with the prefix."""
         with s3_errors():
             for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._name, Prefix=prefix):
                 keys: list[ObjectIdentifierTypeDef] = [{"Key": each["Key"]} for each in page.get("Contents", [])]
@@ -83,11 +83,11 @@ class Bucket:
                         raise StoreUnavailableError("s3", error.get("Code", "ClientError"))
 
     def link(self, key: str) -> str:
-        """Where the object can be read: under the public URL when that is set, else presigned for 7 days."""
+        """Return the link to an object: under the public URL if that is set, else presigned for 7 days."""
         if self._public_url is not None:
             return f"{self._public_url.rstrip('/')}/{quote(key)}"
         return self._s3.generate_presigned_url(
-            "get_object", Params={"Bucket": self._name, "Key": key}, ExpiresIn=LINK_SECONDS
+            "get_object", Params={"Bucket": self._name, "Key": key}, ExpiresIn=_LINK_VALIDITY_SECONDS
         )
 
     def close(self) -> None:
@@ -97,10 +97,10 @@ class Bucket:
 
 @contextmanager
 def s3_errors() -> Iterator[None]:
-    """Turn "S3 is away", "overloaded" and "refuses us" into `StoreUnavailableError`: all are the operator's to mend."""
+    """Raise `StoreUnavailableError` if S3 is away, is overloaded or refuses the call. All three are for you to mend."""
     try:
         yield
-    except BotoCoreError as error:  # no connection, no credentials, or none that can be fetched
+    except BotoCoreError as error:  # for example no connection, or no credentials
         raise StoreUnavailableError("s3", type(error).__name__) from error
     except ClientError as error:
         raise StoreUnavailableError("s3", error.response.get("Error", {}).get("Code", "ClientError")) from error

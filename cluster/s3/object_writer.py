@@ -1,4 +1,4 @@
-"""Storing objects in the bucket: the hot path, so without boto3's client, which takes four times as long for a put."""
+"""The writer of objects to the bucket. A put by the client of boto3 takes four times as long, so this does without."""
 
 from __future__ import annotations
 
@@ -25,20 +25,21 @@ from cluster.http.pool import Pool
 if TYPE_CHECKING:
     from cluster.settings import Settings
 
-_CREDENTIALS_SECONDS = 30  # how long they are used before botocore is asked for fresh ones
-_ANSWER_BYTES = 4096
-_SLOWEST_BYTES_PER_SECOND = 100_000  # of a put; what is slower counts as silent
+_CREDENTIALS_MAX_AGE_SECONDS = 30  # after which botocore is asked for fresh ones
+_MAX_ANSWER_BYTES = 4096
+_MIN_PUT_BYTES_PER_SECOND = 100_000  # a slower S3 counts as silent
 _ERROR_CODE = re.compile(rb"<Code>(\w+)</Code>")
 
 
 class ObjectWriter:
-    """Puts over pooled connections, signed by botocore with the payload's SHA-256, which S3 holds the body against.
+    """A writer that puts objects over pooled connections.
 
-    Made and used in one event loop.
+    botocore signs each put with the SHA-256 of the payload. S3 checks the body against it. Create and use a writer in
+    one event loop.
 
     Args:
-        settings: The bucket, its region, its encryption, and how long it may take to answer.
-        max_connections: Puts at once.
+        settings: The bucket, its region, its encryption and the timeout of a store.
+        max_connections: The limit on puts at once.
     """
 
     def __init__(self, settings: Settings, *, max_connections: int) -> None:
@@ -57,50 +58,50 @@ class ObjectWriter:
             connector=Pool(limit=max_connections, ssl=ssl.create_default_context(cafile=authorities)),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
-            proxy=get_environ_proxies(str(self.bucket_url)).get(self.bucket_url.scheme),  # as for boto3
+            proxy=get_environ_proxies(str(self.bucket_url)).get(self.bucket_url.scheme),  # boto3 uses the same proxy
         )
 
     async def put(self, key: str, data: bytes, *, content_type: str) -> None:
-        """Store an object; the same key again replaces it.
+        """Store an object. An object with the same key is replaced.
 
         Raises:
-            StoreUnavailableError: S3 does not answer, or refuses.
+            StoreUnavailableError: S3 does not answer, or refuses the put.
         """
         status, body = await self._send(key, data, {"Content-Type": content_type})
         if status != HTTPStatus.OK:
             raise StoreUnavailableError("s3", _error_code(body, status))
 
     async def copy(self, source_key: str, key: str) -> bool:
-        """Store what another key has; False when that has nothing.
+        """Copy an object to another key. Return False if there is no such object.
 
         Raises:
-            StoreUnavailableError: S3 does not answer, or refuses.
+            StoreUnavailableError: S3 does not answer, or refuses the copy.
         """
         source = f"{self._bucket}/{quote(source_key)}"
         status, body = await self._send(key, b"", {"x-amz-copy-source": source})
         if status == HTTPStatus.NOT_FOUND:
             return False
-        # S3 may find out that it fails when it has answered 200 already.
+        # S3 may answer 200 and fail after that. The body then holds an error.
         if status != HTTPStatus.OK or b"CopyObjectResult" not in body:
             raise StoreUnavailableError("s3", _error_code(body, status))
         return True
 
     async def _send(self, key: str, data: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
-        """The status, and the beginning of the body."""
+        """Return the status and the beginning of the body."""
         url = f"{str(self.bucket_url).rstrip('/')}/{quote(key)}"
         try:
             request = AWSRequest("PUT", url, headers={**self._headers, **headers}, data=data)
             (await self._fresh_signer()).add_auth(request)
-            # As a file, because aiohttp writes bytes in one go, however large they are.
+            # The data goes as a file, because aiohttp would write bytes in one go, however large they are.
             answer = await self._http.put(
                 URL(url, encoded=True),
                 data=io.BytesIO(data),
                 headers={**request.headers, "Content-Length": str(len(data))},
                 allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=self._timeout_seconds + len(data) / _SLOWEST_BYTES_PER_SECOND),
+                timeout=aiohttp.ClientTimeout(total=self._timeout_seconds + len(data) / _MIN_PUT_BYTES_PER_SECOND),
             )
             async with answer:
-                # Of a put that was done nothing is left to learn.
+                # The body of a successful put holds nothing of use.
                 is_done = answer.status == HTTPStatus.OK and bool(data)
                 return answer.status, b"" if is_done else await _beginning(answer.content)
         except (aiohttp.ClientError, BotoCoreError, TimeoutError, OSError) as error:
@@ -108,9 +109,9 @@ class ObjectWriter:
 
     async def _fresh_signer(self) -> S3SigV4Auth:
         if self._signer is None or self._loop.time() > self._signer_until:
-            # In a thread, because fresh ones may come over the network.
+            # This runs in a thread, because fresh credentials may come over the network.
             self._signer = await asyncio.to_thread(self._make_signer)
-            self._signer_until = self._loop.time() + _CREDENTIALS_SECONDS
+            self._signer_until = self._loop.time() + _CREDENTIALS_MAX_AGE_SECONDS
         return self._signer
 
     def _make_signer(self) -> S3SigV4Auth:
@@ -126,17 +127,17 @@ class ObjectWriter:
 
 
 async def _beginning(stream: aiohttp.StreamReader) -> bytes:
-    """The whole of a short body, the beginning of a long one."""
+    """Return the whole of a short body, or the beginning of a long one."""
     body = b""
-    while len(body) < _ANSWER_BYTES and (part := await stream.read(_ANSWER_BYTES)):
+    while len(body) < _MAX_ANSWER_BYTES and (part := await stream.read(_MAX_ANSWER_BYTES)):
         body += part
     return body
 
 
 def object_key(request_id: str, row: int, index: int, extension: str, name: str = "") -> str:
-    """The key of an output: the same for every attempt at the image, so that it is stored once.
+    """Return the key of an output. It is the same for every attempt at the image, so that the image is stored once.
 
-    `name` is that of the output, when there are several.
+    `name` is the name of the output if an image has several.
     """
     suffix = f"-{name}" if name else ""
     return f"{request_id}/{row}/{index}{suffix}.{extension}"
@@ -146,9 +147,9 @@ def _bucket_url(aws: botocore.session.Session, settings: Settings) -> URL:
     bucket = settings.s3_bucket
     if settings.s3_endpoint_url is not None:
         return URL(settings.s3_endpoint_url) / bucket
-    # botocore knows the host names of every region.
+    # botocore knows the host name of every region.
     endpoint = URL(aws.create_client("s3", region_name=settings.s3_region).meta.endpoint_url)
-    # A certificate for *.s3.amazonaws.com has no room for another dot.
+    # The certificate for *.s3.amazonaws.com does not cover a name with another dot.
     return endpoint / bucket if "." in bucket else endpoint.with_host(f"{bucket}.{endpoint.host}")
 
 

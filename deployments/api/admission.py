@@ -15,7 +15,7 @@ from cluster.identifiers import new_identifier
 from cluster.records import Counts, Image, ProcessingRequest, Product, WebhookTarget, utc_now
 from cluster.secrets import check_webhook_secret
 from deployments.api.answers import UploadAnswer, UploadCounts
-from deployments.catalogue import Repeats, open_catalogue, survey_catalogue, valid_rows
+from deployments.catalogue import Duplicates, open_catalogue, survey_catalogue, valid_rows
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -111,19 +111,21 @@ def _webhook(services: Services, upload: Upload) -> WebhookTarget | None:
         if fields.webhook_secret is not None:
             raise RefusedError(400, "invalid_webhook_url", "webhookSecret is given, but no webhookUrl.")
         return None
-    problem = url_problem(fields.webhook_url)
-    if problem is None and not services.settings.allow_http_webhooks and not _is_https(fields.webhook_url):
-        problem = "it must start with https://"
-    if problem is not None:
-        raise RefusedError(400, "invalid_webhook_url", f"webhookUrl is not accepted: {problem}.")
+    url = _webhook_url(fields.webhook_url, allow_http=services.settings.allow_http_webhooks)
     secret = fields.webhook_secret
     secret = services.secrets.webhook_secret(upload.owner) if secret is None else check_webhook_secret(secret)
-    # As it was judged, so that nobody reads it in another way.
-    return WebhookTarget(url=str(parse_url(fields.webhook_url)), secret=services.secrets.encrypt(secret))
+    return WebhookTarget(url=url, secret=services.secrets.encrypt(secret))
 
 
-def _is_https(url: str) -> bool:
-    return url.strip().lower().startswith("https://")
+def _webhook_url(text: str, *, allow_http: bool) -> str:
+    """Return the URL in the form in which it was judged, so that no later reader takes it for another one."""
+    problem = url_problem(text)
+    if problem is None:
+        url = parse_url(text)
+        if allow_http or url.scheme == "https":
+            return url.text
+        problem = "it must start with https://"
+    raise RefusedError(400, "invalid_webhook_url", f"webhookUrl is not accepted: {problem}.")
 
 
 def _fingerprint(form: UploadForm) -> str:
@@ -141,10 +143,10 @@ def _blocks(file: IO[bytes]) -> Iterator[bytes]:
 
 async def _store(services: Services, request: ProcessingRequest, catalogue: Catalogue, survey: Survey) -> UploadAnswer:
     deduplicates = services.settings.dedupe_seconds > 0
-    repeats = Repeats(await asyncio.to_thread(survey.url_hashes.repeated) if deduplicates else set())
+    duplicates = Duplicates(await asyncio.to_thread(survey.url_hashes.duplicated) if deduplicates else set())
     try:
         async with asyncio.timeout(_STORE_SECONDS):
-            async for products in _product_chunks(request.request_id, catalogue, repeats):
+            async for products in _product_chunks(request.request_id, catalogue, duplicates):
                 await services.products.insert(products)
             # When this fails the products stay: the commit may have been made although its answer was lost.
             # What was not committed is swept.
@@ -158,8 +160,10 @@ async def _store(services: Services, request: ProcessingRequest, catalogue: Cata
     return _answer(survey, _accepted_message(survey), request)
 
 
-async def _product_chunks(request_id: str, catalogue: Catalogue, repeats: Repeats) -> AsyncIterator[list[Product]]:
-    products = _products(request_id, valid_rows(catalogue), repeats)
+async def _product_chunks(
+    request_id: str, catalogue: Catalogue, duplicates: Duplicates
+) -> AsyncIterator[list[Product]]:
+    products = _products(request_id, valid_rows(catalogue), duplicates)
     while chunk := await asyncio.to_thread(_next_chunk, products):
         yield chunk
 
@@ -176,7 +180,7 @@ def _next_chunk(products: Iterator[Product]) -> list[Product]:
     return chunk
 
 
-def _products(request_id: str, rows: Iterator[CatalogueRow], repeats: Repeats) -> Iterator[Product]:
+def _products(request_id: str, rows: Iterator[CatalogueRow], duplicates: Duplicates) -> Iterator[Product]:
     first_image = 0
     for row in rows:
         images = len(row.image_urls)
@@ -187,7 +191,9 @@ def _products(request_id: str, rows: Iterator[CatalogueRow], repeats: Repeats) -
             product_name=row.product_name,
             input_image_urls=list(row.image_urls),
             output_image_urls=[None] * images,
-            images=[Image(repeats=repeats.first_of(url, row.row, index)) for index, url in enumerate(row.image_urls)],
+            images=[
+                Image(repeats=duplicates.first_of(url, row.row, index)) for index, url in enumerate(row.image_urls)
+            ],
             cells=row.cells,
             first_image=first_image,
         )

@@ -1,4 +1,6 @@
-"""The catalogue: an uploaded CSV of products and image URLs, read in two passes that keep eight bytes of each URL.
+"""The parser of a catalogue, which is an uploaded CSV of products and image URLs.
+
+It reads a file in two passes. Between them it keeps eight bytes for each URL.
 
 >>> catalogue = open_catalogue(file, max_rows=1_000_000, max_images_per_product=100)
 >>> survey = survey_catalogue(catalogue)
@@ -7,11 +9,11 @@
 >>> for row in valid_rows(catalogue):
 ...     print(row.row, row.serial_number, row.product_name, row.image_urls)
 
-Blocking, and without any store or network: call it in a thread.
+All calls block, so call them in a thread. No call uses a store or the network.
 """
 
 from deployments.catalogue.columns import ERRORS_COLUMN, output_urls_column
-from deployments.catalogue.duplicates import Repeats
+from deployments.catalogue.duplicates import Duplicates
 from deployments.catalogue.reading import (
     MAX_LISTED_PROBLEMS,
     Catalogue,
@@ -27,7 +29,7 @@ __all__ = [
     "MAX_LISTED_PROBLEMS",
     "Catalogue",
     "CatalogueRow",
-    "Repeats",
+    "Duplicates",
     "Survey",
     "open_catalogue",
     "output_urls_column",

@@ -1,4 +1,4 @@
-"""Which column of a catalogue is which, by the names that people give them."""
+"""The columns of a catalogue, found by the names that people give them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 ERRORS_COLUMN = "Errors"
-"""The column that results add for what failed."""
+"""The column that the results add for errors."""
 _OUTPUT_URLS = "Output Image Urls"
 
 SERIAL_NUMBER = "Serial Number"
 PRODUCT_NAME = "Product Name"
 IMAGE_URLS = "Input Image Urls"
 
-# The name by which a column is known, then others that are understood; of several in one file, the first counts.
+# The first name of each column is its own. The others are understood too. If a file has several, the first one counts.
 _NAMES: dict[str, tuple[str, ...]] = {
     SERIAL_NUMBER: (SERIAL_NUMBER, "S. No.", "Serial No", "SNo", "No"),
     PRODUCT_NAME: (PRODUCT_NAME, "Product", "Name", "Title"),
@@ -28,12 +28,12 @@ _NAMES: dict[str, tuple[str, ...]] = {
 
 
 def output_urls_column(name: str) -> str:
-    """The column that results add for the outputs of one name, or for the only ones, which have none."""
+    """Return the name of the column that the results add for one output. The only output of an image has no name."""
     return f"{_OUTPUT_URLS} ({name})" if name else _OUTPUT_URLS
 
 
 class Layout(NamedTuple):
-    """Where the rows of a catalogue have what. Positions count from 0, in `names`."""
+    """The positions of the columns in the rows of a catalogue. Positions count from 0, in `names`."""
 
     names: list[str]  # as the user wrote them, without the columns of an earlier result
     kept: list[int] | None  # the positions of `names` in the file's rows; None if they are the same
@@ -44,15 +44,15 @@ class Layout(NamedTuple):
 
 
 def find_columns(header: Sequence[str], row: int, columns: Mapping[str, str]) -> Layout | list[RowProblem]:
-    """The layout by a header, or everything that is wrong with it.
+    """Return the layout that a header describes, or all errors of the header.
 
     Args:
         header: The header's cells.
-        row: The number of its line.
-        columns: What the user calls the columns, by our names for them.
+        row: The number of the line on which it starts.
+        columns: The names that the user gives the columns, by our names for them.
 
     Raises:
-        RefusedError: 400, `columns` has a name that does not exist, here or in the file.
+        RefusedError: 400, `columns` names a column that does not exist.
     """
     mapped = _mapped_columns(header, columns)
     found = [mapped[field] if field in mapped else _find(field, header, row) for field in _NAMES]
@@ -85,26 +85,26 @@ def _find(field: str, header: Sequence[str], row: int) -> int | RowProblem:
         if positions:
             return positions[0] if len(positions) == 1 else _duplicate(field, header, positions, row)
     message = (
-        f"There is no column “{field}”; name one so (or {listed(_NAMES[field][1:])}), or say in the form field "
-        f"`columns` which one it is, of those in the file: {listed(header)}."
+        f"The file has no column “{field}”. Give a column this name, or one of {listed(_NAMES[field][1:])}. "
+        f"Or name the column in the form field `columns`. The file has {listed(header)}."
     )
     return row_problem(row, field, None, "missing_column", message)
 
 
 def _duplicate(field: str, header: Sequence[str], positions: Sequence[int], row: int) -> RowProblem:
     names = [header[position] for position in positions]
-    message = f"{len(names)} columns could be “{field}”: {listed(names)}; rename or remove all but one."
+    message = f"{len(names)} columns could be “{field}”: {listed(names)}. Rename or remove all but one of them."
     return row_problem(row, field, names[1], "duplicate_column", message)
 
 
 def _earlier_results(header: Sequence[str]) -> set[int]:
-    """The positions of what our results added; `Errors` alone may be a column of the user's own."""
+    """Return the positions of the columns that our results added. `Errors` alone may be the user's own column."""
     outputs = [position for position, cell in enumerate(header) if _is_output_urls(cell)]
     return {*outputs, *_positions(header, ERRORS_COLUMN)} if outputs else set()
 
 
 def _is_output_urls(cell: str) -> bool:
-    """Whether this is one of our columns, with or without an output's name in brackets."""
+    """Return whether this is our column of outputs, with or without the name of an output in brackets."""
     name, bracket, rest = cell.partition("(")
     return _normalised(name) == _normalised(_OUTPUT_URLS) and (not bracket or rest.rstrip().endswith(")"))
 
@@ -115,9 +115,9 @@ def _mapped_columns(header: Sequence[str], columns: Mapping[str, str]) -> dict[s
     for key, name in columns.items():
         field = fields.get(_normalised(key))
         if field is None:
-            raise _invalid_columns(f"“{key}” is none of our names, which are {listed(_NAMES)}.")
+            raise _invalid_columns(f"“{key}” is not a column of Darkroom. Its columns are {listed(_NAMES)}.")
         if field in mapped:
-            raise _invalid_columns(f"“{field}” is in it twice.")
+            raise _invalid_columns(f"It names “{field}” twice. Remove one of the two.")
         mapped[field] = _mapped_position(header, name)
     return mapped
 
@@ -128,7 +128,7 @@ def _mapped_position(header: Sequence[str], name: str) -> int:
     if len(positions) == 1:
         return positions[0]
     count = "no column" if not positions else f"{len(positions)} columns"
-    raise _invalid_columns(f"The file has {count} “{name}”; its columns are {listed(header)}.")
+    raise _invalid_columns(f"The file has {count} “{name}”. It has {listed(header)}.")
 
 
 def _invalid_columns(detail: str) -> RefusedError:

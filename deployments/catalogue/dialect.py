@@ -1,4 +1,4 @@
-"""How a file is written: its encoding and its delimiter, told from its beginning; what is no text is refused."""
+"""Detection of the encoding and the delimiter of a file from its beginning. A file that is not text is refused."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import IO, NamedTuple
 from cluster.errors import RefusedError
 
 _HEAD_BYTES = 64 * 1024
-DELIMITERS = ",;"  # of equally frequent ones, the first
+DELIMITERS = ",;"  # the first one wins if both are equally frequent
 
 _SAVE = "save it as “CSV UTF-8” and upload that"
 _UPLOAD_A_CSV = "upload the catalogue as “CSV UTF-8”"
@@ -31,7 +31,7 @@ _QUOTED = re.compile(r'"[^"]*(?:"|$)')
 
 
 class Dialect(NamedTuple):
-    """How a file is written."""
+    """The way in which a file is written."""
 
     encoding: str
     byte_order_mark: bool
@@ -39,15 +39,15 @@ class Dialect(NamedTuple):
 
     @property
     def start(self) -> int:
-        """Where the text starts, in bytes."""
+        """The position of the first byte of text."""
         return len(codecs.BOM_UTF8) if self.byte_order_mark else 0
 
 
 def detect_dialect(file: IO[bytes]) -> Dialect:
-    """The dialect of a file, from its first 64 KiB.
+    """Return the dialect of a file, judged by its first 64 KiB.
 
     Raises:
-        RefusedError: 415, it is known to be something else than a text of rows.
+        RefusedError: 415, the file is of a known type that is not a CSV.
     """
     file.seek(0)
     head = file.read(_HEAD_BYTES)
@@ -57,7 +57,7 @@ def detect_dialect(file: IO[bytes]) -> Dialect:
 
 
 def not_a_csv(detail: str) -> RefusedError:
-    """The refusal of a file that is not a CSV at all."""
+    """Return the refusal of a file that is not a CSV at all."""
     return RefusedError(415, "not_a_csv", detail)
 
 

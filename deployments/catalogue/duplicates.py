@@ -1,4 +1,4 @@
-"""Which image URLs of a catalogue came before in the same file."""
+"""Detection of duplicates: image URLs that came earlier in the same catalogue."""
 
 from __future__ import annotations
 
@@ -12,40 +12,40 @@ from cluster.records import Place
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_DIGEST_BYTES = 16  # two URLs with one digest are not to be found
+_DIGEST_BYTES = 16  # so many that nobody can find two URLs with the same digest
 _INDEX_BITS = 32
 
 
 class UrlHashes:
-    """The hashes of all URLs, eight bytes each: what the first pass leaves for the second, in the same process."""
+    """The hashes of all URLs, eight bytes each. Another process hashes differently, so both passes run in one."""
 
     def __init__(self) -> None:
         self._hashes = array("q")
 
     def add(self, urls: Iterable[str]) -> None:
-        """Take in the URLs of a row."""
+        """Add the URLs of a row."""
         self._hashes.extend(map(hash, urls))
 
-    def repeated(self) -> set[int]:
-        """The hashes that are there more than once."""
+    def duplicated(self) -> set[int]:
+        """Return the hashes that came more than once."""
         ordered = sorted(self._hashes)
         return {one for one, following in pairwise(ordered) if one == following}
 
 
-class Repeats:
-    """Finds the first place of each URL that repeats. Its memory grows with those URLs alone.
+class Duplicates:
+    """The first place of each URL that has duplicates. Memory grows with the number of these URLs alone.
 
     Args:
-        repeated: The hashes of these URLs, of `UrlHashes`; some others may have the same.
+        duplicated: The hashes from `UrlHashes.duplicated`. A URL without duplicates may share one by chance.
     """
 
-    def __init__(self, repeated: set[int]) -> None:
-        self._repeated = repeated
-        self._first: dict[bytes, int] = {}  # digest of the URL to its place, as one number
+    def __init__(self, duplicated: set[int]) -> None:
+        self._duplicated = duplicated
+        self._first: dict[bytes, int] = {}  # from the digest of a URL to its place, as one number
 
     def first_of(self, url: str, row: int, index: int) -> Place | None:
-        """Where the URL was first; None when that is this place."""
-        if hash(url) not in self._repeated:
+        """Return the first place of the URL. None means that this is the first place."""
+        if hash(url) not in self._duplicated:
             return None
         here = row << _INDEX_BITS | index
         digest = hashlib.blake2b(url.encode(), digest_size=_DIGEST_BYTES).digest()

@@ -1,4 +1,4 @@
-"""The rows of a CSV by RFC 4180, each with the line on which it starts; one that is written wrongly harms no other."""
+"""The rows of a CSV by RFC 4180, each with the line on which it starts. A row with a wrong quote harms no other."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
     from deployments.catalogue.dialect import Dialect
 
 _UNCLOSED_QUOTE = (
-    "A cell starts with a double quote that is not closed; "
-    "close it at the end of the cell, and write a double quote inside a cell twice."
+    "A cell starts with a double quote that is not closed. "
+    "Close it at the end of the cell, and write a double quote inside a cell twice."
 )
 _STRAY_QUOTE = (
-    "A double quote is in the middle of a quoted cell; "
-    "write a double quote inside a cell twice, and close a cell right before the delimiter."
+    "A double quote is in the middle of a quoted cell. "
+    "Write a double quote inside a cell twice, and close a cell right before the delimiter."
 )
 
 
 def read_cells(file: IO[bytes], dialect: Dialect) -> Iterator[tuple[int, list[str] | RowProblem]]:
-    """The rows that are not blank, the header among them, each as its cells or as what is wrong with its writing.
+    """Yield the header and every row that is not blank.
 
     Yields:
-        The number of the line on which the row starts, from 1, and its cells.
+        The number of the line on which the row starts, from 1. With it come the cells, or the error of the row.
 
     Raises:
         RefusedError: 415, a line is not text.
@@ -44,7 +44,7 @@ def read_cells(file: IO[bytes], dialect: Dialect) -> Iterator[tuple[int, list[st
             return
         except csv.Error as error:
             yield row, _problem(row, lines, str(error))
-            # The lines that an unclosed quote swallowed are rows of their own.
+            # The unclosed quote took in further lines. They are rows of their own.
             lines.go_back()
         else:
             if any(map(str.strip, cells)):
@@ -57,11 +57,11 @@ def _problem(row: int, lines: Lines, error: str) -> RowProblem:
 
 
 def _code_and_message(lines: Lines, error: str) -> tuple[str, str]:
-    if lines.several:
+    if lines.is_multiline:
         return "unclosed_quote", _UNCLOSED_QUOTE
-    if lines.too_large:
+    if lines.is_too_large:
         return "row_too_large", f"The row has more than {MAX_ROW_BYTES:,} bytes; shorten its cells."
-    # The module has one class for all its errors, and the process one limit on a cell's length.
+    # The csv module has one class for all its errors. Its limit on the length of a cell holds for the whole process.
     if "field limit" in error:
         return "cell_too_large", f"A cell has more than {csv.field_size_limit():,} characters; shorten it."
     if "expected after" in error:

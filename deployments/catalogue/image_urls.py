@@ -1,20 +1,22 @@
-"""The image URLs of one cell."""
+"""The splitting of a cell into its image URLs."""
 
 from __future__ import annotations
 
 import re
 
-# A run of what separates URLs. Commas, semicolons and pipes are in URLs as well, and spaces in badly written ones.
+# A run of characters that separate URLs. A URL may hold commas, semicolons and pipes too. A badly written one may hold
+# spaces.
 _RUN = re.compile(r"[,;|\s]+")
 _BREAK = re.compile(r"[\r\n]|[,;|]\s")
+# It only finds where a URL may begin. `cluster.http.url` alone judges a URL and takes it apart.
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
 def split_image_urls(cell: str) -> list[str]:
-    """The URLs of a cell, as they are written there.
+    """Return the URLs of a cell, as they are written there.
 
-    One ends before a line end, before a comma, semicolon or pipe that white space follows, and before a run of all
-    these and spaces when another `scheme://` follows it.
+    A line end separates URLs. A comma, semicolon or pipe does if white space follows it. Any run of these characters
+    and spaces does if another `scheme://` follows it.
     """
     urls = []
     start = 0

@@ -1,4 +1,4 @@
-"""The lines of a file, decoded one by one, with a way back to the line after a row's first."""
+"""The lines of a file, decoded one by one. The reader may go back to the second line of a row."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 _CHUNK_BYTES = 256 * 1024
 MAX_ROW_BYTES = 1024 * 1024
-# Going back costs time that a hostile file could ask for at every line.
+# Each going back costs time. A hostile file could ask for it at every line.
 _MAX_REREAD_BYTES = 32 * 1024 * 1024
 
 
 class Lines:
-    """An iterator over the lines of a file, line ends kept, for `csv.reader`.
+    """An iterator over the lines of a file, with their line ends, for `csv.reader`.
 
-    Raises (while it is iterated over):
-        csv.Error: The lines of the present row exceed `MAX_ROW_BYTES`; iteration may go on.
+    Raises (during iteration):
+        csv.Error: The lines of the present row exceed `MAX_ROW_BYTES`. Iteration may go on.
         RefusedError: 415, a line is not text.
     """
 
@@ -31,10 +31,10 @@ class Lines:
         self._encoding = dialect.encoding
         self._fresh = _split(file, dialect.start)
         self._again: deque[bytes] = deque()
-        self._rereadable = _MAX_REREAD_BYTES
+        self._rereadable_bytes = _MAX_REREAD_BYTES
         self._row: list[bytes] = []  # the lines of the present row
         self._row_bytes = 0
-        self._number = 0  # of the last line given, from 1
+        self._number = 0  # the number of the last line given, from 1
 
     def __iter__(self) -> Self:
         return self
@@ -54,7 +54,7 @@ class Lines:
             ) from error
 
     def begin_row(self) -> int:
-        """Let a new row begin at the next line; the number of that line."""
+        """Begin a new row at the next line, and return the number of that line."""
         self._row.clear()
         self._row_bytes = 0
         return self._number + 1
@@ -65,34 +65,34 @@ class Lines:
         return self._row[0].decode(self._encoding, errors="replace")
 
     @property
-    def several(self) -> bool:
+    def is_multiline(self) -> bool:
         """Whether the present row has more than one line."""
         return len(self._row) > 1
 
     @property
-    def too_large(self) -> bool:
+    def is_too_large(self) -> bool:
         """Whether the present row exceeds `MAX_ROW_BYTES`."""
         return self._row_bytes > MAX_ROW_BYTES
 
     def go_back(self) -> None:
-        """Give the lines of the present row once more, but for its first."""
+        """Make the iterator give the lines of the present row again, from the second one on."""
         again = self._row[1:]
         size = sum(map(len, again))
-        if size <= self._rereadable:
-            self._rereadable -= size
+        if size <= self._rereadable_bytes:
+            self._rereadable_bytes -= size
             self._again.extendleft(reversed(again))
             self._number -= len(again)
 
 
 def _split(file: IO[bytes], start: int) -> Iterator[bytes]:
-    """The lines of a file, which end in LF, CRLF or CR; what is longer than a row may be is cut."""
+    """Yield the lines of a file, which end in LF, CRLF or CR. A line longer than a row may be is cut."""
     file.seek(start)
     rest = b""
     while chunk := file.read(_CHUNK_BYTES):
         if b"\0" in chunk:
             raise not_a_csv("The file has NUL bytes in it, so it is not text; save it as “CSV UTF-8” and upload that.")
         lines = (rest + chunk).splitlines(keepends=True)
-        rest = lines.pop()  # it may go on in the next chunk, if only by the LF of its CRLF
+        rest = lines.pop()  # its end may be in the next chunk, at least the LF of its CRLF
         if len(rest) > MAX_ROW_BYTES and not rest.endswith((b"\r", b"\n")):
             rest = rest[: MAX_ROW_BYTES + 1]
         yield from lines

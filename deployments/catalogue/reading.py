@@ -1,4 +1,4 @@
-"""The two passes over a catalogue: one that finds every error, one that gives the rows without any."""
+"""The two passes over a catalogue. The first finds every error, the second gives the valid rows."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _NO_COLUMNS: Mapping[str, str] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """An open catalogue, its header read. Both passes move the file's position: one at a time."""
+    """An open catalogue whose header was read. Both passes move the position of the file, so run one at a time."""
 
-    file: IO[bytes]  # stays the caller's, who closes it
+    file: IO[bytes]  # the caller closes it
     dialect: Dialect
     layout: Layout
     max_rows: int
@@ -45,29 +45,29 @@ class Catalogue:
 
     @property
     def url_column(self) -> int:
-        """Where `columns` has the image URLs, from 0."""
+        """The position of the image URLs in `columns`, from 0."""
         return self.layout.image_urls
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What a catalogue holds, and everything that is wrong with its rows."""
+    """The contents of a catalogue in numbers, and the errors of its rows."""
 
-    rows: int  # good and bad ones, without header and blank ones; those past the limit are not read
+    rows: int  # valid and invalid ones, without the header and blank ones; rows past the limit are not read
     products: int  # rows without an error
-    images: int  # of these
+    images: int  # of these products
     problems: list[RowProblem]  # the first `MAX_LISTED_PROBLEMS`, in the order of the file
     problem_count: int
-    complete: bool  # False when there are more rows than allowed
+    complete: bool  # False if there are more rows than allowed
     url_hashes: UrlHashes = field(default_factory=UrlHashes, compare=False)
 
     @property
     def rejected_rows(self) -> int:
-        """How many rows have errors."""
+        """The number of rows with errors."""
         return self.rows - self.products
 
     def refusal(self, *, skip_invalid_rows: bool) -> CatalogueError | None:
-        """The error to answer with; None when the valid rows may be accepted."""
+        """Return the error to answer with. None means that the valid rows may be accepted."""
         acceptable = skip_invalid_rows and self.complete and self.products > 0
         return None if acceptable or not self.problem_count else CatalogueError(self.problems, self.problem_count)
 
@@ -78,14 +78,14 @@ def open_catalogue(
     """Read the header of a catalogue.
 
     Args:
-        file: Seekable; read from its beginning, whatever its position.
-        max_rows: How many rows it may have, good and bad ones.
-        max_images_per_product: How many image URLs a row may have.
-        columns: What the user calls the columns, by our names for them: `{"Input Image Urls": "Photo links"}`.
+        file: A seekable file. It is read from its beginning, whatever its position.
+        max_rows: The limit on rows, valid and invalid ones together.
+        max_images_per_product: The limit on image URLs in a row.
+        columns: The names that the user gives the columns, by our names: `{"Input Image Urls": "Photo links"}`.
 
     Raises:
         CatalogueError: The file is empty, has no rows, or its header has errors.
-        RefusedError: 415, the file is not a text of rows; 400, `columns` names what does not exist.
+        RefusedError: 415, the file is not a CSV, or 400, `columns` names a column that does not exist.
     """
     dialect = detect_dialect(file)
     layout = _read_header(read_cells(file, dialect), columns)
@@ -98,7 +98,7 @@ def survey_catalogue(catalogue: Catalogue) -> Survey:
     """Read the whole file and check every row.
 
     Raises:
-        RefusedError: 415, the file stops being text somewhere.
+        RefusedError: 415, a line of the file is not text.
     """
     rows = images = products = problem_count = 0
     problems: list[RowProblem] = []
@@ -116,16 +116,16 @@ def survey_catalogue(catalogue: Catalogue) -> Survey:
     excess = next(cells, None)
     if excess is not None:
         problem_count += 1
-        # Always listed: it is the one error that skipping rows does not help.
+        # It is always listed, because skipping invalid rows does not help against it.
         problems[MAX_LISTED_PROBLEMS - 1 :] = [_too_many_rows(excess[0], catalogue.max_rows)]
     return Survey(rows, products, images, problems, problem_count, complete=excess is None, url_hashes=url_hashes)
 
 
 def valid_rows(catalogue: Catalogue) -> Iterator[CatalogueRow]:
-    """The rows without an error, in the order of the file: as many as the survey's `products`.
+    """Yield the rows without an error, in the order of the file. They are as many as the `products` of the survey.
 
     Raises:
-        RefusedError: 415, the file stops being text somewhere.
+        RefusedError: 415, a line of the file is not text.
     """
     for outcome in _checked(islice(_read_rows(catalogue), catalogue.max_rows), catalogue):
         if isinstance(outcome, CatalogueRow):

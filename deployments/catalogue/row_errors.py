@@ -15,7 +15,7 @@ _MAX_NAME_CHARACTERS = 50
 
 
 def row_problem(row: int, column: str | None, value: str | None, code: str, message: str) -> RowProblem:
-    """The error; of a long value only the beginning."""
+    """Return the error of a row. Only the beginning of a long value is kept."""
     return RowProblem(
         row=row,
         column=column,
@@ -26,12 +26,12 @@ def row_problem(row: int, column: str | None, value: str | None, code: str, mess
 
 
 def shorten(text: str, characters: int) -> str:
-    """The text, or as much of it as fits, with an ellipsis."""
+    """Return the text. A text that is too long is cut and ends with an ellipsis."""
     return text if len(text) <= characters else text[: characters - 1] + "…"
 
 
 def listed(names: Iterable[str]) -> str:
-    """Column names in a sentence: “A”, “B” and 3 more."""
+    """Return column names for a sentence, such as “A”, “B” and 3 more."""
     shown = [f"“{shorten(name.strip(), _MAX_NAME_CHARACTERS)}”" for name in names if name.strip()]
     more = len(shown) - _MAX_NAMES
     if more > 0:

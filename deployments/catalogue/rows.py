@@ -1,4 +1,4 @@
-"""What a row of a catalogue says, or everything that is wrong with it."""
+"""The check of a row of a catalogue: it gives the contents of the row, or all its errors."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from cluster.records import RowProblem
     from deployments.catalogue.columns import Layout
 
-_SERIAL_NUMBER = re.compile(r"0*([0-9]{1,18})")  # MongoDB keeps whole numbers of 64 bits
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # all but tab and line ends
+_SERIAL_NUMBER = re.compile(r"0*([0-9]{1,18})")  # MongoDB stores whole numbers in 64 bits
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # all control characters but tab and line ends
 
 
 class CatalogueRow(NamedTuple):
@@ -28,7 +28,7 @@ class CatalogueRow(NamedTuple):
 
 
 def check_row(row: int, cells: list[str], layout: Layout, max_images: int) -> CatalogueRow | list[RowProblem]:
-    """The row, or all its errors."""
+    """Return the row, or all its errors."""
     if len(cells) != layout.width:
         if any(map(str.strip, cells[layout.width :])):
             return [_too_many_cells(row, cells, layout)]
@@ -65,7 +65,7 @@ def _serial_number_problems(row: int, cells: list[str], layout: Layout) -> list[
     if not cell:
         return [_missing(row, column, cell, "a whole number")]
     if _serial_number(cell) is None:
-        message = "Write a whole number, in digits only and at most 18 of them."
+        message = "The serial number is not valid; write a whole number, in digits only and at most 18 of them."
         return [row_problem(row, column, cell, "invalid_serial_number", message)]
     return []
 
@@ -75,7 +75,7 @@ def _product_name_problems(row: int, cells: list[str], layout: Layout) -> list[R
     if not cell:
         return [_missing(row, column, cell, "the product's name")]
     if _CONTROL.search(cell):
-        message = "The name has control characters in it, which nobody can see; type it anew."
+        message = "The name has invisible control characters in it; delete the cell and type the name again."
         return [row_problem(row, column, cell, "invalid_value", message)]
     return []
 

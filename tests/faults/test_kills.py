@@ -15,7 +15,7 @@ import yaml
 from pymongo import MongoClient
 from redis import Redis
 
-from cluster.client.transport import passes
+from cluster.client.transport import is_transient
 from cluster.errors import ApiError
 from cluster.mongo.connection import Database
 from cluster.mongo.lease import QueueLease
@@ -241,7 +241,7 @@ def submit_until_accepted(service: Service, file: bytes, filename: str) -> str:
             try:
                 return darkroom.submit(file, filename=filename, idempotency_key=key).request_id
             except ApiError as error:
-                if not passes(error):
+                if not is_transient(error):
                     raise
                 threading.Event().wait(AGAIN_SECONDS)
 

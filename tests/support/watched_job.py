@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 import httpx
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cluster.client.transport import passes
+from cluster.client.transport import is_transient
 from cluster.errors import ApiError
 from tests.support.catalogues import catalogue
 from tests.support.jobs import delivered
@@ -47,7 +47,7 @@ class Site(Protocol):
 
 def is_away(error: ApiError) -> bool:
     """Whether the service may say so while something of it is dead."""
-    return passes(error) and error.code != INTERNAL_ERROR
+    return is_transient(error) and error.code != INTERNAL_ERROR
 
 
 @functools.cache  # all jobs have the same ones

@@ -69,7 +69,7 @@ async def test_an_outcome_is_of_the_time_after_the_question() -> None:
 
     fresh = FreshCalls(call)
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(fresh("a"), 0.01)  # who leaves does not end the call
+        await asyncio.wait_for(fresh("a"), 0.01)  # the timeout of a caller does not end the call
     others = [asyncio.create_task(fresh("a")) for _ in range(3)]
     await settle()
     assert begun == ["a"]

@@ -9,7 +9,7 @@ import pytest
 
 from cluster.identifiers import new_identifier
 from cluster.redis import source_hosts
-from cluster.redis.source_hosts import BREAKER_FAILURES, Behaviour, Permit, SourceHosts, host_of
+from cluster.redis.source_hosts import BREAKER_FAILURES, Behaviour, Permit, SourceHosts
 from tests.support.waiting import wait_until_async
 
 if TYPE_CHECKING:
@@ -145,17 +145,3 @@ async def test_an_answer_closes_the_breaker(hosts: SourceHosts, host: str) -> No
     assert (await enter(hosts, host)).downloads == 1
     await leave(hosts, host, granted=1, answers=1)
     assert (await enter(hosts, host)).downloads == 4
-
-
-@pytest.mark.parametrize(
-    ("url", "host"),
-    [
-        ("https://Shop.Example/a.jpg", "shop.example:443"),
-        ("http://shop.example/a.jpg", "shop.example:80"),
-        ("http://user:secret@shop.example:8080/a.jpg", "shop.example:8080"),
-        ("http://[::1]:9/a.jpg", "::1:9"),
-        ("http://shop.example:port/", ""),
-    ],
-)
-def test_the_host_of_a_url(url: str, host: str) -> None:
-    assert host_of(url) == host

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cluster.client import ApiError, Darkroom, RequestStatus
-from cluster.client.transport import UPLOAD_BYTES_PER_SECOND
+from cluster.client.transport import MIN_UPLOAD_BYTES_PER_SECOND
 from tests.support.contract_server import REQUEST_ID, UPLOAD, ContractServer, accepted, status_of
 from tests.support.origin import Origin, reply, slow_headers
 
@@ -72,7 +72,7 @@ def test_the_answer_to_a_large_catalogue_is_waited_for_longer() -> None:
     stored_late = slow_headers(1.0, reply(json.dumps(accepted()).encode(), status=202))
     with Origin() as origin, Darkroom(origin.url, api_key="dk_test", timeout_seconds=0.3) as client:
         origin.route(UPLOAD, stored_late)
-        assert client.submit(b"," * 2 * UPLOAD_BYTES_PER_SECOND).request_id == REQUEST_ID
+        assert client.submit(b"," * 2 * MIN_UPLOAD_BYTES_PER_SECOND).request_id == REQUEST_ID
         assert len(origin.requests_to(UPLOAD)) == 1
 
 
@@ -143,7 +143,7 @@ def test_no_service_is_an_error_that_says_what_to_do() -> None:
 
 def test_something_else_at_the_address_is_named(server: ContractServer, client: Darkroom) -> None:
     server.answer("GET", STATUS, b"<h1>hello</h1>")
-    with pytest.raises(ApiError, match="is this the right address") as caught:
+    with pytest.raises(ApiError, match="Is this the right address") as caught:
         client.status(REQUEST_ID)
     assert caught.value.code == "not_darkroom"
     server.answer("GET", "/api/requests", b"<h1>no</h1>", status=502)

@@ -22,7 +22,7 @@ def length(count: int) -> bytes:
 
 
 def raw(*segments: bytes, reset: bool = False) -> Answer:
-    """Bytes as they are, one segment after another, and the end of the connection, by a reset or in peace."""
+    """Bytes as they are, one segment after another. The connection then ends by a reset or in peace."""
 
     def answer(exchange: Exchange) -> None:
         for segment in segments:
@@ -48,7 +48,7 @@ def endless(head: bytes, part: bytes) -> Answer:
 
 
 def hang_up_on_second_request(then: Answer) -> Answer:
-    """As a server whose keep-alive ends at the moment that a request comes in."""
+    """A server that closes an idle connection at the moment when a request comes in."""
     served: set[int] = set()
 
     def answer(exchange: Exchange) -> None:
@@ -64,7 +64,7 @@ def hang_up_on_second_request(then: Answer) -> Answer:
 
 @contextlib.contextmanager
 def packet_swallower(host: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
-    """The port of a host that drops what comes in: its queue of connections is full, and nobody takes one out."""
+    """The port of a host that drops packets. Its queue of connections is full, and nobody accepts one."""
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.create_server((host, port), backlog=0))
         for _ in range(4):

@@ -83,7 +83,7 @@ async def test_the_whole_body_comes_with_its_status(origin: Origin) -> None:
 async def test_a_status_has_its_code(origin: Origin, status: int, code: ImageErrorCode) -> None:
     error = await failure(origin.route("/a.jpg", reply(status=status)))
     assert (error.code, error.http_status) == (code, status)
-    assert error.message == f"The source answered {status}."
+    assert error.message.startswith(f"The source answered {status}: it ")
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -285,7 +285,7 @@ async def test_a_blocked_address_is_final_and_names_the_host_only() -> None:
 async def test_a_name_that_does_not_exist() -> None:
     error = await failure("http://no-such-host.invalid/a.jpg")
     assert error.code is ImageErrorCode.DNS_FAILED
-    assert error.message == "The host name no-such-host.invalid could not be resolved."
+    assert error.message == "The host name no-such-host.invalid could not be resolved; check its spelling in the URL."
 
 
 async def test_a_closed_port() -> None:

@@ -1,4 +1,4 @@
-"""What the pool makes of servers that misbehave; with aiohttp's own connector most of this fails."""
+"""The pool against servers that misbehave. Most of these tests fail with the connector of aiohttp itself."""
 
 from __future__ import annotations
 
@@ -166,5 +166,5 @@ async def test_a_pool_ends_with_its_process_though_nobody_closes_it(origin: Orig
     await fetch(session, url)
     pool = session.connector
     assert pool is not None
-    pool.end()  # type: ignore[attr-defined] # a Pool's
+    pool.close_at_exit()  # type: ignore[attr-defined] # a Pool's
     assert session.closed

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cluster.codes import ImageErrorCode
 from cluster.errors import BlockedAddressError, ImageError
 from cluster.http.download import download
-from cluster.http.session import GuardedResolver, guarded_session, request_url, system_resolve
+from cluster.http.session import GuardedResolver, guarded_session, system_resolve
 from cluster.http.url import parse_url
 from cluster.settings import Settings
 from tests.support.origin import Origin, drip, reply
@@ -169,7 +169,7 @@ async def test_a_name_without_an_address_could_not_be_resolved(host: str) -> Non
     async with guarded_session(OPEN, max_connections=1) as session:
         error = await failure(session, f"http://{host}/")
     assert error.code is ImageErrorCode.DNS_FAILED
-    assert error.message == f"The host name {host} could not be resolved."
+    assert error.message == f"The host name {host} could not be resolved; check its spelling in the URL."
 
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "a" * 64 + ".example"])
@@ -243,10 +243,10 @@ async def test_a_url_goes_out_byte_for_byte_as_it_was_normalised(origin: Origin,
     url = parse_url(f"http://user:secret@127.0.0.1:{origin.port}{rest}")
     async with (
         guarded_session(OPEN, max_connections=1) as session,
-        session.get(request_url(url), allow_redirects=False),
+        session.get(url.for_aiohttp, allow_redirects=False),
     ):
         pass
-    assert origin.requests[0].path == url.raw_path.decode()
+    assert origin.requests[0].path == url.target
     assert "authorization" not in origin.requests[0].headers
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Rate:
-    """Keeps what is written, or is away."""
+    """A rate that keeps all written values, or is away."""
 
     def __init__(self) -> None:
         self.written: list[float] = []

@@ -40,7 +40,7 @@ def problems(header: list[str], row: int = 1) -> list[RowProblem]:
         (["SNo", "Title", "Image URL"], (0, 1, 2)),
         (["No", "Title", "Image Src"], (0, 1, 2)),
         (["No.", "TITLE", "image\nsrc"], (0, 1, 2)),
-        # Of several that would do, the first of our list.
+        # The first name of our list wins if several would do.
         (["No", "Title", "Name", "Product Name", "Images", "Serial Number"], (5, 3, 4)),
         (["Title", "Name", "No", "Image Src", "Images"], (2, 1, 4)),
         # Extra columns may be called anything, or nothing.
@@ -74,8 +74,8 @@ def test_an_exact_name_of_the_users_wins_over_similar_ones() -> None:
     ("columns", "words"),
     [
         ({"Price": "SKU"}, "“Serial Number”, “Product Name”, “Input Image Urls”"),
-        ({"": "SKU"}, "none of our names"),
-        ({"Product Name": "Photos"}, "no column “Photos”; its columns are “Serial Number”"),
+        ({"": "SKU"}, "not a column of Darkroom"),
+        ({"Product Name": "Photos"}, "no column “Photos”. It has “Serial Number”"),
         ({"Product Name": ""}, "no column “”"),
         ({"Product Name": "SKU", "productName": "SKU"}, "twice"),
         ({"Product Name": "s-k-u"}, "2 columns “s-k-u”"),
@@ -95,7 +95,7 @@ def test_every_missing_column_is_named_with_what_would_do() -> None:
         (3, "Input Image Urls", "missing_column"),
     ]
     assert "“Image Src”" in found[1].message
-    assert "of those in the file: “Name”, “Photo”" in found[1].message
+    assert "The file has “Name”, “Photo”." in found[1].message
 
 
 def test_a_header_of_hundreds_of_columns_is_not_repeated_whole() -> None:

@@ -1,4 +1,4 @@
-"""Whatever comes, it is refused or read; nothing else is raised, and both passes agree."""
+"""Every file is refused or read. No other error is raised, and both passes agree."""
 
 from __future__ import annotations
 

@@ -123,7 +123,7 @@ def test_what_stops_being_text_is_refused(data: bytes, words: str) -> None:
 
 
 @pytest.mark.parametrize("delimiter", [",", ";"])
-# It quotes a lone CR or LF only where that is in its line end.
+# The module quotes a lone CR or LF only if that is a part of its line end.
 @pytest.mark.parametrize(
     ("line_end", "quoting"), [("\r\n", csv.QUOTE_MINIMAL), ("\n", csv.QUOTE_ALL), ("\r", csv.QUOTE_ALL)]
 )
