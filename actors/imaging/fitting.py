@@ -1,4 +1,4 @@
-"""The largest quality whose file is not larger than it may be."""
+"""The search for the largest quality at which a file is small enough."""
 
 from __future__ import annotations
 
@@ -8,38 +8,39 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class Coded(NamedTuple):
+class Encoded(NamedTuple):
     """A picture as a file."""
 
     data: bytes
-    quality: int | None  # None where there is none to set
+    quality: int | None  # None where the format has no quality
 
 
 def largest_fitting(
     encode: Callable[[int], bytes], *, max_bytes: int, lowest_quality: int, below_quality: int
-) -> Coded | None:
+) -> Encoded | None:
     """Bisect for the largest quality from `lowest_quality` to below `below_quality` that fits.
 
-    A file mostly grows with its quality, but not always: what is found fits, and it is the largest to a step or two.
+    A file mostly grows with its quality, but not always. The result fits, and its quality is the largest to a step or
+    two.
 
     Args:
-        encode: From a quality to a file; called at most eight times.
-        max_bytes: Of the file.
+        encode: The function from a quality to a file. It is called at most eight times.
+        max_bytes: The largest size of the file that fits.
         lowest_quality: The first quality that is good enough.
         below_quality: The first quality that is known not to fit.
 
     Returns:
         None when not even the lowest quality fits.
     """
-    best: Coded | None = None
+    best: Encoded | None = None
     low, high = lowest_quality, below_quality - 1
     while low <= high:
-        quality = (low + high + 1) // 2 if best else low  # the lowest first: where that does not fit, nothing does
+        quality = (low + high + 1) // 2 if best else low  # the lowest first: if it does not fit, none does
         data = encode(quality)
         if len(data) > max_bytes:
             high = quality - 1
         else:
-            best, low = Coded(data, quality), quality + 1
+            best, low = Encoded(data, quality), quality + 1
         if best is None:
             return None
     return best

@@ -15,9 +15,7 @@ from cluster.errors import ImageError
 from cluster.records import ImageFormat
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from cluster.options import OutputOptions
+    from collections.abc import Mapping
 
 CONTENT_TYPES: Mapping[ImageFormat, str] = MappingProxyType(
     {
@@ -154,16 +152,3 @@ def _refusal(data: bytes) -> ImageError:
 def _unsupported(name: str) -> ImageError:
     message = f"The file is {name}, which is not supported. Use JPEG, PNG, GIF, WebP, AVIF, TIFF or BMP."
     return ImageError(ImageErrorCode.UNSUPPORTED_FORMAT, message)
-
-
-def target_formats(source: SourceFormat, options: OutputOptions) -> list[ImageFormat]:
-    """Return the formats that the output may get. Only `auto` gives several."""
-    wanted: Sequence[str] = options.formats if options.format == "auto" else [options.format]
-    return list(dict.fromkeys(_target_format(source, each) for each in wanted))
-
-
-def _target_format(source: SourceFormat, wanted: str) -> ImageFormat:
-    """Return the output format. `keep` makes a PNG of a BMP, which is lossless too and made for the web."""
-    if wanted != "keep":
-        return ImageFormat(wanted)
-    return ImageFormat.PNG if source is SourceFormat.BMP else ImageFormat(source.value)

@@ -1,4 +1,4 @@
-"""A source past the gate."""
+"""The source: an image file that has passed the gate."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from actors.imaging.header import Header
     from actors.imaging.libvips import VipsImage
 
-_FRAMES_LOADED = frozenset({SourceFormat.GIF, SourceFormat.WEBP})
-
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -22,8 +20,8 @@ class Source:
 
     Attributes:
         data: The file.
-        format: By its first bytes.
-        header: What it says about itself.
+        format: The format that its first bytes tell.
+        header: The facts that its header tells.
     """
 
     data: bytes
@@ -32,7 +30,7 @@ class Source:
 
     @classmethod
     def read(cls, data: bytes, limits: Limits) -> Self:
-        """Identify a file and hold it against the limits; nothing is decoded.
+        """Identify a file and check it against the limits. Nothing is decoded.
 
         Raises:
             ImageError: `empty`, `not_an_image`, `unsupported_format`, `corrupt_image`, `too_many_pixels` or
@@ -43,19 +41,11 @@ class Source:
         check(header, limits)
         return cls(data, source_format, header)
 
-    @property
-    def is_animated(self) -> bool:
-        """Whether there is more than one frame."""
-        return self.header.frames > 1
-
-    @property
-    def loads_frames(self) -> bool:
-        """Whether there is more than one frame, and the decoder knows of all."""
-        return self.is_animated and self.format in _FRAMES_LOADED
-
 
 def check_opened(image: VipsImage, header: Header, limits: Limits) -> None:
-    """The gate once more, by what the decoder is about to do: a second reader may read a header differently.
+    """Check the limits again, by the size that the decoder is about to decode.
+
+    The decoder has a parser of its own, which may read the same header differently.
 
     Raises:
         ImageError: `too_many_pixels` or `too_many_frames`.

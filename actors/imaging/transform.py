@@ -7,10 +7,10 @@ from typing import Self
 
 from actors.imaging.libvips import VipsImage, pyvips
 
-_SWAPPED = frozenset({5, 6, 7, 8})  # EXIF orientations that exchange width and height
+_SIDEWAYS = frozenset({5, 6, 7, 8})  # the EXIF orientations that exchange width and height
 _UPRIGHT = 1
 _LAST_ORIENTATION = 8
-_SHRINKS = (8, 4, 2)
+_DECODER_SHRINKS = (8, 4, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,37 +21,35 @@ class Size:
     height: int
 
     def fitted(self, max_width: int | None, max_height: int | None) -> Size:
-        """The largest size of the same aspect within both bounds; never a larger one."""
+        """Return the largest size of the same aspect within both bounds. It is never larger than this one."""
         scale = min(1.0, (max_width or self.width) / self.width, (max_height or self.height) / self.height)
         return Size(max(1, round(self.width * scale)), max(1, round(self.height * scale)))
 
     @classmethod
     def of(cls, image: VipsImage) -> Self:
-        """The size of a picture, or of one frame of an animation."""
+        """Return the size of a picture, or of one frame of an animation."""
         return cls(image.width, image.get_page_height())
 
 
 def orientation(image: VipsImage) -> int:
-    """EXIF orientation, 1 to 8; 1 when it is absent or nonsense."""
+    """Return the EXIF orientation, 1 to 8. An absent or invalid one counts as 1."""
     value = image.get("orientation") if image.get_typeof("orientation") else _UPRIGHT
     return value if _UPRIGHT <= value <= _LAST_ORIENTATION else _UPRIGHT
 
 
-def fitted_size(image: VipsImage, max_width: int | None, max_height: int | None) -> Size:
-    """The size to shrink to before the picture is turned upright, while the bounds are those of the upright one."""
-    if orientation(image) in _SWAPPED:
-        max_width, max_height = max_height, max_width
-    return Size.of(image).fitted(max_width, max_height)
+def is_sideways(orientation: int) -> bool:
+    """Return whether turning a picture of this EXIF orientation upright exchanges its width and height."""
+    return orientation in _SIDEWAYS
 
 
 def decoder_shrink(full: Size, wanted: Size) -> int:
-    """How much a JPEG decoder may leave out so that at least a halving is left for the better filter."""
+    """Return the factor by which a JPEG decoder may shrink. At least a halving is left for the better filter."""
     reduction = min(full.width / wanted.width, full.height / wanted.height)
-    return next((shrink for shrink in _SHRINKS if reduction >= shrink * 2), 1)
+    return next((shrink for shrink in _DECODER_SHRINKS if reduction >= shrink * 2), 1)
 
 
 def first_frame(image: VipsImage) -> VipsImage:
-    """The first frame of an animation."""
+    """Return the first frame of an animation."""
     size = Size.of(image)
     if image.height == size.height:
         return image
@@ -61,7 +59,7 @@ def first_frame(image: VipsImage) -> VipsImage:
 
 
 def resize(image: VipsImage, wanted: Size) -> VipsImage:
-    """The picture at that size; an animation frame by frame, so that none bleeds into the next."""
+    """Return the picture at a size. An animation is resized frame by frame, so that none bleeds into the next."""
     size = Size.of(image)
     if size == wanted:
         return image
@@ -80,20 +78,23 @@ def _resize_frame(frame: VipsImage, wanted: Size) -> VipsImage:
     scale, vertical_scale = wanted.width / frame.width, wanted.height / frame.height
     if not frame.hasalpha():
         return frame.resize(scale, vscale=vertical_scale)
-    # Without it the colour under transparent pixels would shine through at the edges.
+    # Premultiplied, or the colour under transparent pixels would shine through at the edges.
     resized = frame.premultiply().resize(scale, vscale=vertical_scale).unpremultiply()
     return resized.cast(frame.format)
 
 
 def upright(image: VipsImage) -> VipsImage:
-    """The picture as it is meant to be seen, with its orientation tag reset."""
+    """Turn the picture upright and reset its orientation tag."""
     if orientation(image) == _UPRIGHT:
         return image
     return image.copy_memory().autorot()  # a stream from top to bottom cannot be turned
 
 
 def flatten(image: VipsImage, background: str) -> VipsImage:
-    """The picture over an opaque background, given as `#rrggbb`; a coloured one makes a grey picture sRGB."""
+    """Return the picture over an opaque background, given as `#rrggbb`.
+
+    A coloured background makes a grey picture sRGB.
+    """
     if not image.hasalpha():
         return image
     colour = list(bytes.fromhex(background.removeprefix("#")))
