@@ -1,7 +1,7 @@
-"""Valid pictures of every kind that is read, for the tests that look at what becomes of them.
+"""Valid pictures of every kind that is read, for the tests that look at their outputs.
 
-All show the same scene where they can: a photograph with another colour in each corner and sharp edges of colour, so
-that nothing can be turned, mirrored, shifted or miscoloured unseen.
+All show the same scene where they can: a photograph with another colour in each corner and sharp edges of colour. No
+turn, mirroring, shift or wrong colour then stays unseen.
 """
 
 from __future__ import annotations
@@ -41,12 +41,13 @@ class Kind:
     """A kind of picture.
 
     Attributes:
-        make: Makes the file.
+        make: The function that makes the file.
         original: The picture in it, where only one library can read the file.
-        converted: Whether it must be turned upright, converted to sRGB, or loses metadata that only coding anew can
-            take out, so that it may grow.
+        converted: Whether it must be encoded again, and may therefore grow. The reason is its orientation, its colours,
+            or metadata that cannot be cut out.
         exact: Whether `keep` loses nothing.
-        hard: How much more than the whole scene it loses by coding: there is less room in it for the same edges.
+        hard: How many times the loss of the whole scene it loses by encoding. A small picture has less room for the
+            same edges.
     """
 
     make: Callable[[], bytes]
@@ -58,7 +59,7 @@ class Kind:
 
 @cache
 def scene(width: int = SIZE[0], height: int = SIZE[1], shift: int = 0) -> Pillow.Image:
-    """A part of a photograph with corners and stripes of plain colours."""
+    """Return a part of a photograph with corners and stripes of plain colours."""
     with Pillow.open(PHOTOGRAPHS / "colour-pencils.jpg") as photograph:
         part = photograph.convert("RGB").resize((width, height), Pillow.Resampling.LANCZOS, (40, 60, 460, 375))
     if min(width, height) < 2 * CORNER:
@@ -76,7 +77,7 @@ def scene(width: int = SIZE[0], height: int = SIZE[1], shift: int = 0) -> Pillow
 
 @cache
 def translucent() -> Pillow.Image:
-    """The scene behind a ramp of alpha."""
+    """Return the scene behind a ramp of alpha."""
     picture = scene().convert("RGBA")
     picture.putalpha(Pillow.linear_gradient("L").resize(SIZE).rotate(90))
     return picture
@@ -93,14 +94,14 @@ def vips(picture: Pillow.Image) -> VipsImage:
 
 
 def deep(picture: Pillow.Image) -> VipsImage:
-    """The picture in 16 bits a channel."""
+    """Return the picture in 16 bits a channel."""
     image = vips(picture)
     return image.linear(257, 0).cast("ushort").copy(interpretation="grey16" if image.bands == 1 else "rgb16")
 
 
 @cache
 def profile(name: str) -> bytes:
-    """One of libvips' own profiles: `p3`, `cmyk`; or sRGB as Little CMS writes it."""
+    """Return a profile by its name: `p3` or `cmyk` of libvips, or `srgb` of Little CMS."""
     if name == "srgb":
         return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     data: bytes = vips(scene(8, 8)).icc_transform(name, input_profile="srgb").get("icc-profile-data")
@@ -113,7 +114,7 @@ def _fixed(*values: float) -> bytes:
 
 @cache
 def adobe_rgb() -> bytes:
-    """A profile with the primaries and the gamma of Adobe RGB (1998), by the letter of ICC.1."""
+    """Build a profile with the primaries and the gamma of Adobe RGB (1998), as ICC.1 describes it."""
     xyz = {name: b"XYZ " + bytes(4) + _fixed(*values) for name, values in ADOBE_RGB.items()}
     curve = b"curv" + bytes(4) + (1).to_bytes(4, "big") + (563).to_bytes(2, "big") + bytes(2)
     name = b"Wide gamut\0"
@@ -141,7 +142,7 @@ def jpeg(picture: Pillow.Image | None = None, **how: object) -> bytes:
 
 
 def subsampled_in_height() -> bytes:
-    """4:4:0, which no encoder at hand writes: 4:2:2 with other factors and sides shows the scene in disorder."""
+    """Make a JPEG of 4:4:0, which no encoder at hand writes, from one of 4:2:2. It shows the scene in disorder."""
     source = bytearray(jpeg(subsampling="4:2:2"))
     frame = source.index(b"\xff\xc0")
     source[frame + 5 : frame + 9] = struct.pack(">HH", *SIZE)

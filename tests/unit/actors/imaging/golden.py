@@ -1,8 +1,11 @@
-"""Whether an output shows what its source shows, judged by libraries that did not make it.
+"""The checks that an output shows the picture of its source, by libraries that did not make the output.
 
-Sources: CIEDE2000 by libvips; structural similarity by Wang, Bovik, Sheikh and Simoncelli, "Image Quality Assessment:
-From Error Visibility to Structural Similarity" (2004): Gaussian window of 1.5 pixels, K1 = 0.01, K2 = 0.03; shifts by
-the method of Lucas and Kanade (1981).
+Sources:
+
+- colour difference: CIEDE2000 by libvips;
+- structural similarity: Wang, Bovik, Sheikh and Simoncelli, "Image Quality Assessment: From Error Visibility to
+  Structural Similarity" (2004), with a Gaussian window of 1.5 pixels, K1 = 0.01, K2 = 0.03;
+- shifts: the method of Lucas and Kanade (1981).
 """
 
 from __future__ import annotations
@@ -27,17 +30,17 @@ if TYPE_CHECKING:
     Plane = npt.NDArray[np.float64]
 
 WHITE = (255, 255, 255)
-ANIMATED = frozenset({"GIF", "WEBP", "PNG"})  # what others call frames are pages, or a gain map
+ANIMATED = frozenset({"GIF", "WEBP", "PNG"})  # in other formats Pillow counts pages, or a gain map, as frames
 RADIUS, SIGMA = 5, 1.5
 REDUCTION = 8
 LUMA_RANGE = 255
 C1, C2 = (0.01 * LUMA_RANGE) ** 2, (0.03 * LUMA_RANGE) ** 2
 LARGEST_SHIFT = 0.15
-"""Pixels; what is half a pixel off is wrong, and what was only coded with loss stays far below."""
+"""The largest shift in pixels. A wrong one is half a pixel, and lossy encoding alone stays far below the limit."""
 FLAT = 40.0
-"""Mean squared gradient below which a plane has no edges by which one could see a shift."""
+"""The mean squared gradient below which a plane has no edges that would show a shift."""
 LUMA_ONLY_SIDE = 32
-"""Pixels; of smaller pictures one block of a codec is too large a part to look for shifts in them."""
+"""The side in pixels up to which shifts are not checked: one block of a codec is too large a part of the picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +48,9 @@ class Bounds:
     """How far an output may be from its reference.
 
     Attributes:
-        difference: Mean CIEDE2000.
-        tint: The same of both pictures reduced eight times: coding leaves averages as they are.
-        similarity: Mean structural similarity of luma at least.
+        difference: The mean CIEDE2000.
+        tint: The mean CIEDE2000 of both pictures reduced eight times. Encoding leaves averages as they are.
+        similarity: The lowest mean structural similarity of luma.
     """
 
     difference: float
@@ -55,18 +58,18 @@ class Bounds:
     similarity: float
 
     def times(self, factor: float) -> Bounds:
-        """The same for a picture in which more is lost."""
+        """Return the bounds for a picture that loses more."""
         return Bounds(self.difference * factor, self.tint * factor, 1 - (1 - self.similarity) * factor)
 
 
 LOSSY = {40: Bounds(6.0, 1.8, 0.925), 75: Bounds(5.0, 1.3, 0.94), 90: Bounds(3.0, 0.7, 0.98)}
-"""By quality, for the scene; what was measured is up to a quarter less."""
+"""The bounds for the scene at each quality. The measured values are up to a quarter less."""
 EXACT = Bounds(0.05, 0.05, 0.9995)
-"""Lossless coding; the rest is rounding, of a colour conversion or of 16 bits to 8."""
+"""The bounds of lossless encoding. The rest is rounding, of a colour conversion or of 16 bits to 8."""
 AGREEMENT = Bounds(2.0, 0.6, 0.99)
-"""Two decoders of the same file: those of AVIF spread chroma in different ways."""
+"""The bounds for two decoders of the same file. The decoders of AVIF spread chroma in different ways."""
 RESIZED = Bounds(1.1, 0.6, 0.99)
-"""Two libraries that shrink by Lanczos."""
+"""The bounds for two libraries that shrink by Lanczos."""
 
 
 def array(picture: Pillow.Image) -> Plane:
@@ -74,7 +77,7 @@ def array(picture: Pillow.Image) -> Plane:
 
 
 def over_white(picture: Pillow.Image) -> Pillow.Image:
-    """The picture as RGB, without alpha."""
+    """Return the picture as RGB over white, without alpha."""
     if not picture.has_transparency_data:
         return picture.convert("RGB")
     whole = picture.convert("RGBA")
@@ -86,7 +89,7 @@ def alpha_of(picture: Pillow.Image) -> Plane:
 
 
 def in_srgb(picture: Pillow.Image, embedded: bytes | None) -> Pillow.Image:
-    """The picture through its profile by Little CMS; CMYK without one through that of libvips."""
+    """Convert the picture by its profile, with Little CMS. CMYK without a profile takes the one of libvips."""
     source = embedded or (profile("cmyk") if picture.mode == "CMYK" else None)
     if source is None:
         return picture
@@ -104,7 +107,7 @@ def in_srgb(picture: Pillow.Image, embedded: bytes | None) -> Pillow.Image:
 
 @lru_cache(maxsize=100)
 def frames_of(source: bytes) -> tuple[Pillow.Image, ...]:
-    """All frames as they are to be seen, by Pillow: upright, in sRGB and in 8 bits."""
+    """Return all frames by Pillow as they are meant to be seen: upright, in sRGB and in 8 bits."""
     with Pillow.open(BytesIO(source)) as opened:
         frames = ImageSequence.Iterator(opened) if opened.format in ANIMATED else [opened]
         return tuple(_upright(frame) for frame in frames)
@@ -128,7 +131,7 @@ def resized(picture: Pillow.Image, size: tuple[int, int]) -> Pillow.Image:
 
 
 def by_vips(data: bytes) -> Pillow.Image:
-    """The first frame by pyvips."""
+    """Return the first frame by pyvips."""
     image = pyvips.Image.new_from_buffer(data, "").autorot()
     if image.interpretation not in {"b-w", "srgb"}:
         image = image.colourspace("srgb")
@@ -143,7 +146,7 @@ def _lab(picture: Pillow.Image) -> VipsImage:
 
 
 def colour_difference(one: Pillow.Image, other: Pillow.Image) -> float:
-    """Mean CIEDE2000 of two RGB pictures."""
+    """Return the mean CIEDE2000 of two RGB pictures."""
     mean: float = _lab(one).dE00(_lab(other)).avg()
     return mean
 
@@ -155,7 +158,7 @@ def _window() -> tuple[float, ...]:
 
 
 def _blurred(plane: Plane) -> Plane:
-    """Only where the window is whole."""
+    """Blur the plane where the window is whole."""
     height, width = plane.shape[0] - 2 * RADIUS, plane.shape[1] - 2 * RADIUS
     rows, whole = np.zeros((height, plane.shape[1])), np.zeros((height, width))
     for at, weight in enumerate(_window()):
@@ -166,7 +169,7 @@ def _blurred(plane: Plane) -> Plane:
 
 
 def similarity(one: Plane, other: Plane) -> float:
-    """Mean structural similarity of two planes; 1 for what is smaller than the window."""
+    """Return the mean structural similarity of two planes, or 1 when they are smaller than the window."""
     if min(one.shape) <= 2 * RADIUS:
         return 1.0
     mean_one, mean_other = _blurred(one), _blurred(other)
@@ -179,7 +182,7 @@ def similarity(one: Plane, other: Plane) -> float:
 
 
 def shift(reference: Plane, plane: Plane) -> float:
-    """By how many pixels a plane is moved against its reference, along the axis where that is more."""
+    """Return by how many pixels a plane is moved against its reference, along the axis with the larger shift."""
     gradients = np.gradient(reference)
     moves = (
         float((gradient * (reference - plane)).sum() / (gradient * gradient).sum())
@@ -190,13 +193,13 @@ def shift(reference: Plane, plane: Plane) -> float:
 
 
 def planes(picture: Pillow.Image) -> tuple[Plane, Plane, Plane]:
-    """Luma and both chromas."""
+    """Return luma and both chromas."""
     luma, blue, red = picture.convert("YCbCr").split()
     return array(luma), array(blue), array(red)
 
 
 def assert_same_picture(reference: Pillow.Image, output: Pillow.Image, bounds: Bounds) -> None:
-    """That one picture passes for the other: size, alpha, colours, structure, and nothing moved."""
+    """Assert that two pictures are alike: in size, alpha, colours and structure, with nothing moved."""
     assert output.size == reference.size
     assert np.abs(alpha_of(reference) - alpha_of(output)).mean() < 2
     one, other = over_white(reference), over_white(output)
@@ -220,13 +223,13 @@ def assert_faithful(
     size: tuple[int, int] | None = None,
     original: Pillow.Image | None = None,
 ) -> None:
-    """That an output shows what its source shows, by Pillow and by pyvips, without their taking each other's word.
+    """Assert that an output shows the picture of its source, by Pillow and by pyvips independently.
 
     Args:
         source: The file that was compressed.
-        output: What became of it.
+        output: The output of that file.
         bounds: How far it may be from the source.
-        size: What it must have been shrunk to, when that was asked for.
+        size: The size that was asked for, if any.
         original: The picture in the source, when Pillow is not a second opinion on it.
     """
     expected = (original,) if original else frames_of(source)

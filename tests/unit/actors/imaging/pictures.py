@@ -1,4 +1,4 @@
-"""Pictures for the tests, made here, and ways to look at what became of them."""
+"""Generated pictures for the tests, and helpers to compress them and to look at the outputs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def refusal(data: bytes, **options: object) -> ImageError:
 
 
 def photo(width: int = 160, height: int = 120, seed: int = 1) -> Pillow.Image:
-    """A smooth picture with a little noise, another colour in every corner."""
+    """Make a smooth picture with a little noise and another colour in every corner."""
     corners = Pillow.new("RGB", (2, 2))
     corners.putdata([(220, 40, 30), (40, 200, 60), (30, 60, 210), (230, 220, 50)])
     smooth = corners.resize((width, height), Pillow.Resampling.BILINEAR)
@@ -60,7 +60,7 @@ def look(data: bytes) -> Pillow.Image:
 
 
 def difference(one: Pillow.Image, other: Pillow.Image) -> float:
-    """Mean absolute difference of a channel, 0 to 255."""
+    """Return the mean absolute difference of a channel, 0 to 255."""
     assert one.size == other.size
     mode = "RGBA" if "A" in one.getbands() else "RGB"
     statistics = ImageStat.Stat(ImageChops.difference(one.convert(mode), other.convert(mode)))
@@ -78,7 +78,7 @@ def near(one: tuple[int, ...], other: tuple[int, ...], tolerance: int = 6) -> bo
 
 
 def deep(*values: int, bits: int = 16) -> VipsImage:
-    """A flat picture of 64 by 48 pixels with so many bits a channel."""
+    """Make a flat picture of 64 by 48 pixels with a number of bits a channel."""
     interpretation = {1: "grey16"}.get(len(values), "rgb16") if bits > 8 else "srgb"
     blank = pyvips.Image.black(64, 48, bands=len(values)).linear(1, list(values))
     return blank.cast("ushort" if bits > 8 else "uchar").copy(interpretation=interpretation)

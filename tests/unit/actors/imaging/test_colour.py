@@ -11,7 +11,7 @@ from tests.unit.actors.imaging.pictures import deep, difference, flat, look, nea
 
 
 def display_p3() -> bytes:
-    """libvips' own profile, taken out of a picture that it converted."""
+    """Return libvips' own profile, from a picture that it converted."""
     picture = pyvips.Image.black(8, 8, bands=3).copy(interpretation="srgb").icc_transform("p3", input_profile="srgb")
     profile: bytes = picture.get("icc-profile-data")
     return profile
@@ -128,7 +128,7 @@ def test_grey_with_its_own_curve_is_converted_and_stays_grey() -> None:
 
 
 def grey_profile() -> bytes:
-    """A grey profile with a linear curve, by the letter of ICC.1."""
+    """Build a grey profile with a linear curve, as ICC.1 describes it."""
     d50 = bytes.fromhex("0000f6d6000100000000d32d")
     tags = {
         b"desc": b"desc" + bytes(4) + (7).to_bytes(4, "big") + b"linear\0" + bytes(79),

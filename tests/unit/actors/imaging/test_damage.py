@@ -82,7 +82,7 @@ def test_garbage_is_no_image() -> None:
 
 
 def test_messages_of_the_library_never_enter_python(caplog: pytest.LogCaptureFixture) -> None:
-    # GLib aborts the process when one comes while another is being handled, and a garbage collection is enough.
+    # GLib aborts the process when a message comes while another is handled. A garbage collection is enough for that.
     with caplog.at_level("DEBUG"):
         for source in SOURCES.values():
             outcome(source[: len(source) // 2], max_width=40)

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 QUALITY = 75
 HALF = 90
-CODED_ANEW = 1.4  # a picture of a few pixels, or what was coded with loss before
+ENCODED_AGAIN = 1.4  # for a picture of few pixels, or one that is encoded with loss a second time
 TYPICAL = ("jpeg 4:4:4", "jpeg 4:2:0", "jpeg grey", "jpeg turned by 6", "png", "png with alpha", "jpeg in Display P3")
 PHOTOGRAPH_NAMES = ("artists-brushes.jpg", "camera-on-tripod.jpg", "light-bulb.png", "sushi-platter.webp")
 
 
 def bounds_of(name: str, kind: Kind, output: Compressed, quality: int = QUALITY) -> Bounds:
-    """By whether the output's coding loses something."""
+    """Return the bounds by whether the output's encoding loses anything."""
     if name.startswith("avif") and output.format == "png":
         return AGREEMENT
     if output.format == "png" or (kind.exact and output.format in name):
@@ -88,7 +88,7 @@ def test_every_quality_of_avif(quality: int) -> None:
 def test_every_kind_made_smaller(name: str, target: str) -> None:
     turned = any(word in name for word in ("by 5", "by 6", "by 7", "by 8", "png turned"))
     size = (HALF, HALF * SIZE[0] // SIZE[1]) if turned else (HALF, round(HALF * SIZE[1] / SIZE[0]))
-    check(name, size=size, factor=CODED_ANEW, format=target, max_width=HALF)
+    check(name, size=size, factor=ENCODED_AGAIN, format=target, max_width=HALF)
 
 
 @pytest.mark.parametrize("name", PHOTOGRAPH_NAMES)
@@ -134,7 +134,7 @@ def swapped(picture: Pillow.Image) -> Pillow.Image:
 
 
 def moved(picture: Pillow.Image, *names: str) -> Pillow.Image:
-    """Some planes half a pixel to the right."""
+    """Move some planes half a pixel to the right."""
     planes = dict(zip(("luma", "blue", "red"), picture.convert("YCbCr").split(), strict=True))
     half = (1, 0, 0.5, 0, 1, 0)
     for name in names:
@@ -164,7 +164,7 @@ WRONG: dict[str, Callable[[Pillow.Image], Pillow.Image]] = {
 
 
 def verdict(source: bytes, picture: Pillow.Image, quality: int) -> str:
-    """What the check says about a picture when it is handed out as the output."""
+    """Return the complaint of the check about a picture in place of the output."""
     output = replace(run(source), data=save(picture, "JPEG", quality=quality, subsampling=0))
     try:
         assert_faithful(source, output, LOSSY[quality])

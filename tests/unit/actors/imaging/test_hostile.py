@@ -17,13 +17,13 @@ from tests.unit.actors.imaging.pictures import flat, look, photo, run, save
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-MAX_CPU_SECONDS = 2.0
-"""On a machine of usual pace."""
-USUAL_CPU_SECONDS = 0.155
-"""That the reference takes on such a machine."""
+MAX_FILE_CPU_SECONDS = 2.0
+"""The limit for one file on a machine of usual pace."""
+USUAL_REFERENCE_CPU_SECONDS = 0.155
+"""The time that the reference job takes on such a machine."""
 SLOWEST_PACE = 2.5
 TRIES = 3
-"""A neighbour on a shared machine can only make a file seem slower: the least of several counts."""
+"""The attempts, of which the fastest counts. Other work on a shared machine only makes a file seem slower."""
 MAX_PEAK_MEBIBYTES = 500.0
 
 
@@ -32,18 +32,18 @@ pytestmark = pytest.mark.timeout(300)
 
 @pytest.fixture(scope="module")
 def worker() -> Iterator[Worker]:
-    """The one process in which all files are opened."""
+    """Start the one process that opens all files."""
     with Worker() as process:
         yield process
 
 
 def max_cpu_seconds() -> float:
-    """The limit by the pace that the machine has now: a shared one is slower for minutes, in its CPU time, too."""
-    return MAX_CPU_SECONDS * min(SLOWEST_PACE, max(1.0, reference_cpu_seconds() / USUAL_CPU_SECONDS))
+    """Return the limit at the present pace of the machine. A shared one is slower for minutes, even in CPU time."""
+    return MAX_FILE_CPU_SECONDS * min(SLOWEST_PACE, max(1.0, reference_cpu_seconds() / USUAL_REFERENCE_CPU_SECONDS))
 
 
 def reference_cpu_seconds() -> float:
-    """The CPU time of a fixed job like those that are judged: a PNG coded again."""
+    """Return the CPU time of a fixed job of the same kind: a PNG that is encoded again."""
     source = save(photo(1_200, 1_000), "PNG")
     started = time.process_time()
     run(source)
@@ -60,9 +60,9 @@ def wrong_ending(ending: Ending, expected: Iterable[str]) -> list[str]:
 
 
 def slowness(worker: Worker, data: bytes, way: str, cpu_seconds: float) -> list[str]:
-    """What is wrong with the time that a file took, if it took as much again."""
+    """Return the complaint about the CPU time of a file, if every attempt takes too long."""
     tries = 1
-    while cpu_seconds > MAX_CPU_SECONDS and cpu_seconds > max_cpu_seconds():
+    while cpu_seconds > MAX_FILE_CPU_SECONDS and cpu_seconds > max_cpu_seconds():
         if tries == TRIES:
             return [f"took {cpu_seconds:.1f} s"]
         cpu_seconds = min(cpu_seconds, worker.open(data, **WAYS[way]).cpu_seconds)
@@ -77,7 +77,7 @@ def problems(worker: Worker, data: bytes, expected: Iterable[str], way: str = "k
 
 
 def hunger(worker: Worker, data: bytes, way: str, peak_mebibytes: float) -> list[str]:
-    """What is wrong with the memory that a file took, if it takes as much in a process of its own."""
+    """Return the complaint about the memory of a file, if it takes too much in a process of its own."""
     if peak_mebibytes > MAX_PEAK_MEBIBYTES:
         worker.start_afresh()
         peak_mebibytes = worker.open(data, **WAYS[way]).peak_mebibytes

@@ -23,7 +23,7 @@ def exif(orientation: int = 1) -> Pillow.Exif:
 
 
 def tight(name: str, **how: object) -> bytes:
-    """A file that our settings cannot make smaller."""
+    """Make a file that our settings cannot make smaller."""
     settings = {"JPEG": {"quality": 20, "optimize": True}, "WEBP": {"quality": 5, "method": 6}}.get(name, {})
     picture = photo()
     if name in {"PNG", "GIF"}:

@@ -1,1 +1,1 @@
-"""Files made to hurt whoever opens them, and a worker process to open them in."""
+"""Files made to harm the process that opens them, and a worker process to open them in."""

@@ -1,4 +1,7 @@
-"""`python -m tests.unit.actors.imaging.hostile [WORD...]`: how hostile files end, or those with a word in the name."""
+"""Prints how all hostile files end, or those with a word in their name.
+
+Usage: `python -m tests.unit.actors.imaging.hostile [WORD...]`.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ def row(name: str, size: int, way: str, ending: Ending, remark: str = "") -> str
 
 
 def summary(worker: Worker, name: str, files: Iterable[tuple[str, bytes]]) -> Iterator[str]:
-    """One row for each code that a family of files ends in, with the highest numbers."""
+    """Yield one row for each code that a family of files ends in, with the highest numbers."""
     worst: dict[str, list[tuple[int, Ending]]] = {}
     for _, data in files:
         ending = worker.open(data)

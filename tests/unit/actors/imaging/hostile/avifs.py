@@ -20,7 +20,7 @@ from tests.unit.actors.imaging.pictures import photo, save
 
 HUGE = 2**32 - 1
 MAX_REFERENCES = 65_535
-SIDE = 64  # of the only coded picture
+SIDE = 64  # the side of the only coded picture
 TILE = (1, 2)  # the properties, counted from 1: the coding, the size of a tile, the size of the whole
 WHOLE = (3,)
 
@@ -35,7 +35,7 @@ def full(kind: bytes, payload: bytes, version: int = 0, flags: int = 0) -> bytes
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A picture of the file: coded (`av01`) or made of others; where its bytes are may be a lie."""
+    """A picture of the file, either coded (`av01`) or made of other pictures. The place of its bytes may be a lie."""
 
     kind: bytes
     data: bytes
@@ -46,7 +46,7 @@ class Item:
 
 @cache
 def coded(side: int = SIDE) -> tuple[bytes, bytes]:
-    """The AV1 data of a picture, and its configuration box."""
+    """Return the AV1 data of a picture, and its configuration box."""
     source = save(photo(side, side), "AVIF", quality=10)
     at = source.index(b"av1C") - 4
     return source[source.index(b"mdat") + 4 :], source[at : at + int.from_bytes(source[at : at + 4], "big")]
@@ -74,7 +74,7 @@ def _locations(items: list[Item], start: int) -> bytes:
 
 
 def avif(items: list[Item], properties: list[bytes], links: bytes = b"", more: bytes = b"", first: int = 1) -> bytes:
-    """A file whose primary item is the first one."""
+    """Build a file whose primary item is the first one."""
     infos = b"".join(
         full(b"infe", struct.pack(">HH", number, 0) + item.kind + b"\0", version=2)
         for number, item in enumerate(items, 1)
@@ -93,7 +93,7 @@ def avif(items: list[Item], properties: list[bytes], links: bytes = b"", more: b
 
 
 def still(width: int = SIDE, height: int = SIDE, *more: bytes, uses: tuple[int, ...] = (), **where: int) -> bytes:
-    """The coded picture with the size that is claimed, and with further properties."""
+    """Build a file of the coded picture that claims a size and has further properties."""
     data, configuration = coded()
     item = Item(b"av01", data, (1, 2, *uses), where.get("offset"), where.get("length"))
     return avif([item], [configuration, extents(width, height), *more])
@@ -102,7 +102,7 @@ def still(width: int = SIDE, height: int = SIDE, *more: bytes, uses: tuple[int, 
 def grid(
     columns: int, rows: int, width: int, height: int, *, tile: int = SIDE, targets: list[int] | None = None
 ) -> bytes:
-    """Many times the same picture, side by side."""
+    """Build a grid of the same picture, side by side."""
     data, configuration = coded(tile)
     layout = struct.pack(">BBBBII", 0, 1, (rows - 1) & 0xFF, (columns - 1) & 0xFF, width, height)
     items = [Item(b"grid", layout, WHOLE), Item(b"av01", data, TILE)]
@@ -131,7 +131,7 @@ def two_grids_of_each_other() -> bytes:
 
 
 def auxiliary(kind: bytes, source: int, target: int) -> bytes:
-    """A second picture as alpha, thumbnail or whatever, pointing to where it should not."""
+    """Build a file with a second picture, as alpha or thumbnail, that points to a wrong picture."""
     data, configuration = coded()
     means = full(b"auxC", b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0")
     items = [Item(b"av01", data, TILE), Item(b"av01", data, (1, 2, 3))]
@@ -145,7 +145,7 @@ def many_items(count: int) -> bytes:
 
 
 def counted(kind: bytes, count: int) -> bytes:
-    """A picture whose table claims more entries than it has."""
+    """Build a file whose table claims more entries than it has."""
     source = bytearray(still())
     at = source.index(kind) + 8 + (2 if kind == b"iloc" else 0)
     source[at : at + 2] = struct.pack(">H", count)
@@ -160,7 +160,7 @@ def nested(depth: int, kind: bytes = b"ipco") -> bytes:
 
 
 def with_noise(start: int) -> bytes:
-    """AV1 data that breaks behind its first bytes."""
+    """Build a file of AV1 data that breaks behind its first bytes."""
     data, configuration = coded()
     noisy = data[:start] + b"\xa5\x5a\xff" * 300
     return avif([Item(b"av01", noisy, TILE)], [configuration, extents(SIDE, SIDE)])

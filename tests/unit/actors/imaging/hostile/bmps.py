@@ -38,7 +38,7 @@ def core(width: int, height: int) -> bytes:
 
 
 def large_header(size: int) -> bytes:
-    """A photograph whose header claims to be one of the longer ones, with colour profiles far outside."""
+    """Make a photograph whose header claims to be a longer one, with colour profiles far outside the file."""
     source = bytearray(save(photo(), "BMP"))
     source[14:18] = struct.pack("<I", size)
     return bytes(source[:54]) + b"\xff" * (size - 40) + bytes(source[54:])

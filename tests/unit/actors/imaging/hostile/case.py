@@ -1,4 +1,4 @@
-"""What a hostile file is, and how it may end."""
+"""The description of a hostile file, and the codes in which it may end."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ MEBIBYTE = 1 << 20
 ADLER_MODULUS = 65_521
 
 WAYS: dict[str, dict[str, object]] = {"kept": {}, "shrunk": {"format": "jpeg", "max_width": 64}}
-"""The options that each file is opened with: what is done by default, and what leads to other ways of decoding."""
+"""The options that each file is opened with: the defaults, and others that lead to another kind of decoding."""
 KEPT_ONLY = ("kept",)
-"""For what is much work of a kind that does not depend on options."""
+"""The choice for files that cost much work of a kind that does not depend on the options."""
 SHRUNK_ONLY = ("shrunk",)
-"""For pictures of full size that tell the truth, in a format whose encoder takes a minute for such a one."""
+"""The choice for honest pictures of full size, in a format whose encoder takes a minute for one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Hostile:
     """A file that is made when it is needed.
 
     Attributes:
-        make: Makes its bytes, the same ones every time.
+        make: The function that makes its bytes, the same ones every time.
         expected: The codes that it may end in, `readable` among them when a picture may come out.
         ways: The names of the options that it is opened with.
     """
@@ -49,7 +49,7 @@ def ends(make: Callable[[], bytes], *expected: str, ways: tuple[str, ...] = tupl
 
 
 def deflated(size: int) -> bytes:
-    """So many zeros, as zlib packs them: a thousandth of it. All the whole mebibytes are one block, repeated."""
+    """Compress zeros by zlib, to a thousandth of their size. All whole mebibytes are one block, repeated."""
     whole, rest = divmod(size, MEBIBYTE)
     packer = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
     body = _packed_mebibyte() * whole + packer.compress(bytes(rest)) + packer.flush()

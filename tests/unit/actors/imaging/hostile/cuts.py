@@ -1,4 +1,4 @@
-"""Whole pictures that lose their ends, or in which something is changed at random: the same things every time."""
+"""Valid pictures that lose their ends or are changed at random, in the same way every time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 KIBIBYTE = 1024
 MUTATIONS = 300
 HARM = frozenset({READABLE, CORRUPT, STRANGE, UNSUPPORTED, PIXELS, FRAMES})
-"""How a picture may end in which anything may have changed, its size and its format too."""
+"""The codes of a picture in which anything may have changed, its size and its format too."""
 
 _LARGE: dict[str, tuple[str, tuple[int, int], dict[str, object]]] = {
     "jpeg": ("JPEG", (480, 360), {"quality": 90, "subsampling": 0}),
@@ -33,7 +33,7 @@ LARGE_NAMES = tuple(_LARGE)
 
 
 def truncations(name: str) -> Iterator[tuple[str, bytes]]:
-    """The picture, cut off at every kilobyte."""
+    """Yield the picture, cut off at every kilobyte."""
     kind, size, how = _LARGE[name]
     source = save(photo(*size), kind, **how)
     for length in range(KIBIBYTE, len(source), KIBIBYTE):
@@ -66,7 +66,7 @@ def _small() -> dict[str, bytes]:
 
 
 def mutations() -> Iterator[tuple[str, bytes]]:
-    """Small pictures of all kinds, each changed in one to four places."""
+    """Yield small pictures of all kinds, each changed in one to four places."""
     names = list(_small())
     for number in range(MUTATIONS):
         name = names[number % len(names)]
@@ -80,7 +80,7 @@ def mutations() -> Iterator[tuple[str, bytes]]:
 
 
 def _places(data: bytes, dice: random.Random, count: int) -> list[int]:
-    """Places in the file, half of them in its header."""
+    """Choose places in the file, half of them in its header."""
     reach = len(data) if dice.random() < 0.5 else min(200, len(data))
     return sorted(dice.randrange(reach + 1) for _ in range(count))
 

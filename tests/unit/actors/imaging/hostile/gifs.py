@@ -42,7 +42,7 @@ def sub_blocks(data: bytes) -> bytes:
 
 @cache
 def run_of_zeros(count: int) -> bytes:
-    """So many pixels of colour 0 as LZW: each code stands for one pixel more than the one before."""
+    """Encode pixels of colour 0 as LZW. Each code stands for one pixel more than the code before."""
     value = bits = 0
     pieces = []
     width, following, length = 3, CLEAR + 2, 1

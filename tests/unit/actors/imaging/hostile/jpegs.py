@@ -1,4 +1,4 @@
-"""JPEGs that lie. Source of the syntax: ITU-T T.81, annex B; Exif 3.0 and CIPA DC-007 (MPF) for their segments."""
+"""JPEGs that lie. Sources of the syntax: ITU-T T.81, annex B, and for their segments Exif 3.0 and CIPA DC-007 (MPF)."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def segment(code: int, payload: bytes) -> bytes:
 
 
 def with_segments(*segments: bytes, source: bytes | None = None) -> bytes:
-    """A picture with more segments behind its start."""
+    """Make a picture with more segments behind its start."""
     body = plain() if source is None else source
     return SOI + b"".join(segments) + body[2:]
 
 
 def patched(code: int, offset: int, new: bytes, source: bytes | None = None) -> bytes:
-    """A picture in which bytes of one segment, counted from its marker, are others."""
+    """Make a picture with other bytes in one segment, at an offset from its marker."""
     body = bytearray(plain() if source is None else source)
     at = body.index(marker(code)) + offset
     body[at : at + len(new)] = new
@@ -59,7 +59,7 @@ def sized(width: int, height: int, code: int = SOF0) -> bytes:
 
 
 def without(code: int) -> bytes:
-    """A picture that lacks all segments of a kind."""
+    """Make a picture that lacks all segments of a kind."""
     body = plain()
     while (at := body.find(marker(code))) >= 0:
         body = body[:at] + body[at + 2 + int.from_bytes(body[at + 2 : at + 4], "big") :]
@@ -72,7 +72,7 @@ def before_scan(*segments: bytes) -> bytes:
 
 
 def in_scan(noise: bytes) -> bytes:
-    """A picture with more bytes in the middle of its coded pixels."""
+    """Make a picture with more bytes in the middle of its coded pixels."""
     at = len(plain()) // 2
     return plain()[:at] + noise + plain()[at:]
 
@@ -89,17 +89,17 @@ TABLES = b"".join(
         segment(DHT, b"\x10" + bytes([1]) + bytes(15) + b"\xe0"),
     )
 )
-"""One code each: no difference to the block before; a run of blocks that end at once."""
+"""Tables of one code each. One means no difference to the block before, the other a run of blocks that end at once."""
 
 REFINING = ((1, 63, 13), *((1, 63, bit << 4 | bit - 1) for bit in range(13, 0, -1)))
-"""First and last coefficient, and the bits that are known and become known, from all bits down to the last one."""
+"""The first and last coefficient of each scan, and its known and new bits, from all bits down to the last one."""
 
 
 def skipping_scans(width: int, height: int, count: int, *, refining: bool = False, colours: int = 1) -> bytes:
-    """A progressive JPEG: behind its first scan, a few bytes a scan tell the decoder to pass over all blocks again.
+    """Make a progressive JPEG in which a few bytes a scan tell the decoder to pass over all blocks again.
 
-    The only Huffman code stands for a run of 32,767 blocks without news. A refining scan looks at all coefficients of
-    each.
+    The only Huffman code stands for a run of 32,767 unchanged blocks. A refining scan looks at all of their
+    coefficients.
     """
     blocks = -(-width // 8) * -(-height // 8)
     runs = ("0" + "1" * 14) * (blocks // 32_767 + 1)
@@ -115,7 +115,7 @@ def skipping_scans(width: int, height: int, count: int, *, refining: bool = Fals
 
 
 def claims_only(width: int, height: int, scans: int) -> bytes:
-    """Hundreds of bytes: each scan has no data at all, and the decoder makes it up."""
+    """Make a JPEG of hundreds of bytes. Its scans have no data, and the decoder makes it up."""
     empty = b"".join(segment(SOS, bytes([1, 1, 0, 1 + n % 63, 1 + n % 63, 0])) for n in range(scans))
     return SOI + frame(SOF2, width, height) + TABLES + empty + marker(EOI)
 
@@ -138,7 +138,7 @@ def icc_in_255_parts() -> bytes:
 
 
 def profile(tags: int, space: bytes = b"RGB ") -> bytes:
-    """The header of a profile, and a count of tags that it does not have."""
+    """Return the header of a profile, with a count of tags that it does not have."""
     return (bytes(16) + space).ljust(36, b"\0") + b"acsp" + bytes(88) + struct.pack(">I", tags) + bytes(200)
 
 

@@ -1,4 +1,4 @@
-"""Hands files to the worker process and notes how each one ends."""
+"""A handle for the worker process, which opens files and tells how each one ends."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 COMMAND = (sys.executable, "-m", "tests.unit.actors.imaging.hostile.worker")
-WALL_SECONDS = 60.0
-"""Far more than any file may take: the machine may be busy with other things."""
+MAX_FILE_WALL_SECONDS = 60.0
+"""The wall time after which the worker is killed. It is far more than any file may take, even on a busy machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,9 +26,9 @@ class Ending:
 
     Attributes:
         code: A code, `readable`, `escaped ...` for an exception that is no `ImageError`, or `died`.
-        message: What the owner of the catalogue is told.
-        cpu_seconds: Of all threads.
-        peak_mebibytes: Resident memory of the whole worker at most.
+        message: The message that the catalogue's owner reads.
+        cpu_seconds: The CPU time of all threads.
+        peak_mebibytes: The peak of the resident memory of the whole worker.
     """
 
     code: str
@@ -38,7 +38,7 @@ class Ending:
 
 
 class Worker:
-    """One process for all files; after a death another one, so that each file is judged by itself."""
+    """One process for all files. After its death another one starts, so that each file is judged by itself."""
 
     def __init__(self) -> None:
         self.deaths = 0
@@ -52,7 +52,7 @@ class Worker:
 
     @property
     def pid(self) -> int:
-        """Of the process that opens the next file."""
+        """The id of the process that opens the next file."""
         return self._process.pid
 
     @staticmethod
@@ -68,7 +68,7 @@ class Worker:
         return self._process.wait()
 
     def start_afresh(self) -> None:
-        """Another process, in whose heap no earlier file has left anything."""
+        """Start another process, with a heap that no earlier file has touched."""
         self._stop()
         self._process = self._start()
 
@@ -76,7 +76,7 @@ class Worker:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         asked = json.dumps(options).encode()
-        alarm = threading.Timer(WALL_SECONDS, self._process.kill)
+        alarm = threading.Timer(MAX_FILE_WALL_SECONDS, self._process.kill)
         alarm.start()
         try:
             self._process.stdin.write(REQUEST.pack(len(asked), len(data)) + asked + data)
@@ -95,4 +95,4 @@ class Worker:
         self.deaths += 1
         status = self._stop()
         self._process = self._start()
-        return Ending(code="died", message=f"exit status {status}", cpu_seconds=WALL_SECONDS, peak_mebibytes=0)
+        return Ending(code="died", message=f"exit status {status}", cpu_seconds=MAX_FILE_WALL_SECONDS, peak_mebibytes=0)

@@ -41,7 +41,7 @@ def file_of(*chunks: bytes) -> bytes:
 
 @cache
 def pixels(width: int, height: int, depth: int = 8, kind: int = RGB, *, interlaced: int = 0) -> bytes:
-    """Black, coded as small as it can be; interlacing has a few rows more."""
+    """Return black pixels, as small as they can be. Interlacing has a few rows more."""
     rows = height * 2 if interlaced else height
     return deflated(rows * (width * CHANNELS[kind] * depth // 8 + 1))
 
@@ -52,7 +52,7 @@ def black(width: int, height: int, depth: int = 8, kind: int = RGB, *, interlace
 
 
 def small(*chunks: bytes, kind: int = RGB, depth: int = 8) -> bytes:
-    """A picture of 64 by 64 with more chunks in front of its pixels."""
+    """Make a picture of 64 by 64 with more chunks in front of its pixels."""
     return file_of(header(SIDE, SIDE, depth, kind), *chunks, chunk(b"IDAT", pixels(SIDE, SIDE, depth, kind)))
 
 
@@ -69,7 +69,7 @@ def international(size: int) -> bytes:
 
 
 def raw_exif(size: int) -> bytes:
-    """EXIF in compressed text, as ImageMagick writes it."""
+    """Return EXIF in compressed text, as ImageMagick writes it."""
     packed = zlib.compress(b"\nexif\n%8d\n" % size + b"4d" * size, 1)
     return chunk(b"zTXt", b"Raw profile type exif\0\0" + packed)
 

@@ -1,6 +1,6 @@
-"""What is no picture, or is something else as well.
+"""Files that are no pictures, and polyglots: pictures that are also something else.
 
-A polyglot is a picture and carries `STOWAWAY` in whatever else it is; none of that may reach the output.
+A polyglot carries `STOWAWAY` in its other part. No byte of that may reach the output.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ def zipped(name: str = "payload.js") -> bytes:
 
 
 def script_in_gif() -> bytes:
-    """Valid JavaScript: the picture is a comment between an assignment and a call."""
+    """Make valid JavaScript, in which the picture is a comment between an assignment and a call."""
     source = gifs.animation(1, 0x2A2F, 1, gifs.DOT, (1, 1))
     assert source.startswith(b"GIF89a/*")
     return source + b"*/=1;" + STOWAWAY
 
 
 def script_in_jpeg() -> bytes:
-    """Valid JavaScript: the length of the first segment is the start of a comment."""
+    """Make valid JavaScript, in which the length of the first segment starts a comment."""
     comment = b"\xff\xe0/*" + b"JFIF\0\1\1\0\0\1\0\1\0\0" + b"*/=1;" + STOWAWAY + b"/*"
     return b"\xff\xd8" + comment.ljust(2 + 0x2F2A, b" ") + jpegs.plain()[2:]
 

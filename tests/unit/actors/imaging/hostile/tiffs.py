@@ -1,4 +1,4 @@
-"""TIFFs that lie or burst. Sources: Adobe, "TIFF, revision 6.0"; libtiff, "BigTIFF"."""
+"""TIFFs that lie or burst. Sources: Adobe, "TIFF, revision 6.0", and libtiff, "BigTIFF"."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ PACKED_ROW = b"\x81\x00" * 54 + b"\xa9\x00"  # 7,000 zeros by PackBits
 
 
 def tiff(fields: dict[int, int], body: bytes = b"", following: int = 0, counts: dict[int, int] | None = None) -> bytes:
-    """A file of one directory; each field has one value, or an offset and a count."""
+    """Build a file of one directory. Each field has one value, or an offset and a count."""
     head = b"II*\0" + struct.pack("<IH", START, len(fields))
     packed = (struct.pack("<HHII", tag, LONG, (counts or {}).get(tag, 1), fields[tag]) for tag in sorted(fields))
     return head + b"".join(packed) + struct.pack("<I", following) + body
 
 
 def page(width: int = 64, height: int = 64, body: bytes | None = None, **more: int) -> bytes:
-    """A grey picture in one strip; `more` are fields by their names."""
+    """Make a grey picture in one strip. `more` are fields by their names."""
     pixels = bytes(width * height) if body is None else body
     named = {name.upper(): value for name, value in more.items()}
     fields = {WIDTH: width, HEIGHT: height, BITS: 8, COMPRESSION: NONE, PHOTOMETRIC: 1, OFFSETS: 0, SAMPLES: 1}
@@ -62,7 +62,7 @@ def following_itself() -> bytes:
 
 
 def many_pages(count: int) -> bytes:
-    """Directories one behind the other, which share one row of pixels."""
+    """Make a file of many directories that share one row of pixels."""
     fields = [(WIDTH, 9), (HEIGHT, 1), (BITS, 8), (COMPRESSION, NONE), (PHOTOMETRIC, 1), (OFFSETS, 8), (COUNTS, 9)]
     packed = struct.pack("<H", len(fields)) + b"".join(
         struct.pack("<HHII", tag, LONG, 1, value) for tag, value in fields
@@ -82,14 +82,14 @@ def big_entry(tag: int, count: int, value: int) -> bytes:
 
 
 def in_one_strip(side: int, bits: int, samples: int, form: int) -> bytes:
-    """Zeros that must be unpacked before the first row is known."""
+    """Make a picture of zeros that must be unpacked before the first row is known."""
     packed = deflated(side * side * samples * bits // 8)
     more = {"bits": bits, "samples": samples, "sample_format": form, "photometric": 2 if samples > 2 else 1}
     return page(side, side, packed, compression=DEFLATE, **more)
 
 
 def signed(tag: int, value: int) -> bytes:
-    """A tiled picture with one field in a type that only some readers accept."""
+    """Make a tiled picture with one field in a type that only some readers accept."""
     source = tiled(64, 64, 64, 64)
     at = source.index(struct.pack("<HHI", tag, LONG, 1))
     return source[:at] + struct.pack("<HHII", tag, SIGNED_LONG, 1, value) + source[at + 12 :]
@@ -103,7 +103,7 @@ def several_bits(*bits: int) -> bytes:
 
 
 def retyped(tag: int, kind: int) -> bytes:
-    """A picture with a field of 4 billion values."""
+    """Make a picture with a field of 4 billion values."""
     source = page(xmp=8, icc=8)
     return source.replace(struct.pack("<HHI", tag, LONG, 1), struct.pack("<HHI", tag, kind, HUGE))
 

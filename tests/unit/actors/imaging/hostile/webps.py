@@ -45,12 +45,12 @@ def frame(picture: bytes, width: int, height: int, left: int = 0) -> bytes:
 
 @cache
 def black(width: int, height: int, *, lossless: bool) -> bytes:
-    """The chunk of a black picture."""
+    """Return the chunk of a black picture."""
     return save(flat(0, "L", (width, height)), "WEBP", lossless=lossless, method=0, quality=0)[12:]
 
 
 def black_that_claims(width: int, height: int, *, lossless: bool) -> bytes:
-    """The same of 4,000 squared with another size in front."""
+    """Return the chunk of a black picture of 4,000 squared that claims another size."""
     claim, at, end = (lossless_claim(width, height), 9, 13) if lossless else (lossy_claim(width, height), 14, 18)
     picture = black(4_000, 4_000, lossless=lossless)
     return picture[:at] + claim[at:end] + picture[end:]
@@ -89,12 +89,12 @@ def with_alpha(side: int, coded: bytes) -> bytes:
 
 
 def alpha_bomb(side: int) -> bytes:
-    """Alpha that claims to be coded without loss, with nothing behind it."""
+    """Make a file with alpha that claims to be lossless and has no data."""
     return with_alpha(side, b"\x01" + bytes(9))
 
 
 def alpha_of_zeros() -> bytes:
-    """A byte of alpha for each of 16 million pixels."""
+    """Make a file with a byte of alpha for each of 16 million pixels."""
     return with_alpha(4_000, b"\x00" + bytes(16_000_000))
 
 

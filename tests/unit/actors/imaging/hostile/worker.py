@@ -1,6 +1,7 @@
-"""The process that opens hostile files, one after the other: `python -m tests.unit.actors.imaging.hostile.worker`.
+"""The process that opens hostile files, one after the other.
 
-It reads requests from stdin (lengths of options and data, then both) and answers each with a line of JSON on stdout.
+It reads requests from stdin: the lengths of options and data, then both. It answers each with a line of JSON on stdout.
+Usage: `python -m tests.unit.actors.imaging.hostile.worker`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ RESET_PEAK = "5"  # proc(5), clear_refs
 
 
 def peak_mebibytes() -> float:
-    """The most memory since it was last reset."""
+    """Return the peak of the memory since its last reset."""
     found = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())
     assert found is not None
     return int(found[1]) / KIBIBYTES_IN_MEBIBYTE
@@ -41,15 +42,15 @@ def attempt(data: bytes, options: dict[str, object]) -> dict[str, object]:
         code, message = READABLE, ""
     except ImageError as error:
         code, message = error.code.value, error.message
-    except Exception as error:  # noqa: BLE001 - whatever escapes from the engine is a finding
+    except Exception as error:  # noqa: BLE001 - any exception that escapes is a finding
         code, message = f"escaped {type(error).__name__}", str(error)
     spent = time.process_time() - started
     return {"code": code, "message": message, "cpu_seconds": spent, "peak_mebibytes": peak_mebibytes()}
 
 
 def serve(requests: BinaryIO) -> None:
-    keep_freed_memory()  # as the service's own workers do
-    run(save(photo(), "JPEG"))  # libraries are loaded before anything is measured
+    keep_freed_memory()  # the workers of the service do the same
+    run(save(photo(), "JPEG"))  # load the libraries before the first measurement
     while head := requests.read(REQUEST.size):
         options_bytes, data_bytes = REQUEST.unpack(head)
         options = json.loads(requests.read(options_bytes))
