@@ -14,11 +14,12 @@ from cluster.mongo.connection import Database
 from cluster.redis.connection import forget_all
 from cluster.secrets import Secrets
 from deployments.backup import snapshot as backups
-from deployments.cli.exits import explained, print_json
+from deployments.cli.display import print_json
+from deployments.cli.exit_codes import handle_errors
 from deployments.cli.options import HomeOption, JsonOption, deployment_settings, settings_for
-from deployments.cli.steps import Steps
-from deployments.local.alone import stores_alone
+from deployments.cli.server_progress import ServerProgress
 from deployments.local.home import Home
+from deployments.local.stores_only import stores_only
 
 if TYPE_CHECKING:
     from cluster.settings import Settings
@@ -38,7 +39,7 @@ DARKROOM_SECRET_KEY, or .darkroom/secrets.json. Empties what Darkroom has in Red
 """
 
 
-@explained
+@handle_errors
 def backup(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Is made; nothing may be there.")],
     *,
@@ -49,7 +50,7 @@ def backup(
     _tell("Backed up", asyncio.run(_back_up(deployment_settings(home), folder)), as_json=as_json)
 
 
-@explained
+@handle_errors
 def restore(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="What `darkroom backup` has made.", exists=True)],
     *,
@@ -59,8 +60,8 @@ def restore(
     """Bring a backup back into an empty MongoDB; `darkroom up` then goes on with what was not finished."""
     settings = settings_for(home)
     with (
-        Steps(Console(stderr=True), quiet=as_json) as steps,
-        stores_alone(settings, Home(settings.home), steps.tell) as complete,
+        ServerProgress(Console(stderr=True), quiet=as_json) as progress,
+        stores_only(settings, Home(settings.home), progress.update) as complete,
     ):
         manifest = asyncio.run(_restore(complete, folder))
     _tell("Restored", manifest, as_json=as_json)

@@ -23,7 +23,7 @@ from deployments.local.named_stores import probe_named_stores
 from deployments.local.redis_server import RedisServer
 from deployments.local.seaweedfs import SeaweedFS
 from deployments.local.stack import embedded_servers
-from deployments.local.supervisor import is_watched
+from deployments.local.supervisor import is_supervised
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -99,7 +99,7 @@ def check_service(settings: Settings, home: Home) -> Iterator[Check]:
         yield Check("service", None if error.code == "unreachable" else False, error.detail, "darkroom up --detach")
         return
     yield Check("service", readiness.ready, f"{url} is {'ready' if readiness.ready else 'not ready'}")
-    if url == home.url and not is_watched(home):
+    if url == home.url and not is_supervised(home):
         yield Check("supervisor", ok=False, detail="not running: what dies stays dead", fix="darkroom up --detach")
     checks: dict[str, dict[str, Any]] = (readiness.model_extra or {}).get("checks", {})
     for name, check in checks.items():

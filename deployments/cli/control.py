@@ -8,7 +8,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from deployments.cli.exits import EXIT_CODES_HELP, explained, print_json
+from deployments.cli.display import print_json
+from deployments.cli.exit_codes import EXIT_CODES_HELP, handle_errors
 from deployments.cli.options import HomeOption, JsonOption, UrlOption, connect
 from deployments.cli.watch import RequestArgument, follow
 
@@ -22,7 +23,7 @@ def epilog(*examples: str) -> str:
     return f"\nExamples:\n\n{listed}\n\n{EXIT_CODES_HELP}\n"
 
 
-@explained
+@handle_errors
 def cancel(
     request_id: RequestArgument, *, url: UrlOption = None, home: HomeOption = None, as_json: JsonOption = False
 ) -> None:
@@ -31,7 +32,7 @@ def cancel(
         _show(darkroom.cancel(request_id), "is cancelled; what is done stays", as_json=as_json)
 
 
-@explained
+@handle_errors
 def pause(
     request_id: RequestArgument, *, url: UrlOption = None, home: HomeOption = None, as_json: JsonOption = False
 ) -> None:
@@ -40,7 +41,7 @@ def pause(
         _show(darkroom.pause(request_id), "is paused", as_json=as_json)
 
 
-@explained
+@handle_errors
 def resume(
     request_id: RequestArgument, *, url: UrlOption = None, home: HomeOption = None, as_json: JsonOption = False
 ) -> None:
@@ -49,7 +50,7 @@ def resume(
         _show(darkroom.resume(request_id), "goes on", as_json=as_json)
 
 
-@explained
+@handle_errors
 def priority(
     request_id: RequestArgument,
     value: Annotated[int, typer.Argument(metavar="PRIORITY", min=0, max=9, help="0 to 9, 9 first.")],
@@ -63,7 +64,7 @@ def priority(
         _show(darkroom.set_priority(request_id, value), f"has priority {value} now", as_json=as_json)
 
 
-@explained
+@handle_errors
 def retry(
     request_id: RequestArgument,
     *,
@@ -85,7 +86,7 @@ def retry(
             follow(darkroom, request_id, as_json=as_json)
 
 
-@explained
+@handle_errors
 def delete(
     request_id: RequestArgument,
     *,

@@ -12,10 +12,11 @@ from rich.console import Console
 from rich.text import Text
 
 from cluster.client import Darkroom
-from deployments.cli.exits import ExitCode, explained, print_json
+from deployments.cli.display import print_json
+from deployments.cli.exit_codes import ExitCode, handle_errors
+from deployments.cli.image_progress import ImageProgress
 from deployments.cli.options import JsonOption, settings_for
-from deployments.cli.progress import ImageProgress
-from deployments.cli.steps import Steps
+from deployments.cli.server_progress import ServerProgress
 from deployments.demo.report import print_report
 from deployments.demo.run import DemoReport, run
 from deployments.local.environment import settings_from
@@ -30,7 +31,7 @@ It has servers of its own, in .darkroom/demo/, and stops them at its end.
 """
 
 
-@explained
+@handle_errors
 def demo(
     *,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Gets the results.")] = Path(
@@ -46,16 +47,16 @@ def demo(
     home = Home(settings_for().home / "demo")
     settings = settings_from({}).model_copy(update=opened)  # nobody's own stores
     try:
-        with Steps(console, quiet=as_json) as steps:
-            stack = bring_up(settings, home, steps.tell)
+        with ServerProgress(console, quiet=as_json) as progress:
+            stack = bring_up(settings, home, progress.update)
         report = _run(stack, output, console)
         if as_json:
             print_json(report.document())
         else:
             print_report(console, report)
     finally:
-        with Steps(console, quiet=as_json) as steps:
-            take_down(home, steps.tell)
+        with ServerProgress(console, quiet=as_json) as progress:
+            take_down(home, progress.update)
     if not as_json:
         console.print(Text(f"{time.monotonic() - begun:.0f} s in all, with start and stop of all servers.", "dim"))
     if report.surprises:

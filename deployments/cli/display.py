@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, Literal
 
+import typer
 from rich import box
 from rich.filesize import decimal
 from rich.table import Table
@@ -16,6 +18,11 @@ if TYPE_CHECKING:
 
 SHOWN_ROWS = 20
 STATE_STYLES = {"pending": "cyan", "processing": "cyan", "completed": "green", "failed": "red"}
+
+
+def print_json(document: dict[str, Any] | list[Any]) -> None:
+    """Print one JSON document on standard output."""
+    typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
 
 
 def request_summary(status: RequestStatus) -> Table:

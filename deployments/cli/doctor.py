@@ -11,10 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from deployments.cli.checks import Check, check_machine, check_service
-from deployments.cli.exits import ExitCode, explained, print_json
+from deployments.cli.display import print_json
+from deployments.cli.exit_codes import ExitCode, handle_errors
 from deployments.cli.options import HomeOption, JsonOption, settings_for
 from deployments.local.home import Home
-from deployments.local.memory import memory
+from deployments.local.memory import memory_by_part
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +32,7 @@ The exit code is 1 when something must be fixed.
 MARKS = {True: ("✓", "green"), False: ("✗", "bold red"), None: ("-", "dim")}
 
 
-@explained
+@handle_errors
 def doctor(
     *,
     show_memory: Annotated[bool, typer.Option("--memory", help="What each part of the running stack takes.")] = False,
@@ -42,7 +43,7 @@ def doctor(
     settings = settings_for(home)
     folder = Home(settings.home)
     checks = [*check_machine(settings), *check_service(settings, folder)]
-    parts = memory(folder) if show_memory else []
+    parts = memory_by_part(folder) if show_memory else []
     if as_json:
         print_json({"checks": [check.document() for check in checks], "memoryBytes": dict(parts)})
     else:

@@ -16,7 +16,8 @@ from cluster.mongo.api_keys import ApiKeyStore, key_id_of
 from cluster.mongo.connection import Database
 from cluster.records import ApiKey, Scope
 from cluster.secrets import Secrets
-from deployments.cli.exits import explained, print_json
+from deployments.cli.display import print_json
+from deployments.cli.exit_codes import handle_errors
 from deployments.cli.options import HomeOption, JsonOption, api_key, deployment_settings, settings_for
 from deployments.local.home import Home
 
@@ -45,7 +46,7 @@ keys = typer.Typer(no_args_is_help=True, epilog=EPILOG, help="Make, list and rev
 
 
 @keys.command(epilog=EPILOG)
-@explained
+@handle_errors
 def create(
     name: Annotated[str, typer.Argument(help="Who uses it.")],
     *,
@@ -72,7 +73,7 @@ def create(
 
 
 @keys.command("list")
-@explained
+@handle_errors
 def list_keys(*, home: HomeOption = None, as_json: JsonOption = False) -> None:
     """List all keys, revoked ones too; never the keys themselves."""
     found = asyncio.run(_with_keys(deployment_settings(home), lambda store: store.list_all()))
@@ -90,7 +91,7 @@ def list_keys(*, home: HomeOption = None, as_json: JsonOption = False) -> None:
 
 
 @keys.command()
-@explained
+@handle_errors
 def secret(
     key_id: Annotated[
         str | None, typer.Argument(metavar="[ID]", help="The key beside .darkroom/ if not given.")
@@ -113,7 +114,7 @@ def secret(
 
 
 @keys.command()
-@explained
+@handle_errors
 def revoke(
     key_id: Annotated[str, typer.Argument(metavar="ID", help="As `darkroom keys list` shows it.")],
     *,

@@ -10,8 +10,8 @@ import typer
 from cluster.client import Darkroom
 from cluster.errors import DarkroomError
 from cluster.settings import Settings
-from deployments.local import stack as servers
 from deployments.local.home import Home
+from deployments.local.stack import started_stack
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
 UrlOption = Annotated[
@@ -38,7 +38,7 @@ def deployment_settings(home: Path | None) -> Settings:
         DarkroomError: None is known here.
     """
     settings = settings_for(home)
-    stack = servers.known(Home(settings.home))
+    stack = started_stack(Home(settings.home))
     if stack is not None:
         return stack.settings
     if "mongo_url" not in settings.model_fields_set:

@@ -10,8 +10,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from deployments.cli.display import more_errors, row_errors
-from deployments.cli.exits import EXIT_CODES_HELP, explained, print_json
+from deployments.cli.display import more_errors, print_json, row_errors
+from deployments.cli.exit_codes import EXIT_CODES_HELP, handle_errors
 from deployments.cli.options import HomeOption, JsonOption, UrlOption, connect
 from deployments.cli.watch import follow
 
@@ -45,7 +45,7 @@ def _json(text: str) -> dict[str, object]:
     return value
 
 
-@explained
+@handle_errors
 def submit(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="The CSV.")],
     *,

@@ -16,13 +16,14 @@ from rich.text import Text
 
 from cluster.errors import DarkroomError, HomeBusyError
 from cluster.settings import unknown_settings
-from deployments.cli.exits import explained, print_json
+from deployments.cli.display import print_json
+from deployments.cli.exit_codes import handle_errors
 from deployments.cli.options import HomeOption, JsonOption, settings_for
-from deployments.cli.steps import Steps
-from deployments.local import stack as servers
+from deployments.cli.server_progress import ServerProgress
 from deployments.local.environment import changed_settings
 from deployments.local.home import Home
 from deployments.local.service import bring_up, take_down
+from deployments.local.stack import started_stack
 from deployments.local.state import State
 from deployments.local.supervisor import SUPERVISOR, start_supervisor, stop_supervisor
 
@@ -48,7 +49,7 @@ What runs is finished first; what waits goes on after the next `darkroom up`.
 WATCH_SECONDS = 0.5
 
 
-@explained
+@handle_errors
 def up(
     *,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when the service is ready.")] = False,
@@ -62,7 +63,7 @@ def up(
         raise DarkroomError(f"There is no setting {', '.join(misspelt)}; the README lists those that there are.")
     folder = Home(settings.home)
     changed = changed_settings(State.read(folder.state_file).settings, settings)
-    if changed and servers.known(folder) is not None and not as_json:
+    if changed and started_stack(folder) is not None and not as_json:
         text = f"Not as at the last `up`: {', '.join(changed)}. Ray is started again with the settings of now."
         Console(stderr=True).print(Text(text, style="yellow"))
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -76,11 +77,11 @@ def up(
         if not detach:
             _until_stopped(stack)
     finally:
-        if not detach and servers.known(folder) is not None:
+        if not detach and started_stack(folder) is not None:
             _stop(folder, as_json=as_json)
 
 
-@explained
+@handle_errors
 def down(*, home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Finish what runs, and stop what `darkroom up` started."""
     folder = Home(settings_for(home).home)
@@ -93,8 +94,8 @@ def down(*, home: HomeOption = None, as_json: JsonOption = False) -> None:
 
 
 def _stop(folder: Home, *, as_json: bool) -> None:
-    with Steps(Console(stderr=True), quiet=as_json) as steps:
-        take_down(folder, steps.tell)
+    with ServerProgress(Console(stderr=True), quiet=as_json) as progress:
+        take_down(folder, progress.update)
 
 
 def _interrupt(*_: object) -> None:
@@ -104,10 +105,10 @@ def _interrupt(*_: object) -> None:
 def _brought_up(settings: Settings, folder: Home, *, as_json: bool) -> RunningStack:
     stop_supervisor(folder)  # so that only one starts something
     try:
-        with Steps(Console(stderr=True), quiet=as_json) as steps:
-            return bring_up(settings, folder, steps.tell)
+        with ServerProgress(Console(stderr=True), quiet=as_json) as progress:
+            return bring_up(settings, folder, progress.update)
     finally:
-        if servers.known(folder) is not None:  # also what goes on although this start has failed
+        if started_stack(folder) is not None:  # also what goes on although this start has failed
             _supervise(folder)
 
 
@@ -120,7 +121,7 @@ def _until_stopped(stack: RunningStack) -> None:
     """Wait for Ctrl-C, SIGTERM, or a `darkroom down` from elsewhere, and show what the supervisor is busy with."""
     console, seen = Console(stderr=True), list[str]()
     with contextlib.suppress(KeyboardInterrupt):
-        while servers.known(stack.home) is not None:
+        while started_stack(stack.home) is not None:
             dead = stack.dead()
             if dead and not seen:
                 text = f"{', '.join(dead)} died and is started again; see {stack.home.log_file(SUPERVISOR)}"

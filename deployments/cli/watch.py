@@ -10,10 +10,10 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from deployments.cli.display import request_summary, request_table
-from deployments.cli.exits import EXIT_CODES_HELP, exit_with, explained, print_json
+from deployments.cli.display import print_json, request_summary, request_table
+from deployments.cli.exit_codes import EXIT_CODES_HELP, exit_for, handle_errors
+from deployments.cli.image_progress import ImageProgress
 from deployments.cli.options import HomeOption, JsonOption, UrlOption, connect
-from deployments.cli.progress import ImageProgress
 
 if TYPE_CHECKING:
     from cluster.client import Darkroom
@@ -44,7 +44,7 @@ darkroom results req_01kaxvh5e2f3c4d5e6f7g8h9ja --format jsonl | jq .outputImage
 RequestArgument = Annotated[str, typer.Argument(metavar="ID", help="The request, as `submit` printed it.")]
 
 
-@explained
+@handle_errors
 def status(
     request_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="All requests if not given.")] = None,
     *,
@@ -66,10 +66,10 @@ def status(
         print_json(found.document())
     else:
         Console().print(request_summary(found))
-    exit_with(found)
+    exit_for(found)
 
 
-@explained
+@handle_errors
 def watch(
     request_id: RequestArgument,
     *,
@@ -83,7 +83,7 @@ def watch(
         follow(darkroom, request_id, as_json=as_json, timeout_seconds=timeout)
 
 
-@explained
+@handle_errors
 def results(
     request_id: RequestArgument,
     *,
@@ -117,4 +117,4 @@ def follow(darkroom: Darkroom, request_id: str, *, as_json: bool, timeout_second
         print_json(found.document())
     else:
         Console().print(request_summary(found))
-    exit_with(found)
+    exit_for(found)

@@ -49,8 +49,8 @@ def _table(outcomes: Sequence[Outcome]) -> Table:
 def _row(outcome: Outcome) -> tuple[str | Text, ...]:
     nothing = not outcome.bytes_in
     return (
-        Text(outcome.article.name),
-        str(len(outcome.article.shots)),
+        Text(outcome.row.name),
+        str(len(outcome.row.images)),
         "-" if nothing else decimal(outcome.bytes_in),
         "-" if nothing else decimal(outcome.bytes_out),
         Text(saved(outcome.bytes_in, outcome.bytes_out), style="" if nothing else "green"),

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deployments.demo.catalogue import ARTICLES, write_catalogue
+from deployments.demo.catalogue import ROWS, write_catalogue
 from deployments.demo.collect import collect, prepare
-from deployments.demo.gallery import Gallery
+from deployments.demo.image_host import ImageHost
 from deployments.demo.outcome import outcomes_of, surprises
 from deployments.demo.receiver import ReceivedWebhook, WebhookReceiver
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from cluster.client import Darkroom, Delivery, RequestStatus
-    from deployments.demo.catalogue import Article
+    from deployments.demo.catalogue import CatalogueRow
     from deployments.demo.outcome import Outcome
 
 PICTURES = Path(__file__).with_name("pictures")
@@ -62,7 +62,7 @@ def run(
     service: Darkroom,
     folder: Path,
     *,
-    articles: Sequence[Article] = ARTICLES,
+    rows: Sequence[CatalogueRow] = ROWS,
     pictures: Path = PICTURES,
     on_progress: Callable[[RequestStatus], None],
 ) -> DemoReport:
@@ -71,7 +71,7 @@ def run(
     Args:
         service: May fetch from and call back to 127.0.0.1.
         folder: Gets `catalogue.csv`, `results.csv`, `originals/`, `pictures/` and `index.html`.
-        articles: The catalogue.
+        rows: The catalogue.
         pictures: The folder that its pictures are in.
         on_progress: Called with every status seen.
 
@@ -80,14 +80,14 @@ def run(
         TimeoutError: The job does not end.
     """
     prepare(folder)
-    with Gallery(pictures) as gallery, WebhookReceiver() as receiver:
-        write_catalogue(folder / "catalogue.csv", articles, gallery)
+    with ImageHost(pictures) as image_host, WebhookReceiver() as receiver:
+        write_catalogue(folder / "catalogue.csv", rows, image_host)
         started = time.monotonic()
         status = _process(service, folder / "catalogue.csv", receiver, on_progress)
         seconds = time.monotonic() - started
         webhook = receiver.wait(timeout_seconds=WEBHOOK_TIMEOUT_SECONDS)
-        outcomes = outcomes_of(articles, list(service.products(status.request_id)))
-        wrong_sizes = collect(outcomes, gallery, folder)
+        outcomes = outcomes_of(rows, list(service.products(status.request_id)))
+        wrong_sizes = collect(outcomes, image_host, folder)
     service.save_results(status.request_id, folder / "results.csv")
     found = [*surprises(outcomes), *wrong_sizes, *_wrong_webhook(webhook, status)]
     delivery = _delivery(service, status.request_id, webhook)

@@ -99,7 +99,7 @@ class Home:
         with _held(path, TURN_SECONDS, f"another folder (who holds {path})"):
             yield
 
-    def short(self) -> Path:
+    def short_path(self) -> Path:
         """The same folder by a path that is short enough for Unix sockets: a link when its own path is too long.
 
         Raises:
@@ -125,7 +125,7 @@ class Home:
             session = latest.readlink().name
             latest.unlink()
             latest.symlink_to(session)
-        self.short().unlink(missing_ok=True)
+        self.short_path().unlink(missing_ok=True)
 
 
 @contextmanager

@@ -32,11 +32,11 @@ _RAY_PARTS = (
 _TITLE = "ray::"
 
 
-def memory(home: Home) -> list[tuple[str, int]]:
+def memory_by_part(home: Home) -> list[tuple[str, int]]:
     """Pairs of a part and its bytes, in the order of the servers; several processes of one kind are added up."""
     total: Counter[str] = Counter()
     for name, started in StateFile(home.state_file).read().servers.items():
-        for process in processes.family(started.process, home.path):
+        for process in processes.process_tree(started.process, home.path):
             part = f"{name}: {ray_part(processes.command_line(process.pid))}" if name == RayHead.name else name
             total[part] += _pss_bytes(process.pid)
     return sorted(total.items())

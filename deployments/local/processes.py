@@ -81,7 +81,7 @@ def spawn(command: Sequence[str], *, environment: Mapping[str, str], log_file: P
     return _identify(pid) or ProcessId(pid=pid, started_ticks=0, boot_id=_boot_id())
 
 
-def ended(process: ProcessId) -> int | None:
+def reap(process: ProcessId) -> int | None:
     """The exit code of a child that has ended (negative for a signal), and take it off the process table; else None."""
     try:
         pid, status = os.waitpid(process.pid, os.WNOHANG)
@@ -96,7 +96,7 @@ def is_alive(process: ProcessId) -> bool:
     return entry is not None and _is(entry, process) and entry.runs
 
 
-def family(leader: ProcessId, folder: Path) -> list[ProcessId]:
+def process_tree(leader: ProcessId, folder: Path) -> list[ProcessId]:
     """The leader, everything in its session, and all their descendants, as far as they live.
 
     Without the leader, its pid could meanwhile name a session of someone else's; so then only those count that hold
@@ -159,16 +159,16 @@ def wait_gone(processes: Iterable[ProcessId], *, timeout_seconds: float) -> list
         if left:
             time.sleep(POLL_SECONDS)
     for process in everyone:
-        ended(process)
+        reap(process)
     return left
 
 
-def stop_family(leader: ProcessId, folder: Path, *, grace_seconds: float) -> None:
+def stop_tree(leader: ProcessId, folder: Path, *, grace_seconds: float) -> None:
     """Ask the leader to end, then whoever is left, and kill those that do not in time; return when all are gone."""
-    members = family(leader, folder)
+    members = process_tree(leader, folder)
     send([leader], signal.SIGTERM)
     wait_gone([leader], timeout_seconds=grace_seconds)
-    left = {process.pid: process for process in [*members, *family(leader, folder)] if is_alive(process)}
+    left = {process.pid: process for process in [*members, *process_tree(leader, folder)] if is_alive(process)}
     orphans = [process for process in left.values() if process != leader]
     send(orphans, signal.SIGTERM)
     wait_gone(orphans, timeout_seconds=min(grace_seconds, 1))

@@ -131,7 +131,7 @@ class RayHead(Server):
             f"--ray-client-server-port={self.ports[ports.RAY_CLIENT.name]}",
             "--min-worker-port=0",
             "--max-worker-port=0",
-            f"--temp-dir={self.home.short() / 'ray'}",
+            f"--temp-dir={self.home.short_path() / 'ray'}",
             f"--object-store-memory={_OBJECT_STORE_BYTES}",
             "--no-monitor",  # the autoscaler, of which one node has no use
             "--include-log-monitor=false",  # what workers print stays in their log files

@@ -70,7 +70,7 @@ class SeaweedFS(Server):
 
     def command(self) -> list[str]:
         """All parts in one process; without peers the master does not wait for an election."""
-        sockets = self.home.short() / "data" / "seaweedfs"
+        sockets = self.home.short_path() / "data" / "seaweedfs"
         return [
             str(binaries.weed()),
             "-logtostderr",  # and not to /tmp as well

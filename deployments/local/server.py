@@ -123,7 +123,7 @@ class Launcher:
             if self._adopt(started):
                 self._tell("adopted")
                 return
-            processes.stop_family(started.process, server.home.path, grace_seconds=server.stop_seconds)
+            processes.stop_tree(started.process, server.home.path, grace_seconds=server.stop_seconds)
         self._tell("starting")
         try:
             process = self._start()
@@ -166,7 +166,7 @@ class Launcher:
 
     def _record(self, process: ProcessId) -> None:
         server = self._server
-        family = processes.family(process, server.home.path) if server.vital else []
+        family = processes.process_tree(process, server.home.path) if server.vital else []
         vital = [each for each in family if any(part in processes.command_line(each.pid) for part in server.vital)]
         started = StartedServer(process=process, vital=vital, environment_digest=server.environment_digest())
         self._state.record_server(server.name, started)
@@ -174,7 +174,7 @@ class Launcher:
     def _await_ready(self, process: ProcessId) -> None:
         deadline = time.monotonic() + self._server.ready_seconds
         while (problem := self._problem(process)) is not None:
-            exit_code = processes.ended(process)
+            exit_code = processes.reap(process)
             if exit_code is not None or not processes.is_alive(process):
                 raise self._failed(1 if exit_code is None else exit_code, problem)
             if time.monotonic() > deadline or self._cancelled.wait(POLL_SECONDS):
@@ -182,7 +182,7 @@ class Launcher:
 
     def _problem(self, process: ProcessId) -> str | None:
         port = self._server.ports[self._server.port.name]
-        if not processes.listens(processes.family(process, self._server.home.path), port):
+        if not processes.listens(processes.process_tree(process, self._server.home.path), port):
             return f"it does not listen on port {port}"  # though another process may, and must not be taken for it
         try:
             self._server.check()

@@ -19,16 +19,16 @@ from cluster.mongo.api_keys import ApiKeyStore, new_key
 from cluster.mongo.connection import Database
 from cluster.records import Scope
 from deployments.local import ports
-from deployments.local import stack as servers
-from deployments.local.applications import Serve
 from deployments.local.environment import changed_settings, settings_from, without_settings
 from deployments.local.mongod import Mongod
 from deployments.local.named_stores import check_named_stores
 from deployments.local.private_files import write_private
 from deployments.local.ray_head import RayHead
+from deployments.local.serve_client import ServeClient
 from deployments.local.server import Event, log_tail
+from deployments.local.shutdown import stop_all
+from deployments.local.stack import check_port, start_servers, started_stack
 from deployments.local.state import State
-from deployments.local.stopping import stop
 from deployments.local.supervisor import stop_supervisor
 
 if TYPE_CHECKING:
@@ -63,13 +63,13 @@ def bring_up(settings: Settings, home: Home, on_event: Callable[[Event], None]) 
         HomeBusyError: Another process starts or stops the servers of this folder.
     """
     asyncio.run(check_named_stores(settings))
-    servers.check_port(settings, home)
-    before = servers.known(home)
+    check_port(settings, home)
+    before = started_stack(home)
     if before is not None and changed_settings(State.read(home.state_file).settings, settings):
         _drain(before, on_event)  # Ray is about to be started anew, with the new settings
     try:
         with home.one_start_at_a_time():
-            stack = servers.start(settings, home, on_event)
+            stack = start_servers(settings, home, on_event)
             begun = time.monotonic()
             on_event(Event(APPLICATIONS, "starting", 0))
             _deploy(stack)
@@ -79,12 +79,12 @@ def bring_up(settings: Settings, home: Home, on_event: Callable[[Event], None]) 
         raise
     except BaseException:  # an interrupt, too, leaves behind what it found
         if before is None:
-            stop(home, on_event)
+            stop_all(home, on_event)
         raise
     return stack
 
 
-def revive(home: Home, on_event: Callable[[Event], None]) -> None:
+def restart_dead(home: Home, on_event: Callable[[Event], None]) -> None:
     """Start what has died of what `bring_up` has brought up, with the settings of then, and touch nothing else.
 
     Only when a store must take another port because a stranger has its own, Ray is started anew, too, to know of it.
@@ -93,13 +93,13 @@ def revive(home: Home, on_event: Callable[[Event], None]) -> None:
         ServerStartError: A server or an application does not get ready.
         HomeBusyError: Another process starts or stops the servers of this folder.
     """
-    before = servers.known(home)
+    before = started_stack(home)
     if before is None:
         return
     was = State.read(home.state_file)
     settings = settings_from(was.settings)
     with home.one_start_at_a_time():
-        stack = servers.start(settings, home, on_event, leave_alone=before.embedded - set(before.dead()))
+        stack = start_servers(settings, home, on_event, assume_running=before.embedded - set(before.dead()))
         begun = time.monotonic()
         # An earlier start may have brought up Ray and then failed to deploy, or been given up meanwhile.
         has_new_ray = State.read(home.state_file).servers.get(RayHead.name) != was.servers.get(RayHead.name)
@@ -132,13 +132,13 @@ def _deploy(stack: RunningStack) -> None:
         time.sleep(_POLL_SECONDS)
 
 
-def _serve(stack: RunningStack) -> Serve:
+def _serve(stack: RunningStack) -> ServeClient:
     def check() -> None:
         if dead := stack.dead():
             log = str(stack.home.log_file(dead[0]))
             raise ServerStartError(dead[0], log, log_tail(stack.home.log_file(dead[0])), "It died again; see its log.")
 
-    return Serve(stack.dashboard_url, stack.ray_token, check=check)
+    return ServeClient(stack.dashboard_url, stack.ray_token, check=check)
 
 
 def take_down(home: Home, on_event: Callable[[Event], None]) -> None:
@@ -149,11 +149,11 @@ def take_down(home: Home, on_event: Callable[[Event], None]) -> None:
     """
     try:
         stop_supervisor(home)  # before what is drained looks dead
-        stack = servers.known(home)
+        stack = started_stack(home)
         if stack is not None:
             _drain(stack, on_event)
     finally:  # also for who is in a hurry and interrupts it
-        stop(home, on_event)
+        stop_all(home, on_event)
 
 
 def _drain(stack: RunningStack, on_event: Callable[[Event], None]) -> None:
@@ -171,7 +171,7 @@ def _drain(stack: RunningStack, on_event: Callable[[Event], None]) -> None:
     )
     try:
         with contextlib.suppress(httpx.HTTPError):  # a head that does not answer is stopped all the same
-            Serve(stack.dashboard_url, stack.ray_token).shutdown(timeout_seconds=_SERVE_SHUTDOWN_SECONDS)
+            ServeClient(stack.dashboard_url, stack.ray_token).shutdown(timeout_seconds=_SERVE_SHUTDOWN_SECONDS)
         with contextlib.suppress(subprocess.TimeoutExpired):
             drain.wait(_DRAIN_START_SECONDS + DRAIN_SECONDS)
     finally:

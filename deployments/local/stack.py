@@ -23,14 +23,14 @@ from deployments.local.environment import (
     settings_values,
 )
 from deployments.local.mongod import Mongod
-from deployments.local.moves import ray_must_go
+from deployments.local.port_changes import stop_ray_on_port_change
 from deployments.local.private_files import write_private
 from deployments.local.ray_head import RayHead
 from deployments.local.redis_server import RedisServer
 from deployments.local.seaweedfs import SeaweedFS
 from deployments.local.server import Launcher
+from deployments.local.shutdown import stop_servers
 from deployments.local.state import StateFile
-from deployments.local.stopping import stop_servers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -114,8 +114,8 @@ def embedded_servers(settings: Settings) -> frozenset[str]:
     return frozenset(name for name, external in named.items() if not external)
 
 
-def start(
-    settings: Settings, home: Home, on_event: Callable[[Event], None], *, leave_alone: Collection[str] = ()
+def start_servers(
+    settings: Settings, home: Home, on_event: Callable[[Event], None], *, assume_running: Collection[str] = ()
 ) -> RunningStack:
     """Bring up what the settings do not name, all at once, and adopt what runs already.
 
@@ -123,7 +123,7 @@ def start(
         settings: The operator's.
         home: Where data, logs and keys are.
         on_event: Called from several threads, at each server's every step.
-        leave_alone: Servers that are taken for good as they are; but not Ray, when a store must take another port.
+        assume_running: Servers that are taken for good as they are; but not Ray, when a store must take another port.
 
     Raises:
         ServerStartError: A server does not get ready; those that were started for this call are stopped again.
@@ -135,14 +135,14 @@ def start(
         before = StateFile(home.state_file).read()
         for attempt in range(1, _PORT_ATTEMPTS + 1):
             numbers = _choose_ports(settings, home, embedded_servers(settings))
-            if ray_must_go(home, before, numbers, ray_is_ours=settings.ray_address is None):
-                leave_alone = {*leave_alone} - {RayHead.name}
+            if stop_ray_on_port_change(home, before, numbers, ray_is_ours=settings.ray_address is None):
+                assume_running = {*assume_running} - {RayHead.name}
             stack, servers = _plan(settings, home, numbers)
             StateFile(home.state_file).record_start(settings_environment(settings), numbers, stack.url)
             if not stack.ray_is_ours:
                 _hand_over(stack)
             try:
-                _bring_up([each for each in servers if each.name not in leave_alone], home, on_event)
+                _bring_up([each for each in servers if each.name not in assume_running], home, on_event)
                 break
             except ServerStartError as error:
                 # Another program has taken a port since we found it free.
@@ -151,7 +151,7 @@ def start(
         return stack
 
 
-def known(home: Home) -> RunningStack | None:
+def started_stack(home: Home) -> RunningStack | None:
     """The stack that `start` brought up last, with the settings of then, whether it lives or not.
 
     None when there was none, or it was stopped.
@@ -206,7 +206,7 @@ def _choose_ports(settings: Settings, home: Home, embedded: frozenset[str]) -> d
         started = state.servers.get(name)
         if started is None or not started.is_alive:
             if started is not None:
-                processes.stop_family(started.process, home.path, grace_seconds=1)
+                processes.stop_tree(started.process, home.path, grace_seconds=1)
             numbers |= ports.choose(_PORTS[name], numbers)
     if RayHead.name not in embedded:
         return {**numbers, ports.HTTP.name: settings.port}
@@ -219,7 +219,7 @@ def check_port(settings: Settings, home: Home) -> None:
     Raises:
         ServerStartError: Another process has it.
     """
-    ours = StateFile(home.state_file).read().ports.get(ports.HTTP.name) if known(home) is not None else None
+    ours = StateFile(home.state_file).read().ports.get(ports.HTTP.name) if started_stack(home) is not None else None
     if "port" in settings.model_fields_set and settings.port != ours and not ports.is_free(settings.port):
         raise ServerStartError(
             "the HTTP service",

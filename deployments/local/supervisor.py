@@ -39,7 +39,7 @@ _MAX_DOUBLINGS = 10
 logger = logging.getLogger("darkroom.supervisor")
 
 
-def is_watched(home: Home) -> bool:
+def is_supervised(home: Home) -> bool:
     """Whether what dies is started again."""
     supervisor = State.read(home.state_file).servers.get(SUPERVISOR)
     return supervisor is not None and supervisor.is_alive
@@ -52,10 +52,10 @@ def start_supervisor(home: Home) -> None:
         HomeBusyError: Another process starts or stops the servers of this folder.
         OSError: The process cannot be started.
     """
-    if is_watched(home):
+    if is_supervised(home):
         return
     with home.locked():
-        if not is_watched(home):
+        if not is_supervised(home):
             command = [sys.executable, "-m", "deployments.local.supervisor", str(home.path)]
             process = processes.spawn(command, environment=os.environ, log_file=home.log_file(SUPERVISOR))
             StateFile(home.state_file).record_server(SUPERVISOR, StartedServer(process=process))
@@ -79,12 +79,12 @@ class Supervisor:
 
     Args:
         home: The folder.
-        revive: Brings up what is not there; returns whether all is there now.
+        restart: Brings up what is not there; returns whether all is there now.
     """
 
-    def __init__(self, home: Home, revive: Callable[[], bool]) -> None:
+    def __init__(self, home: Home, restart: Callable[[], bool]) -> None:
         self._home = home
-        self._revive = revive
+        self._restart = restart
         self._attempts = 0  # since the last calm
         self._latest = 0.0  # of the monotonic clock
         self._is_whole = True
@@ -105,20 +105,20 @@ class Supervisor:
             return
         if time.monotonic() - self._latest > _CALM_SECONDS:
             self._attempts = 0
-        pause_seconds = pause_before(self._attempts)
+        pause_seconds = backoff_seconds(self._attempts)
         logger.warning("%s died; starting in %g s", ", ".join(dead) or "something", pause_seconds)
         if stopped.wait(pause_seconds):
             return
         self._attempts += 1
         self._is_whole = False
         try:
-            self._is_whole = self._revive()
+            self._is_whole = self._restart()
         finally:
             self._latest = time.monotonic()
         logger.warning("all runs again" if self._is_whole else "not everything could be started")
 
 
-def pause_before(attempts: int) -> float:
+def backoff_seconds(attempts: int) -> float:
     """The seconds before the next start, after so many: none before the first, then doubled each time, to a minute."""
     if attempts == 0:
         return 0
@@ -130,12 +130,12 @@ def _dead(state: State) -> list[str]:
     return sorted(name for name, each in state.servers.items() if name != SUPERVISOR and not each.is_alive)
 
 
-def _revived(home: Home, stopped: threading.Event) -> bool:
+def _restarted(home: Home, stopped: threading.Event) -> bool:
     """Run the start in a process that ends, so that the servers are nobody's children.
 
     It is given up when more dies meanwhile and stays dead: it may wait for just that, or have taken it for alive.
     """
-    child = subprocess.Popen([sys.executable, "-m", "deployments.local.revival", str(home.path)])  # noqa: S603 - our own
+    child = subprocess.Popen([sys.executable, "-m", "deployments.local.restart", str(home.path)])  # noqa: S603 - our own
     try:
         begun_with = set(_dead(State.read(home.state_file)))
         died_at: dict[str, float] = {}
@@ -167,7 +167,7 @@ def main() -> None:
     home, stopped = Home(Path(sys.argv[1])), threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
-    Supervisor(home, lambda: _revived(home, stopped)).watch(stopped)
+    Supervisor(home, lambda: _restarted(home, stopped)).watch(stopped)
 
 
 if __name__ == "__main__":

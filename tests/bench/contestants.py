@@ -116,7 +116,7 @@ class Site:
         home = self.service.stack.home
         for name, started in State.read(home.state_file).servers.items():
             if name != _RAY:
-                found |= {each.pid: Part(name) for each in processes.family(started.process, home.path)}
+                found |= {each.pid: Part(name) for each in processes.process_tree(started.process, home.path)}
         return found
 
     def ray_members(self) -> dict[int, Part]:
@@ -126,7 +126,7 @@ class Site:
 
     def ray_processes(self) -> list[processes.ProcessId]:
         home = self.service.stack.home
-        return processes.family(State.read(home.state_file).servers[_RAY].process, home.path)
+        return processes.process_tree(State.read(home.state_file).servers[_RAY].process, home.path)
 
 
 class LineProcess:

@@ -131,10 +131,10 @@ def _cpu(service: Service) -> dict[Process, float]:
     found = {
         name: [each for title in titles for each in service.ray_processes(title)] for name, titles in ACTORS.items()
     }
-    family = processes.family(servers["ray"].process, service.stack.home.path)
+    family = processes.process_tree(servers["ray"].process, service.stack.home.path)
     found |= {name: [each for each in family if _program(each.pid) == name] for name in RAY}
     for name in SERVERS:
-        found[name] = processes.family(servers[name].process, service.stack.home.path)
+        found[name] = processes.process_tree(servers[name].process, service.stack.home.path)
     return {Process(name, each.pid): cpu_seconds(each.pid) or 0 for name in found for each in found[name]}
 
 

@@ -15,9 +15,9 @@ import pytest
 
 from cluster.errors import ApiError
 from deployments.local import processes
-from deployments.local import stack as servers
 from deployments.local.home import Home
 from deployments.local.seaweedfs import READY_KEY
+from deployments.local.stack import started_stack
 from deployments.local.state import State
 from deployments.local.supervisor import SUPERVISOR
 from tests.support.catalogues import catalogue
@@ -83,7 +83,7 @@ class Machine:
         assert done.returncode == 0, (command, done.stdout, done.stderr)
 
     def service(self) -> Service:
-        stack = servers.known(self.home)
+        stack = started_stack(self.home)
         assert stack is not None
         return Service(stack.settings, stack, self.home.api_key_file.read_text().strip())
 
@@ -91,7 +91,7 @@ class Machine:
         """End everything as a power cut would: the supervisor first, which would start again what ends before it."""
         running = State.read(self.home.state_file).servers
         leaders = [running[name].process for name in sorted(running, key=lambda name: name != SUPERVISOR)]
-        everything = [each for leader in leaders for each in processes.family(leader, self.home.path)]
+        everything = [each for leader in leaders for each in processes.process_tree(leader, self.home.path)]
         processes.send(everything, signal.SIGKILL)
         wait_until(lambda: not any(map(processes.is_alive, everything)), "everything is dead")
 

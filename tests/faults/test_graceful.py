@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from deployments.local.applications import Serve
 from deployments.local.environment import settings_environment
+from deployments.local.serve_client import ServeClient
 from deployments.local.service import DRAIN_SECONDS, SERVE_CONFIG, bring_up
 from tests.support.catalogues import catalogue
 from tests.support.command import up_in_the_foreground
@@ -110,7 +110,7 @@ def test_a_changed_config_replaces_the_replicas_and_the_work_goes_on(
     changed = tmp_path / "serve.yaml"
     changed.write_text(yaml.safe_dump(config))
     begun = time.monotonic()
-    serve = Serve(own.stack.dashboard_url, own.stack.ray_token)
+    serve = ServeClient(own.stack.dashboard_url, own.stack.ray_token)
     serve.deploy(
         changed,
         http_host=own.settings.host,

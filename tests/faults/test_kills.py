@@ -21,9 +21,9 @@ from cluster.mongo.connection import Database
 from cluster.mongo.lease import QueueLease
 from cluster.redis.progress import Progress
 from deployments.local import processes
-from deployments.local import stack as servers
-from deployments.local.applications import Serve
-from deployments.local.service import SERVE_CONFIG, bring_up, revive
+from deployments.local.serve_client import ServeClient
+from deployments.local.service import SERVE_CONFIG, bring_up, restart_dead
+from deployments.local.stack import start_servers
 from deployments.local.supervisor import start_supervisor, stop_supervisor
 from tests.support.catalogues import catalogue
 from tests.support.jobs import check_refused, delivered, upload
@@ -88,7 +88,7 @@ def test_work_waits_for_each_store_that_was_killed_and_goes_on(own: Service, ori
             wait_until(is_told, f"readyz tells that {store} is away")
             check_refused(upload(own, catalogue(["https://shop.example/a.jpg"])))
             begun = time.monotonic()
-            servers.start(own.given, own.stack.home, lambda _event: None)
+            start_servers(own.given, own.stack.home, lambda _event: None)
             note(f"{store} killed, from its next start", job.seconds_until_work_went_on(begun))
         job.check()  # A store that was away costs no image a second download, as long as the task could wait for it.
 
@@ -223,7 +223,7 @@ def test_a_queue_manager_that_another_has_succeeded_leaves(own: Service, job: Wa
 
 def restart_mongod(service: Service) -> None:
     kill_servers(service, "mongod")
-    servers.start(service.given, service.stack.home, lambda _event: None)
+    start_servers(service.given, service.stack.home, lambda _event: None)
 
 
 UPLOAD_FAULTS: dict[str, Callable[[Service], object]] = {
@@ -298,7 +298,7 @@ def fail_to_deploy(service: Service, folder: Path) -> None:
         application["import_path"] = "deployments.serve:nothing"
     broken = folder / "broken.yaml"
     broken.write_text(yaml.safe_dump(config))
-    serve = Serve(service.stack.dashboard_url, service.stack.ray_token)
+    serve = ServeClient(service.stack.dashboard_url, service.stack.ray_token)
     serve.deploy(broken, http_host=service.settings.host, http_port=service.stack.http_port, replica_environment={})
     wait_until(lambda: serve.failure() is not None, "they have failed", timeout_seconds=60)
 
@@ -307,5 +307,5 @@ def fail_to_deploy(service: Service, folder: Path) -> None:
 def test_a_start_that_has_failed_to_deploy_is_finished_by_the_next_one(own: Service, tmp_path: Path) -> None:
     fail_to_deploy(own, tmp_path)
     assert own.stack.dead() == []
-    revive(own.stack.home, lambda _event: None)
+    restart_dead(own.stack.home, lambda _event: None)
     assert is_ready(own.url)

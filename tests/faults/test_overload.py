@@ -109,7 +109,7 @@ class Memory:
         home = self._service.stack.home
         while not self._stopped.wait(SAMPLE_SECONDS):
             for name, started in State.read(home.state_file).servers.items():
-                for each in processes.family(started.process, home.path):
+                for each in processes.process_tree(started.process, home.path):
                     part = f"ray: {ray_part(processes.command_line(each.pid))}" if name == "ray" else name
                     if part in {"ray: images", "ray: idle workers"}:
                         part = "ray: image worker"  # between its batches its title says that it is idle

@@ -15,10 +15,10 @@ from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
 from deployments.local import processes
-from deployments.local import stack as servers
 from deployments.local.home import Home
+from deployments.local.shutdown import stop_all
+from deployments.local.stack import start_servers
 from deployments.local.state import State
-from deployments.local.stopping import stop
 from tests.support.catalogues import catalogue
 from tests.support.jobs import check_refused, upload
 from tests.support.origin import Origin
@@ -73,7 +73,7 @@ class Stores(NamedTuple):
 
     def start(self) -> None:
         """Start what does not run; MongoDB tells its clients where it is, and that is to be its proxy."""
-        servers.start(self.settings, self.home, lambda _: None)
+        start_servers(self.settings, self.home, lambda _: None)
         with MongoClient[dict[str, Any]](
             port=State.read(self.home.state_file).ports["mongod"], directConnection=True
         ) as client:
@@ -116,8 +116,8 @@ def both(tmp_path_factory: pytest.TempPathFactory, seed: int) -> Iterator[tuple[
     home = Home(folder / "stores")
     given = impatient_settings(home.path).model_copy(update={"ray_address": NO_RAY})
     with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
-        stack.callback(stop, home, lambda _: None)
-        running = servers.start(given, home, lambda _: None)
+        stack.callback(stop_all, home, lambda _: None)
+        running = start_servers(given, home, lambda _: None)
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             patch.setenv(name, running.environment[name])
         ports = State.read(home.state_file).ports

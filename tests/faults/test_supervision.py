@@ -43,7 +43,7 @@ def test_what_dies_is_started_again_until_the_end(tmp_path: Path) -> None:
         wait_until(lambda: is_ready(home.url), "all is ready", timeout_seconds=60)
         assert State.read(home.state_file).ports["mongod"] != port
         assert servers(home)["ray"] != head  # all that ran on it knew the old port
-        everything = [each for leader in servers(home).values() for each in processes.family(leader, home.path)]
+        everything = [each for leader in servers(home).values() for each in processes.process_tree(leader, home.path)]
     assert "mongod died and is started again" in told.read_text()
     assert told.read_text().count("All runs again.") == 1
     assert not any(map(processes.is_alive, everything))

@@ -27,7 +27,6 @@ from cluster.mongo.connection import Database
 from cluster.records import Scope
 from cluster.settings import Settings
 from deployments.local import ports, processes
-from deployments.local.applications import Serve
 from deployments.local.credentials import Credentials
 from deployments.local.environment import aws_environment, settings_environment
 from deployments.local.home import Home
@@ -35,6 +34,7 @@ from deployments.local.mongod import REPLICA_SET, Mongod
 from deployments.local.ray_head import TUNING_ENVIRONMENT
 from deployments.local.redis_server import RedisServer
 from deployments.local.seaweedfs import SeaweedFS, remove_sockets
+from deployments.local.serve_client import ServeClient
 from deployments.local.service import SERVE_CONFIG
 from tests.support.network import Network
 from tests.support.waiting import wait_until
@@ -198,7 +198,7 @@ class Cluster:
 
         self.token = asyncio.run(made())
         wait_until(lambda: self.alive() == set(NODES), "all nodes are there", timeout_seconds=_READY_SECONDS)
-        serve = Serve(self.dashboard_url, self.credentials.ray_token)
+        serve = ServeClient(self.dashboard_url, self.credentials.ray_token)
         everywhere = ".".join("0000")
         serve.deploy(SERVE_CONFIG, http_host=everywhere, http_port=_HTTP_PORT, replica_environment={})
         serve.await_ready(self.url(HEAD), timeout_seconds=_READY_SECONDS)

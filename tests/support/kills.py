@@ -25,7 +25,7 @@ def kill_servers(service: Service, *names: str) -> float:
     """End servers with all their processes."""
     started, at = State.read(service.stack.home.state_file).servers, time.monotonic()
     for name in names:
-        processes.send(processes.family(started[name].process, service.stack.home.path), signal.SIGKILL)
+        processes.send(processes.process_tree(started[name].process, service.stack.home.path), signal.SIGKILL)
     wait_until(lambda: not any(processes.is_alive(started[name].process) for name in names), "they are dead")
     return at
 
@@ -49,7 +49,7 @@ def kill_part_of_ray(service: Service, command: str) -> float:
 
     def is_there() -> bool:
         leader = State.read(service.stack.home.state_file).servers["ray"].process
-        family = processes.family(leader, service.stack.home.path)
+        family = processes.process_tree(leader, service.stack.home.path)
         found[:] = [each for each in family if command in processes.command_line(each.pid)]
         return bool(found)
 

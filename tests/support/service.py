@@ -18,8 +18,8 @@ from cluster.records import Scope
 from cluster.secrets import Secrets
 from cluster.settings import Settings
 from deployments.local import processes
-from deployments.local.applications import readiness_problem
 from deployments.local.home import Home
+from deployments.local.serve_client import readiness_problem
 from deployments.local.service import bring_up, take_down
 from deployments.local.state import State
 
@@ -79,7 +79,7 @@ class Service:
     def ray_processes(self, name: str) -> list[ProcessId]:
         """The processes whose title says that they run an actor or a task of that name."""
         ray = State.read(self.stack.home.state_file).servers.get("ray")
-        family = [] if ray is None else processes.family(ray.process, self.stack.home.path)
+        family = [] if ray is None else processes.process_tree(ray.process, self.stack.home.path)
         return [each for each in family if _title(each.pid).startswith(f"ray::{name}")]
 
     def object_keys(self, prefix: str) -> set[str]:

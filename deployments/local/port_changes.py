@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _GRACE_SECONDS = 1.0  # what runs on it cannot work without the store
 
 
-def ray_must_go(home: Home, before: State, numbers: Mapping[str, int], *, ray_is_ours: bool) -> bool:
+def stop_ray_on_port_change(home: Home, before: State, numbers: Mapping[str, int], *, ray_is_ours: bool) -> bool:
     """Stop Ray when a store is to have another port: all that runs on Ray knows the old one.
 
     Args:
@@ -47,7 +47,7 @@ def ray_must_go(home: Home, before: State, numbers: Mapping[str, int], *, ray_is
             "End that process; or let `darkroom down`, and then `darkroom up`, tell your Ray of another port.",
         )
     if (started := before.servers.get(RayHead.name)) is not None:
-        processes.stop_family(started.process, home.path, grace_seconds=_GRACE_SECONDS)
+        processes.stop_tree(started.process, home.path, grace_seconds=_GRACE_SECONDS)
         StateFile(home.state_file).forget_server(RayHead.name)
     return True
 

@@ -25,7 +25,7 @@ _LOCK_SECONDS = 10.0  # for an `up` in a terminal, which starts a supervisor whe
 _STORES: tuple[type[Server], ...] = (SeaweedFS, RedisServer, Mongod)
 
 
-def stop(home: Home, on_event: Callable[[Event], None]) -> None:
+def stop_all(home: Home, on_event: Callable[[Event], None]) -> None:
     """Stop everything that was started from this folder, Ray first and the stores after it; return when all is gone.
 
     Raises:
@@ -60,6 +60,6 @@ def _stop_one(home: Home, state: StateFile, server: type[Server], on_event: Call
         return
     begun = time.monotonic()
     on_event(Event(server.name, "stopping", 0))
-    processes.stop_family(started.process, home.path, grace_seconds=server.stop_seconds)
+    processes.stop_tree(started.process, home.path, grace_seconds=server.stop_seconds)
     state.forget_server(server.name)
     on_event(Event(server.name, "stopped", time.monotonic() - begun))

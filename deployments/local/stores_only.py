@@ -14,9 +14,9 @@ from deployments.local.credentials import Credentials
 from deployments.local.mongod import Mongod
 from deployments.local.redis_server import RedisServer
 from deployments.local.server import Launcher
+from deployments.local.shutdown import stop_servers
 from deployments.local.stack import embedded_servers
 from deployments.local.state import State, StateFile
-from deployments.local.stopping import stop_servers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def stores_alone(settings: Settings, home: Home, on_event: Callable[[Event], None]) -> Iterator[Settings]:
+def stores_only(settings: Settings, home: Home, on_event: Callable[[Event], None]) -> Iterator[Settings]:
     """The settings completed by MongoDB and Redis: those that are not named run during the block, and nothing else.
 
     Nobody else can start or stop the servers of this folder meanwhile.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import signal
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, ParamSpec
@@ -15,7 +14,7 @@ from rich.text import Text
 
 from cluster.client.transport import UNCODED_NOT_FOUND
 from cluster.errors import ApiError, BackupError, DarkroomError
-from deployments.cli.display import more_errors, row_errors
+from deployments.cli.display import more_errors, print_json, row_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +40,7 @@ EXIT_CODES_HELP = (
 )
 
 
-def explained(command: Callable[P, None]) -> Callable[P, None]:
+def handle_errors(command: Callable[P, None]) -> Callable[P, None]:
     """A command whose errors end as a sentence, or as JSON with `--json`, and an exit code; never as a traceback."""
 
     @functools.wraps(command)
@@ -67,17 +66,12 @@ def explained(command: Callable[P, None]) -> Callable[P, None]:
     return wrapped
 
 
-def exit_with(status: RequestStatus) -> None:
+def exit_for(status: RequestStatus) -> None:
     """End as the request did."""
     if status.status == "failed":
         raise typer.Exit(ExitCode.REQUEST_FAILED)
     if status.counts.failed:
         raise typer.Exit(ExitCode.SOME_IMAGES_FAILED)
-
-
-def print_json(document: dict[str, Any] | list[Any]) -> None:
-    """One JSON document on standard output."""
-    typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
 
 
 def _report_api_error(error: ApiError, *, as_json: bool) -> None:

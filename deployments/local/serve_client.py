@@ -26,7 +26,7 @@ _NOT_DEPLOYED = frozenset({"NOT_STARTED", "DEPLOYING", "DEPLOY_FAILED"})
 _FAILED = frozenset({"DEPLOY_FAILED", "UNHEALTHY"})
 
 
-class Serve:
+class ServeClient:
     """Ray Serve of one cluster, by the REST API of its dashboard.
 
     Args:

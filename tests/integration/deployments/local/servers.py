@@ -14,9 +14,9 @@ from redis import Redis
 
 from cluster.settings import Settings
 from deployments.local import processes
-from deployments.local.stack import RunningStack, start
+from deployments.local.shutdown import stop_all
+from deployments.local.stack import RunningStack, start_servers
 from deployments.local.state import StateFile
-from deployments.local.stopping import stop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +30,7 @@ NO_RAY = "127.0.0.1:1"
 
 
 @dataclass
-class House:
+class Servers:
     """A folder with servers, and what happened to them."""
 
     home: Home
@@ -38,10 +38,10 @@ class House:
 
     def start(self, **settings: Any) -> RunningStack:  # noqa: ANN401 - the operator's settings, of any type
         self.events.clear()
-        return start(Settings(**settings), self.home, self.events.append)
+        return start_servers(Settings(**settings), self.home, self.events.append)
 
     def stop(self) -> None:
-        stop(self.home, self.events.append)
+        stop_all(self.home, self.events.append)
 
     def seen(self, what: str) -> set[str]:
         """The servers that this happened to since the last start."""
@@ -53,7 +53,7 @@ class House:
     def everything(self) -> list[ProcessId]:
         """All processes of all servers."""
         servers = StateFile(self.home.state_file).read().servers.values()
-        return [each for server in servers for each in processes.family(server.process, self.home.path)]
+        return [each for server in servers for each in processes.process_tree(server.process, self.home.path)]
 
     def mentioned(self) -> list[str]:
         """The command lines on this machine that name the folder."""

@@ -28,7 +28,7 @@ FINAL = frozenset({"ready", "adopted", "stopped", "failed"})
 REFRESHES_PER_SECOND = 8
 
 
-class Steps:
+class ServerProgress:
     """Draws what starts or stops, with its seconds; into a file, a line when each has ended.
 
     Args:
@@ -55,7 +55,7 @@ class Steps:
         if self._drawn:
             self._live.stop()
 
-    def tell(self, event: Event) -> None:
+    def update(self, event: Event) -> None:
         """Show an event; may be called from any thread."""
         with self._lock:
             self._events[event.server] = (event, time.monotonic())

@@ -20,7 +20,7 @@ DRIPS = 20
 KEPT_FRACTION_OF_BROKEN = 0.4
 
 
-class Way(StrEnum):
+class Behaviour(StrEnum):
     """How the host serves a picture; the value is the first part of the URL's path."""
 
     PLAIN = "pictures"
@@ -34,18 +34,18 @@ class Way(StrEnum):
         return _EXPECTED_CODES.get(self)
 
 
-_EXPECTED_CODES = {Way.BROKEN: ImageErrorCode.CORRUPT_IMAGE, Way.MISSING: ImageErrorCode.NOT_FOUND}
+_EXPECTED_CODES = {Behaviour.BROKEN: ImageErrorCode.CORRUPT_IMAGE, Behaviour.MISSING: ImageErrorCode.NOT_FOUND}
 
 
 @dataclass(frozen=True)
-class Shot:
+class SourceImage:
     """One picture of a product."""
 
-    picture: str  # the file's name
-    way: Way = Way.PLAIN
+    filename: str
+    behaviour: Behaviour = Behaviour.PLAIN
 
 
-class Gallery(LoopbackServer):
+class ImageHost(LoopbackServer):
     """Serves a folder of pictures.
 
     Args:
@@ -61,13 +61,13 @@ class Gallery(LoopbackServer):
         self._closing.set()
         super().__exit__(*exception)
 
-    def url_of(self, shot: Shot) -> str:
+    def url_of(self, source: SourceImage) -> str:
         """Where a picture is found."""
-        return f"{self.url}/{shot.way}/{quote(shot.picture)}"
+        return f"{self.url}/{source.behaviour}/{quote(source.filename)}"
 
-    def path_of(self, shot: Shot) -> Path:
+    def path_of(self, source: SourceImage) -> Path:
         """The file behind a picture."""
-        return self._pictures[shot.picture]
+        return self._pictures[source.filename]
 
 
 def broken(content: bytes) -> bytes:
@@ -78,17 +78,17 @@ def broken(content: bytes) -> bytes:
 def _handler(pictures: dict[str, Path], closing: threading.Event) -> type[QuietHandler]:
     class Handler(QuietHandler):
         def get(self) -> None:
-            way, _, name = unquote(urlsplit(self.path).path).lstrip("/").partition("/")
+            behaviour, _, name = unquote(urlsplit(self.path).path).lstrip("/").partition("/")
             path = pictures.get(name)
-            if path is None or way not in set(Way) - {Way.MISSING}:
+            if path is None or behaviour not in set(Behaviour) - {Behaviour.MISSING}:
                 self.answer(404, b"There is no such picture.\n")
                 return
             content_type = mimetypes.guess_type(name, strict=False)[0] or "application/octet-stream"
             content = path.read_bytes()
-            if way == Way.SLOW:
+            if behaviour == Behaviour.SLOW:
                 self._drip(content, content_type)
             else:
-                self.answer(200, broken(content) if way == Way.BROKEN else content, content_type)
+                self.answer(200, broken(content) if behaviour == Behaviour.BROKEN else content, content_type)
 
         def _drip(self, content: bytes, content_type: str) -> None:
             self.send_response(200)
