@@ -35,7 +35,8 @@ PYTHONS = ((3, 11), (3, 12))
 FREE_DISK_BYTES = 2_000_000_000
 FREE_MEMORY_BYTES = 2_500_000_000
 OPEN_FILES = 4096
-VERSION_SECONDS = 30
+VERSION_TIMEOUT_SECONDS = 30
+READYZ_TIMEOUT_SECONDS = 10
 MEMINFO = Path("/proc/meminfo")
 STORES = {
     "mongodb": "Is MongoDB running and reachable? An embedded one comes back by itself; see logs/supervisor.log.",
@@ -93,7 +94,7 @@ def check_service(settings: Settings, home: Home) -> Iterator[Check]:
         yield Check("service", None, "not running; `darkroom up --detach` starts it")
         return
     try:
-        with Darkroom(url, timeout_seconds=10) as darkroom:
+        with Darkroom(url, timeout_seconds=READYZ_TIMEOUT_SECONDS) as darkroom:
             readiness = darkroom.ready()
     except ApiError as error:
         yield Check("service", None if error.code == "unreachable" else False, error.detail, "darkroom up --detach")
@@ -139,7 +140,9 @@ def _program(name: str, find: Callable[[], Path]) -> Check:
     except FileNotFoundError as error:
         return Check(name, ok=False, detail=str(error), fix=remedies.INSTALL)
     arguments = ["version"] if path.name == "weed" else ["--version"]
-    done = subprocess.run([path, *arguments], capture_output=True, text=True, timeout=VERSION_SECONDS, check=False)  # noqa: S603 - a program of ours
+    done = subprocess.run(  # noqa: S603 - a program of ours
+        [path, *arguments], capture_output=True, text=True, timeout=VERSION_TIMEOUT_SECONDS, check=False
+    )
     if done.returncode:
         output = (done.stdout + done.stderr).strip()
         return Check(name, ok=False, detail=output[-300:], fix=remedies.remedy(done.returncode, output))

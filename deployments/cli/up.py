@@ -46,7 +46,7 @@ Example: darkroom down
 
 What runs is finished first; what waits goes on after the next `darkroom up`.
 """
-WATCH_SECONDS = 0.5
+SERVERS_POLL_SECONDS = 0.5
 
 
 @handle_errors
@@ -127,10 +127,10 @@ def _until_stopped(stack: RunningStack) -> None:
                 text = f"{', '.join(dead)} died and is started again; see {stack.home.log_file(SUPERVISOR)}"
                 console.print(Text.assemble(("✗ ", "bold red"), text))
             elif seen and not dead:
-                console.print(Text.assemble(("✓ ", "bold green"), "All runs again."))
+                console.print(Text.assemble(("✓ ", "bold green"), "Everything runs again."))
             seen = dead
             _supervise(stack.home)  # who may have died, too
-            threading.Event().wait(WATCH_SECONDS)
+            threading.Event().wait(SERVERS_POLL_SECONDS)
 
 
 def _document(stack: RunningStack) -> dict[str, object]:

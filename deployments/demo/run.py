@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 PICTURES = Path(__file__).with_name("pictures")
 OPTIONS = {"format": "keep", "quality": 75}
 JOB_TIMEOUT_SECONDS = 120.0
-WEBHOOK_TIMEOUT_SECONDS = 30.0
-POLL_SECONDS = 0.2
+WEBHOOK_WAIT_SECONDS = 30.0
+STATUS_POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def run(
         started = time.monotonic()
         status = _process(service, folder / "catalogue.csv", receiver, on_progress)
         seconds = time.monotonic() - started
-        webhook = receiver.wait(timeout_seconds=WEBHOOK_TIMEOUT_SECONDS)
+        webhook = receiver.wait(timeout_seconds=WEBHOOK_WAIT_SECONDS)
         outcomes = outcomes_of(rows, list(service.products(status.request_id)))
         wrong_sizes = collect(outcomes, image_host, folder)
     service.save_results(status.request_id, folder / "results.csv")
@@ -109,14 +109,14 @@ def _process(
     return service.wait(
         submission.request_id,
         timeout_seconds=JOB_TIMEOUT_SECONDS,
-        poll_seconds=POLL_SECONDS,
+        poll_seconds=STATUS_POLL_SECONDS,
         on_progress=on_progress,
     )
 
 
 def _wrong_webhook(webhook: ReceivedWebhook | None, status: RequestStatus) -> list[str]:
     if webhook is None:
-        return [f"no webhook came within {WEBHOOK_TIMEOUT_SECONDS:.0f} s"]
+        return [f"no webhook came within {WEBHOOK_WAIT_SECONDS:.0f} s"]
     if not webhook.signature_valid:
         return ["the webhook's signature is not valid"]
     if webhook.event != f"request.{status.status}":

@@ -1,4 +1,4 @@
-"""`python -m deployments.local.restart HOME`: what has died since the last `darkroom up` is started again."""
+"""`python -m deployments.local.restart HOME`: start again the servers that died since the last `darkroom up`."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ logger = logging.getLogger("darkroom.supervisor")
 
 
 def main() -> None:
-    """Exit code 0: everything runs; 1: something could not be started, and the log says why."""
+    """Exit with 0 when everything runs, and with 1 when something could not be started. The log gives the reason."""
     log_as_json()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was begun is stopped again on the way out
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the way out stops the servers that this start has begun
     try:
         restart_dead(Home(Path(sys.argv[1])), _tell)
     except (DarkroomError, OSError) as error:
-        logger.error("%s", error)  # noqa: TRY400 - it says all that an operator needs
+        logger.error("%s", error)  # noqa: TRY400 - the message says all that you need
         sys.exit(1)
 
 

@@ -11,7 +11,7 @@ import yaml
 
 from deployments.local.environment import settings_environment
 from deployments.local.serve_client import ServeClient
-from deployments.local.service import DRAIN_SECONDS, SERVE_CONFIG, bring_up
+from deployments.local.service import DRAIN_WAIT_SECONDS, SERVE_CONFIG, bring_up
 from tests.support.catalogues import catalogue
 from tests.support.command import up_in_the_foreground
 from tests.support.jobs import delivered
@@ -35,7 +35,7 @@ STARTED = 10
 HOOK_SECONDS = 11.0  # longer than the process that drains takes to start, and nearly too long for a call
 UPLOAD_EVERY_SECONDS, REPLACED_SECONDS = 1.0, 90
 GIVEN_UP = 8  # downloads, by each small request, which lets batches end early: four on two cores
-STOP_SECONDS = DRAIN_SECONDS + 30  # with a start of the process that drains, and the servers' own ends
+STOP_SECONDS = DRAIN_WAIT_SECONDS + 30  # with a start of the process that drains, and the servers' own ends
 pytestmark = pytest.mark.timeout(180)
 
 

@@ -125,7 +125,7 @@ def test_who_waits_gets_the_folder_when_it_is_free(home: Home) -> None:
 def test_a_start_waits_for_another_one_but_not_for_ever(
     home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deployments.local.home.TURN_SECONDS", 0.2)
+    monkeypatch.setattr("deployments.local.home.START_LOCK_WAIT_SECONDS", 0.2)
     other = Home(tmp_path / "other")
     with home.one_start_at_a_time(), pytest.raises(HomeBusyError, match=r"start\.lock"), other.one_start_at_a_time():
         pass
@@ -190,7 +190,7 @@ def test_a_link_folder_that_others_can_write_is_refused(tmp_path: Path, monkeypa
     open_folder.mkdir()
     open_folder.chmod(0o777)
     monkeypatch.setattr("deployments.local.home._SHORT_FOLDER", str(open_folder))
-    with pytest.raises(PermissionError, match="belongs to someone else"):
+    with pytest.raises(PermissionError, match="belongs to another user, or others can write to it"):
         Home(tmp_path / ("long" * 20)).short_path()
 
 
