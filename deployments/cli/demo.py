@@ -13,6 +13,7 @@ from rich.text import Text
 
 from cluster.client import Darkroom
 from deployments.cli.display import print_json
+from deployments.cli.epilog import epilog
 from deployments.cli.exit_codes import ExitCode, handle_errors
 from deployments.cli.image_progress import ImageProgress
 from deployments.cli.options import JsonOption, settings_for
@@ -24,28 +25,27 @@ from deployments.local.home import Home
 from deployments.local.service import bring_up, take_down
 from deployments.local.stack import RunningStack
 
-EPILOG = """
-Example: darkroom demo --output /tmp/demo
-
-It has servers of its own, in .darkroom/demo/, and stops them at its end.
-"""
+EPILOG = epilog(
+    "darkroom demo --output /tmp/demo",
+    notes="The demo starts servers of its own in .darkroom/demo/, and stops them at its end.",
+)
 
 
 @handle_errors
 def demo(
     *,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Gets the results.")] = Path(
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="The folder for the results.")] = Path(
         "darkroom-demo"
     ),
     as_json: JsonOption = False,
 ) -> None:
-    """Compress a catalogue of real photographs on servers of its own, check every outcome, and show what was saved."""
+    """Compress a catalogue of real photographs on servers of its own, check every result and show the savings."""
     console = Console(stderr=as_json)
     begun = time.monotonic()
     # The demo's pictures and its webhook endpoint are on loopback, which the guard refuses otherwise.
     opened = {"allowed_networks": (IPv4Network("127.0.0.0/8"),), "allow_http_webhooks": True}
     home = Home(settings_for().home / "demo")
-    settings = settings_from({}).model_copy(update=opened)  # nobody's own stores
+    settings = settings_from({}).model_copy(update=opened)  # none of your own stores
     try:
         with ServerProgress(console, quiet=as_json) as progress:
             stack = bring_up(settings, home, progress.update)

@@ -29,10 +29,10 @@ REFRESHES_PER_SECOND = 8
 
 
 class ServerProgress:
-    """Draws what starts or stops, with its seconds; into a file, a line when each has ended.
+    """Draws the servers that start or stop, with their seconds. A file gets a line when each has done so.
 
     Args:
-        console: Where to draw.
+        console: The console to draw on.
         quiet: Draw nothing.
     """
 
@@ -56,7 +56,7 @@ class ServerProgress:
             self._live.stop()
 
     def update(self, event: Event) -> None:
-        """Show an event; may be called from any thread."""
+        """Show an event. Any thread may call this."""
         with self._lock:
             self._events[event.server] = (event, time.monotonic())
         if not self._quiet and not self._drawn and event.what in FINAL:

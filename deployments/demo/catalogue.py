@@ -1,4 +1,4 @@
-"""The demo's catalogue: which products have which pictures, and what must become of each."""
+"""The demo's catalogue: its products and their pictures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COLUMNS = ("Serial Number", "Product Name", "Input Image Urls")
 
 @dataclass(frozen=True)
 class CatalogueRow:
-    """One product of the catalogue."""
+    """One row of the catalogue: a product with its images."""
 
     name: str
     images: tuple[SourceImage, ...]

@@ -1,4 +1,4 @@
-"""What a person looks at afterwards: the pictures before and after, side by side."""
+"""The pictures before and after, side by side, for you to look at."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PAGE_TEMPLATE = Path(__file__).with_name("page.html")
 
 @dataclass(frozen=True)
 class Pair:
-    """A picture's two files, relative to the output folder; `before` or `after` is None where there is none."""
+    """A picture's two files, relative to the output folder. Each is None when there is no such file."""
 
     picture: Picture
     before: Path | None
@@ -35,7 +35,7 @@ class Pair:
 
 
 def prepare(folder: Path) -> None:
-    """Empty what an earlier demo left."""
+    """Make the folders, without the pictures that an earlier demo left."""
     for name in ("originals", "pictures"):
         shutil.rmtree(folder / name, ignore_errors=True)
         (folder / name).mkdir(parents=True)
@@ -80,7 +80,7 @@ def _output(http: httpx.Client, folder: Path, picture: Picture) -> Path | None:
     name = _name(picture.source)
     suffix = PurePosixPath(unquote(urlsplit(picture.output_url).path)).suffix
     if suffix != Path(name).suffix:
-        name += suffix  # and not in its place: chair.jpg and chair.png may both become WebP
+        name += suffix  # added, not replaced: chair.jpg and chair.png may both become WebP
     return _kept(folder, Path("pictures") / name, content)
 
 

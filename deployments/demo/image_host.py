@@ -21,7 +21,7 @@ KEPT_FRACTION_OF_BROKEN = 0.4
 
 
 class Behaviour(StrEnum):
-    """How the host serves a picture; the value is the first part of the URL's path."""
+    """The ways in which the host serves a picture. The value is the first part of the URL's path."""
 
     PLAIN = "pictures"
     SLOW = "slow"  # its bytes drip over two seconds
@@ -30,7 +30,7 @@ class Behaviour(StrEnum):
 
     @property
     def expected_code(self) -> ImageErrorCode | None:
-        """How the service must judge such a picture; None means that it must succeed."""
+        """The error code that such a picture must get, or None when it must succeed."""
         return _EXPECTED_CODES.get(self)
 
 
@@ -49,7 +49,7 @@ class ImageHost(LoopbackServer):
     """Serves a folder of pictures.
 
     Args:
-        folder: Where the pictures are; nothing outside of it and no subfolder is served.
+        folder: The folder of the pictures. Nothing outside of it and no subfolder is served.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -62,16 +62,16 @@ class ImageHost(LoopbackServer):
         super().__exit__(*exception)
 
     def url_of(self, source: SourceImage) -> str:
-        """Where a picture is found."""
+        """Return the URL of a picture."""
         return f"{self.url}/{source.behaviour}/{quote(source.filename)}"
 
     def path_of(self, source: SourceImage) -> Path:
-        """The file behind a picture."""
+        """Return the path of a picture's file."""
         return self._pictures[source.filename]
 
 
 def broken(content: bytes) -> bytes:
-    """A picture whose end is missing."""
+    """Return a picture without its end."""
     return content[: int(len(content) * KEPT_FRACTION_OF_BROKEN)]
 
 

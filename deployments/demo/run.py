@@ -1,4 +1,4 @@
-"""The demo's way through a running service: serve, submit, wait, verify, fetch."""
+"""The demo's steps on a running service: serve, submit, wait, verify, fetch."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ STATUS_POLL_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class DemoReport:
-    """What the demo saw."""
+    """The findings of the demo."""
 
     status: RequestStatus
     outcomes: list[Outcome]
@@ -37,15 +37,15 @@ class DemoReport:
     delivery: Delivery | None
     seconds: float  # from the upload to the last image
     folder: Path
-    surprises: list[str]  # everything that is not as it must be, a sentence each
+    surprises: list[str]  # a sentence for each result that is not as expected
 
     @property
     def images_per_second(self) -> float:
-        """Terminal images over the time of the job."""
+        """The images that have ended, by the seconds of the job."""
         return self.status.counts.done / self.seconds
 
     def document(self) -> dict[str, Any]:
-        """The report as one JSON object."""
+        """Return the report as one JSON object."""
         return {
             "ok": not self.surprises,
             "surprises": self.surprises,
@@ -66,11 +66,11 @@ def run(
     pictures: Path = PICTURES,
     on_progress: Callable[[RequestStatus], None],
 ) -> DemoReport:
-    """Send the catalogue through a service and fetch what comes back.
+    """Send the catalogue through a service and fetch its results.
 
     Args:
-        service: May fetch from and call back to 127.0.0.1.
-        folder: Gets `catalogue.csv`, `results.csv`, `originals/`, `pictures/` and `index.html`.
+        service: The service, which must be allowed to call 127.0.0.1.
+        folder: The folder for `catalogue.csv`, `results.csv`, `originals/`, `pictures/` and `index.html`.
         rows: The catalogue.
         pictures: The folder that its pictures are in.
         on_progress: Called with every status seen.
@@ -120,7 +120,7 @@ def _wrong_webhook(webhook: ReceivedWebhook | None, status: RequestStatus) -> li
     if not webhook.signature_valid:
         return ["the webhook's signature is not valid"]
     if webhook.event != f"request.{status.status}":
-        return [f"the webhook says {webhook.event or 'nothing'} of a request that is {status.status}"]
+        return [f"the webhook reports {webhook.event or 'nothing'}, but the request is {status.status}"]
     return []
 
 

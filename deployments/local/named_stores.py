@@ -55,15 +55,15 @@ async def probe_named_stores(settings: Settings) -> list[tuple[str, NamedStoreEr
 
 def _explained(detail: str) -> str:
     if detail.isdecimal() or detail in _REFUSALS:
-        return f"refuses access ({detail}). Check the credentials, and that they may use the bucket."
-    return f"does not answer ({detail}). Check that it runs and that this machine can reach it."
+        return f"names a store that refuses access ({detail}). Check the credentials, and that they may use the bucket."
+    return f"names a store that does not answer ({detail}). Check that it runs and that this machine can reach it."
 
 
 async def _probe_mongo(settings: Settings) -> str | None:
     async with Database.open(settings) as database:
         if await database.has_transactions():
             return None
-    return "is not a replica set, and Darkroom needs transactions. Start mongod with --replSet."
+    return "names a MongoDB that is not a replica set. Darkroom needs transactions: start mongod with --replSet."
 
 
 async def _probe_redis(settings: Settings) -> None:

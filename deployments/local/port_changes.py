@@ -44,7 +44,7 @@ def stop_ray_on_port_change(home: Home, before: State, numbers: Mapping[str, int
             moved.name,
             str(home.log_file(moved.name)),
             f"Another process listens on port {before.ports[moved.port.name]}, where your Ray looks for it.",
-            "End the process that has its port. Or `darkroom down`, then `darkroom up`, which tells your Ray a new port.",
+            "End the process that has its port. Or let `darkroom down` and `darkroom up` tell your Ray a new port.",
         )
     if (started := before.servers.get(RayHead.name)) is not None:
         processes.stop_tree(started.process, home.path, grace_seconds=_RAY_GRACE_SECONDS)

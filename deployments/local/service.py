@@ -136,7 +136,9 @@ def _serve(stack: RunningStack) -> ServeClient:
     def check() -> None:
         if dead := stack.dead():
             log = str(stack.home.log_file(dead[0]))
-            raise ServerStartError(dead[0], log, log_tail(stack.home.log_file(dead[0])), "It died again. See its log.")
+            raise ServerStartError(
+                dead[0], log, log_tail(stack.home.log_file(dead[0])), "It has died since its start. See its log."
+            )
 
     return ServeClient(stack.dashboard_url, stack.ray_token, check=check)
 

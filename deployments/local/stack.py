@@ -225,7 +225,7 @@ def check_port(settings: Settings, home: Home) -> None:
             "The HTTP service",
             "",
             f"Another process listens on port {settings.port}.",
-            "Its port is taken. Set DARKROOM_PORT to another port, or unset it: then a free one is chosen.",
+            "Set DARKROOM_PORT to another port, or unset it: then a free one is chosen.",
         )
 
 
