@@ -1,4 +1,4 @@
-"""The demo is the first thing that anybody runs."""
+"""The demo, which is the first thing that you run."""
 
 from __future__ import annotations
 

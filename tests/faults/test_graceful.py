@@ -60,7 +60,7 @@ def origin() -> Iterator[Origin]:
 
 @pytest.fixture
 def jobs(own: Service, origin: Origin) -> Iterator[Callable[[int], WatchedJob]]:
-    """Begins a job of so many images; returns when some of them are done."""
+    """Return a function that begins a job of so many images, and returns when some of them are done."""
     with ExitStack() as stack:
 
         def begin(images: int) -> WatchedJob:
@@ -81,7 +81,7 @@ def test_sigterm_finishes_what_runs_and_the_next_up_goes_on(
             small = darkroom.submit(file, webhook_url=hook).request_id
         wait_until(lambda: bool(origin.requests_to("/slow-hook")), "a webhook is being called")
         job = jobs(STOPPED_IMAGES)
-        kill_titled(own, "QueueManager")  # the next one has to find out first who is at work
+        kill_titled(own, "QueueManager")  # the next one has to find the running coordinators first
         begun = time.monotonic()  # SIGTERM comes now
     assert time.monotonic() - begun < STOP_SECONDS
     assert "Ray             was running" in (tmp_path / "told").read_text()

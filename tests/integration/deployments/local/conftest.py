@@ -1,4 +1,4 @@
-"""Homes for real servers, of which nothing is left after the test."""
+"""Folders with real servers, of which nothing is left after the test."""
 
 from __future__ import annotations
 

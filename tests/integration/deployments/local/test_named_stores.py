@@ -1,4 +1,4 @@
-"""Stores that the operator names are looked at before anything is started on them."""
+"""Stores that you name are checked before anything is started on them."""
 
 from __future__ import annotations
 

@@ -134,7 +134,7 @@ def test_the_stores_are_as_they_must_be(servers: Servers, monkeypatch: pytest.Mo
 
 
 def open_addresses(servers: Servers) -> set[str]:
-    """The local addresses, other than loopback, that a server of the servers listens on, in the kernel's notation."""
+    """Return the addresses, other than loopback, that one of the servers listens on, in the kernel's notation."""
     inodes: set[str] = set()
     for process in servers.everything():
         for link in Path(f"/proc/{process.pid}/fd").iterdir():
@@ -197,7 +197,7 @@ def test_nothing_is_started_when_the_operator_names_everything(servers: Servers)
     assert stack.dashboard_url == "http://head.example:8265"
     assert stack.settings.s3_endpoint_url is None
     assert "AWS_ACCESS_KEY_ID" not in stack.environment
-    # What everybody who may look at that cluster can read holds a path, and the file is private.
+    # Every user of that cluster can read the variable. It holds a path, and the file is private.
     assert stack.replica_environment == {"DARKROOM_SETTINGS_FILE": str(servers.home.settings_file)}
     assert stat.S_IMODE(servers.home.settings_file.stat().st_mode) == 0o600
     assert json.loads(servers.home.settings_file.read_text())["secret_key"] == "k" * 32

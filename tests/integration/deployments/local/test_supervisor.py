@@ -1,4 +1,4 @@
-"""What dies is started again, and what cannot start is tried ever less often."""
+"""A server that dies is started again. One that cannot start is tried ever less often."""
 
 from __future__ import annotations
 

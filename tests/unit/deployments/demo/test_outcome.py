@@ -1,4 +1,4 @@
-"""How the demo judges what became of its pictures, and what it leaves for a person."""
+"""The demo's verdict on its pictures, and the files that it leaves for you."""
 
 from __future__ import annotations
 

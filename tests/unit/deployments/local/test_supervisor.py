@@ -17,7 +17,7 @@ STARTS = 5
 
 
 class Waits(threading.Event):
-    """Notes how long is waited, without waiting, and is set after so many starts."""
+    """Notes each wait without waiting, and is set after so many starts."""
 
     def __init__(self) -> None:
         super().__init__()
