@@ -8,8 +8,8 @@
     │   ├── CatalogueError         the CSV has errors; every one of them is in `problems`
     │   └── OptionsError           the options have errors
     ├── BlockedAddressError        the guard refused an address
-    ├── ServerStartError           an embedded server did not start; says the log and the remedy
-    ├── NamedStoreError            a store that the operator named cannot be used
+    ├── ServerStartError           an embedded server did not start; names its log and the remedy
+    ├── NamedStoreError            a store that you named cannot be used
     ├── HomeBusyError              another process starts or stops the same embedded servers
     ├── BackupError                a backup cannot be made or restored; `code` says why
     └── ApiError                   the HTTP API answered a client with a problem
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class DarkroomError(Exception):
-    """The root of the tree; `str()` of it is fit for the one who can act."""
+    """The root of the tree. Its text is a message for the reader that can act on it."""
 
 
 class StoreUnavailableError(DarkroomError):
@@ -54,8 +54,8 @@ class ImageError(DarkroomError):
     Args:
         code: The stable code.
         message: One sentence for the owner of the catalogue.
-        http_status: What the source answered, when it did.
-        retry_after_seconds: How long the source asked to wait, when it did.
+        http_status: The status that the source answered, if it answered.
+        retry_after_seconds: The pause that the source asked for, if it asked.
     """
 
     def __init__(
@@ -76,12 +76,12 @@ class ImageError(DarkroomError):
 
 
 class RefusedError(DarkroomError):
-    """The client asked for something that is not accepted; becomes a problem document.
+    """A client asked for something that is not accepted. The error becomes a problem document.
 
     Args:
         status: The HTTP status.
         code: The stable code, snake_case.
-        detail: What is wrong and what to do about it.
+        detail: The problem and what to do about it.
         retry_after_seconds: When to try again, for 429 and 503.
     """
 
@@ -106,7 +106,7 @@ class CatalogueError(RefusedError):
 
     def __init__(self, problems: Sequence[RowProblem], total: int) -> None:
         noun = "error" if total == 1 else "errors"
-        super().__init__(422, "invalid_catalogue", f"The CSV has {total} {noun}; nothing was stored.")
+        super().__init__(422, "invalid_catalogue", f"The CSV has {total} {noun}. Nothing was stored.")
         self.args = (problems, total)
         self.problems = problems
         self.total = total
@@ -116,7 +116,7 @@ class OptionsError(RefusedError):
     """The options have errors, each with the field's name.
 
     Args:
-        problems: Pairs of the field's name and what is wrong with it.
+        problems: Pairs of a field's name and its error.
     """
 
     def __init__(self, problems: Sequence[tuple[str, str]]) -> None:
@@ -131,7 +131,7 @@ class BlockedAddressError(DarkroomError):
 
     Args:
         host: The host as the URL names it.
-        reason: Which range the address is in; never the address itself.
+        reason: The range of the address, never the address itself.
     """
 
     def __init__(self, host: str, reason: str) -> None:
@@ -147,10 +147,10 @@ class ServerStartError(DarkroomError):
     """An embedded server did not start.
 
     Args:
-        server: Which one.
-        log_path: Its log.
-        log_tail: The log's last lines.
-        remedy: What to do, in one sentence.
+        server: The name of the server.
+        log_path: The path of its log. It is empty when there is none.
+        log_tail: The last lines of the log, or another reason.
+        remedy: What to do, in a sentence or two.
     """
 
     def __init__(self, server: str, log_path: str, log_tail: str, remedy: str) -> None:
@@ -161,15 +161,16 @@ class ServerStartError(DarkroomError):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        return f"{self.server} did not start. {self.remedy}\n{self.log_path} ends with:\n{self.log_tail}"
+        log = f"\nLog: {self.log_path}" if self.log_path else ""
+        return f"{self.server} did not start. {self.remedy}{log}\n{self.log_tail}"
 
 
 class NamedStoreError(DarkroomError):
-    """A store that the operator named cannot be used.
+    """A store that you named cannot be used.
 
     Args:
-        setting: Which setting names it.
-        problem: What is wrong, as the end of a sentence.
+        setting: The setting that names it.
+        problem: The rest of a sentence that begins with the setting.
     """
 
     def __init__(self, setting: str, problem: str) -> None:
@@ -178,11 +179,11 @@ class NamedStoreError(DarkroomError):
         self.problem = problem
 
     def __str__(self) -> str:
-        return f"What {self.setting} names {self.problem}"
+        return f"{self.setting} {self.problem}"
 
 
 class HomeBusyError(DarkroomError):
-    """Another process is starting or stopping the servers of the same folder, or does not come to an end with others.
+    """Another process starts or stops the servers of the same folder, or keeps all other starts waiting.
 
     Args:
         path: The folder.
@@ -193,7 +194,9 @@ class HomeBusyError(DarkroomError):
         self.path = path
 
     def __str__(self) -> str:
-        return f"Another `darkroom up`, `down` or `restore` works on {self.path} right now; wait until it is done."
+        return (
+            f"Another `darkroom up`, `down` or `restore` works on {self.path}. Wait until it has ended, then try again."
+        )
 
 
 class BackupError(DarkroomError):
@@ -202,7 +205,7 @@ class BackupError(DarkroomError):
     Args:
         code: `target_exists`, `nothing_there` or `snapshot_too_old` of a backup; `damaged_backup`, `unknown_format`,
             `other_secret_key`, `service_not_stopped`, `database_not_empty` or `restore_incomplete` of a restore.
-        detail: What is wrong and what to do about it.
+        detail: The problem and what to do about it.
     """
 
     def __init__(self, code: str, detail: str) -> None:
@@ -218,9 +221,9 @@ class ApiError(DarkroomError):
     """The HTTP API answered with a problem document.
 
     Args:
-        status: The HTTP status; 0 when there was no answer at all.
+        status: The HTTP status, or 0 when there was no answer.
         code: The stable code.
-        detail: What is wrong.
+        detail: The problem.
         problem: The whole document.
     """
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 1
 _MANIFEST = "backup.json"
 _PRIVATE_FILE = 0o600
-_COMPRESSION = 1  # of products, a tenth larger than by level 6, in 60% of the time
+_COMPRESSION = 1  # products: a tenth larger than by level 6, in 60% of the time
 
 
 class DumpedCollection(Record):
@@ -48,10 +48,10 @@ class DumpedCollection(Record):
 
 
 class Manifest(Record):
-    """What a backup holds."""
+    """The content of a backup."""
 
     format_version: int
-    created_at: datetime  # what was written after it may be missing
+    created_at: datetime  # later writes may be missing
     database: str
     secret_key: str  # the fingerprint of DARKROOM_SECRET_KEY, never the key
     collections: dict[str, DumpedCollection]
@@ -59,15 +59,15 @@ class Manifest(Record):
 
 @contextmanager
 def new_folder(target: Path) -> Iterator[Path]:
-    """A folder for the block, which takes the target's name at its end; after an error it is gone.
+    """Make a folder for the block. At its end it takes the target's name. After an error it is removed.
 
     Raises:
         BackupError: The target exists.
-        OSError: It cannot be made.
+        OSError: The folder cannot be made.
     """
     target = target.absolute()
     if target.exists():
-        raise BackupError("target_exists", f"{target} exists; a backup makes a folder of its own.")
+        raise BackupError("target_exists", f"{target} exists. Name a folder that does not exist: the backup makes it.")
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))  # its mode is 0700
     try:
@@ -79,13 +79,13 @@ def new_folder(target: Path) -> Iterator[Path]:
 
 
 def file_of(folder: Path, database: str, collection: str) -> Path:
-    """Where a collection is in a backup."""
+    """Return the path of a collection in a backup."""
     return folder / database / f"{collection}.bson.gz"
 
 
 @contextmanager
 def new_dump(path: Path) -> Iterator[gzip.GzipFile]:
-    """A file to write documents to; on disk when the block has ended, and only for its owner's eyes."""
+    """Open a file for documents. At the end of the block it is on disk. Only its owner can read it."""
     with _new_private_file(path) as file:
         with gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=_COMPRESSION) as compressed:
             yield compressed
@@ -93,25 +93,25 @@ def new_dump(path: Path) -> Iterator[gzip.GzipFile]:
 
 
 def documents_in(path: Path) -> Iterator[RawBSONDocument]:
-    """The documents of a file, one at a time, none of them decoded."""
+    """Yield the documents of a file, one at a time, none of them decoded."""
     with gzip.open(path) as file:
         yield from decode_file_iter(cast("IO[bytes]", file), DEFAULT_RAW_BSON_OPTIONS)
 
 
 def described(path: Path, documents: int) -> DumpedCollection:
-    """What the manifest says of a file."""
+    """Return the manifest's entry for a file."""
     return DumpedCollection(documents=documents, bytes=path.stat().st_size, sha256=_sha256(path))
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """The last file of a backup."""
+    """Write the last file of a backup."""
     with _new_private_file(folder / _MANIFEST) as file:
         file.write(f"{manifest.model_dump_json(indent=2)}\n".encode())
         _sync(file)
 
 
 def verified(folder: Path) -> Manifest:
-    """What a backup holds, when all its files are as they were written. Reads each of them once.
+    """Read all files of a backup once, and return its manifest when they are as they were written.
 
     Raises:
         BackupError: They are not, or this version does not know their form.
@@ -124,7 +124,7 @@ def verified(folder: Path) -> Manifest:
         except FileNotFoundError:
             is_whole = False
         if not is_whole:
-            detail = f"{path} is not as it was written; nothing was restored. Take another backup."
+            detail = f"{path} is damaged. Nothing was restored. Use another backup."
             raise BackupError("damaged_backup", detail)
     return manifest
 
@@ -134,11 +134,15 @@ def _read_manifest(folder: Path) -> Manifest:
     try:
         manifest = Manifest.model_validate_json(path.read_bytes())
     except FileNotFoundError as error:
-        raise BackupError("damaged_backup", f"{folder} is no backup: it has no {_MANIFEST}.") from error
+        raise BackupError(
+            "damaged_backup", f"{folder} is no backup: it has no {_MANIFEST}. Nothing was restored."
+        ) from error
     except ValidationError as error:
-        raise BackupError("damaged_backup", f"{path} is not as it was written; nothing was restored.") from error
+        raise BackupError("damaged_backup", f"{path} is damaged. Nothing was restored. Use another backup.") from error
     if manifest.format_version != FORMAT_VERSION or not manifest.collections.keys() <= set(COLLECTIONS):
-        raise BackupError("unknown_format", f"{folder} was made by another version of Darkroom; restore it with that.")
+        raise BackupError(
+            "unknown_format", f"{folder} was made by another version of Darkroom. Restore it with that version."
+        )
     return manifest
 
 

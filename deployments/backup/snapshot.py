@@ -1,8 +1,8 @@
 """Backup and restore of all collections: one moment of MongoDB, as files in a folder.
 
 Documents are streamed and never decoded, so that memory stays flat: 55 MB for 20,000 products as for 800,000. Files are
-read and written between the calls of MongoDB, in the same thread, 25 microseconds a product in all: these functions are
-for a process that does nothing else.
+read and written between the calls of MongoDB, in the same thread. That takes 25 microseconds a product in all, so these
+functions are for a process that does nothing else.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from cluster.mongo.connection import Database, Document
     from cluster.secrets import Secrets
 
-_READ_DOCUMENTS = 5000  # in one query, so that each has the time limit of a call for itself
+_READ_DOCUMENTS = 5000  # in one query: the time limit of a call is for one query
 _WRITTEN_DOCUMENTS = 1000
 _SNAPSHOT_GONE = frozenset({239, 246})  # SnapshotTooOld, SnapshotUnavailable
 
@@ -51,9 +51,9 @@ async def back_up(database: Database, folder: Path, *, secrets: Secrets) -> Mani
     """Write all collections, as they are at one moment, to a new folder, while the service works.
 
     Args:
-        database: What to back up.
-        folder: Where to; it does not exist before, and does not after an error.
-        secrets: Of the deployment. The backup says which key a restore needs, and does not hold it.
+        database: The database to back up.
+        folder: The new folder. It must not exist before, and does not exist after an error.
+        secrets: The secrets of the deployment. The backup tells which key a restore needs, and does not hold it.
 
     Raises:
         BackupError: The folder exists, there is nothing to back up, or it took longer than MongoDB keeps a moment.
@@ -69,7 +69,7 @@ async def back_up(database: Database, folder: Path, *, secrets: Secrets) -> Mani
                 for name in COLLECTIONS
             }
         if not any(dumped.documents for dumped in collections.values()):
-            detail = f"There is nothing in the database {database.name}: is DARKROOM_MONGO_DATABASE right?"
+            detail = f"The database {database.name} is empty, so nothing was backed up. Check DARKROOM_MONGO_DATABASE."
             raise BackupError("nothing_there", detail)
         manifest = Manifest(
             format_version=FORMAT_VERSION,
@@ -83,37 +83,37 @@ async def back_up(database: Database, folder: Path, *, secrets: Secrets) -> Mani
 
 
 async def restore(database: Database, folder: Path, *, secrets: Secrets) -> Manifest:
-    """Bring a backup back into a database that has nothing, for a service that does not run.
+    """Restore a backup into an empty database, for a service that does not run.
 
-    Requests come last, and one that is not there does not exist: a restore that dies has promised nothing.
+    Requests come last, and a request does not exist without its document. So a restore that dies has promised nothing.
 
     Args:
-        database: Where to; it need not have the same name.
-        folder: What `back_up` has made.
-        secrets: Of the deployment; its key is that of the backup.
+        database: The empty database. It may have another name than the one that was backed up.
+        folder: The folder that `back_up` has made.
+        secrets: The secrets of the deployment. Its key is that of the backup.
 
     Raises:
-        BackupError: The backup is damaged, its key another one or the database not empty, and nothing was written; or
-            (`restore_incomplete`) it died half-way.
+        BackupError: The backup is damaged, its key is another one or the database is not empty, and nothing was
+            written. Or the restore failed half-way (`restore_incomplete`).
         StoreUnavailableError: MongoDB does not answer, and nothing was written.
     """
     manifest = verified(folder)
     if manifest.secret_key != secrets.fingerprint:
         detail = (
-            "DARKROOM_SECRET_KEY is another one than that of the backup, and webhook secrets are encrypted with it: "
-            "set that one, or put its secrets.json into .darkroom/. Nothing was restored."
+            "DARKROOM_SECRET_KEY is not the key of the backup, which its webhook secrets are encrypted with. Nothing "
+            "was restored. Set the key of the backup, or copy its secrets.json into .darkroom/."
         )
         raise BackupError("other_secret_key", detail)
     with mongo_errors():
         await _refuse_what_is_not_empty(database)
-        await database.ensure_indexes()  # now, because of many documents it takes longer than a call may
+        await database.ensure_indexes()  # now: with many documents it takes longer than a call may
     try:
         with mongo_errors():
             for name in [each for each in COLLECTIONS if each in manifest.collections]:
                 await _insert(database.collection(name), file_of(folder, manifest.database, name))
             await _check_whole(database, manifest)
     except (PyMongoError, StoreUnavailableError, OSError) as error:
-        raise BackupError("restore_incomplete", f"The restore died half-way: {error}. {_again(database)}") from error
+        raise BackupError("restore_incomplete", f"The restore failed half-way: {error}. {_again(database)}") from error
     return manifest
 
 
@@ -129,7 +129,7 @@ async def _dump(collection: AsyncCollection[Document], session: AsyncClientSessi
 async def _batches(
     collection: AsyncCollection[Document], session: AsyncClientSession
 ) -> AsyncIterator[tuple[bytes, int]]:
-    """All documents as they are on the wire, in batches of at most 16 MB, with their numbers."""
+    """Yield all documents as they are on the wire, in batches of at most 16 MB, with their numbers."""
     query: dict[str, Any] | None = {}
     while query is not None:
         page = collection.find_raw_batches(
@@ -151,8 +151,8 @@ def _lasting_snapshot() -> Iterator[None]:
         if error.code not in _SNAPSHOT_GONE:
             raise
         detail = (
-            "MongoDB did not keep the moment of the backup until its end. Try again when there is less to do; or have "
-            "it keep moments for longer than 300 s, by mongosh: "
+            "The backup took longer than MongoDB keeps one moment of its data. None was made. Try again when there is "
+            "less to do. Or let MongoDB keep it for longer than 300 s, by mongosh: "
             "db.adminCommand({setParameter: 1, minSnapshotHistoryWindowInSeconds: 3600})"
         )
         raise BackupError("snapshot_too_old", detail) from error
@@ -162,8 +162,8 @@ async def _refuse_what_is_not_empty(database: Database) -> None:
     for name in COLLECTIONS:
         if await database.collection(name).find_one({}, {"_id": 1}) is not None:
             detail = (
-                f"The database {database.name} has {name} already, and a backup is restored into an empty one, before "
-                f"the first `darkroom up`. If nothing of it is needed, do this. {_again(database)}"
+                f"The database {database.name} has {name} already. A backup is restored into an empty database, before "
+                f"the first `darkroom up`. If you need nothing in it: {_again(database)}"
             )
             raise BackupError("database_not_empty", detail)
 
@@ -175,15 +175,17 @@ async def _insert(collection: AsyncCollection[Document], path: Path) -> None:
 
 
 async def _check_whole(database: Database, manifest: Manifest) -> None:
-    """A service that runs sweeps products whose request it does not see yet."""
+    """Check that all documents are there: a running service removes products whose request it does not see."""
     for name, dumped in manifest.collections.items():
         if await database.collection(name).estimated_document_count() < dumped.documents:
-            detail = f"{name} were removed meanwhile: does a service run on it? Stop it. {_again(database)}"
+            detail = (
+                f"Some {name} were removed meanwhile. Stop the service that runs on this database. {_again(database)}"
+            )
             raise BackupError("restore_incomplete", detail)
 
 
 def _again(database: Database) -> str:
     return (
         f"Drop the database {database.name} and restore again. "
-        "(The embedded MongoDB: `darkroom down`, and remove .darkroom/data/mongodb.)"
+        "(For the embedded MongoDB, run `darkroom down` and remove .darkroom/data/mongodb.)"
     )

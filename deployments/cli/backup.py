@@ -14,53 +14,57 @@ from cluster.mongo.connection import Database
 from cluster.redis.connection import forget_all
 from cluster.secrets import Secrets
 from deployments.backup import snapshot as backups
-from deployments.cli.exits import explained, print_json
+from deployments.cli.display import print_json
+from deployments.cli.epilog import epilog
+from deployments.cli.exit_codes import handle_errors
 from deployments.cli.options import HomeOption, JsonOption, deployment_settings, settings_for
-from deployments.cli.steps import Steps
-from deployments.local.alone import stores_alone
+from deployments.cli.server_progress import ServerProgress
 from deployments.local.home import Home
+from deployments.local.stores_only import stores_only
 
 if TYPE_CHECKING:
     from cluster.settings import Settings
     from deployments.backup.folder import Manifest
 
-BACKUP_EPILOG = """
-Example: darkroom backup /backups/darkroom-2026-11-24
+BACKUP_EPILOG = epilog(
+    "darkroom backup /backups/darkroom-2026-11-24",
+    notes="The service may run meanwhile. Run this command where DARKROOM_MONGO_URL is set, or beside .darkroom/. The "
+    "images in S3 and the secret key are not in the backup. Keep DARKROOM_SECRET_KEY, or .darkroom/secrets.json, at "
+    "another place: a restore needs it.",
+)
+RESTORE_EPILOG = epilog(
+    "darkroom restore /backups/darkroom-2026-11-24",
+    notes="Run this command before the first `darkroom up`, with the same settings. It needs the secret key of the "
+    "backup: set DARKROOM_SECRET_KEY, or copy secrets.json to .darkroom/. It removes what Darkroom has in Redis, which "
+    "is rebuilt.",
+)
 
-The service may run meanwhile. Run it where DARKROOM_MONGO_URL is set, or beside .darkroom/. The objects in S3 and the
-secret key are not in a backup: keep DARKROOM_SECRET_KEY, or .darkroom/secrets.json, at another place.
-"""
-RESTORE_EPILOG = """
-Example: darkroom restore /backups/darkroom-2026-11-24
 
-Before the first `darkroom up`, with the settings that it will have, and with the secret key of the backup:
-DARKROOM_SECRET_KEY, or .darkroom/secrets.json. Empties what Darkroom has in Redis.
-"""
-
-
-@explained
+@handle_errors
 def backup(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Is made; nothing may be there.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The new folder. It must not exist yet.")],
     *,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write all records, keys and webhooks to be sent, as they are at one moment, to a new folder."""
+    """Write all records, keys and pending webhooks, as they are at one moment, to a new folder."""
     _tell("Backed up", asyncio.run(_back_up(deployment_settings(home), folder)), as_json=as_json)
 
 
-@explained
+@handle_errors
 def restore(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="What `darkroom backup` has made.", exists=True)],
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="The folder that `darkroom backup` has made.", exists=True)
+    ],
     *,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Bring a backup back into an empty MongoDB; `darkroom up` then goes on with what was not finished."""
+    """Restore a backup into an empty MongoDB. `darkroom up` then finishes the requests that had not ended."""
     settings = settings_for(home)
     with (
-        Steps(Console(stderr=True), quiet=as_json) as steps,
-        stores_alone(settings, Home(settings.home), steps.tell) as complete,
+        ServerProgress(Console(stderr=True), quiet=as_json) as progress,
+        stores_only(settings, Home(settings.home), progress.update) as complete,
     ):
         manifest = asyncio.run(_restore(complete, folder))
     _tell("Restored", manifest, as_json=as_json)
@@ -74,7 +78,7 @@ async def _back_up(settings: Settings, folder: Path) -> Manifest:
 async def _restore(settings: Settings, folder: Path) -> Manifest:
     async with Database.open(settings) as database:
         manifest = await backups.restore(database, folder, secrets=Secrets(settings))
-    await forget_all(settings)  # results that it knows may be in no bucket any more
+    await forget_all(settings)  # the bucket may not have the results that it knows
     return manifest
 
 

@@ -23,7 +23,7 @@ from deployments.local.named_stores import probe_named_stores
 from deployments.local.redis_server import RedisServer
 from deployments.local.seaweedfs import SeaweedFS
 from deployments.local.stack import embedded_servers
-from deployments.local.supervisor import is_watched
+from deployments.local.supervisor import is_supervised
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,21 +35,22 @@ PYTHONS = ((3, 11), (3, 12))
 FREE_DISK_BYTES = 2_000_000_000
 FREE_MEMORY_BYTES = 2_500_000_000
 OPEN_FILES = 4096
-VERSION_SECONDS = 30
+VERSION_TIMEOUT_SECONDS = 30
+READYZ_TIMEOUT_SECONDS = 10
 MEMINFO = Path("/proc/meminfo")
 STORES = {
-    "mongodb": "Is MongoDB running and reachable? An embedded one comes back by itself; see logs/supervisor.log.",
-    "redis": "Is Redis running and reachable? An embedded one comes back by itself; see logs/supervisor.log.",
-    "s3": "Is S3 reachable, with credentials that may use it? An embedded one comes back; see logs/supervisor.log.",
-    "preparation": "The indexes and the bucket could not be made; may the credentials do that?",
-    "rayHead": "It comes back by itself, or by systemd (`journalctl --user -u ray`); what is accepted may wait for it.",
-    "queueManager": "Wait a few seconds: Ray starts it again. If it stays so: `darkroom down`, then `darkroom up`.",
+    "mongodb": "Check that MongoDB runs and can be reached. An embedded one is started again: see logs/supervisor.log.",
+    "redis": "Check that Redis runs and can be reached. An embedded one is started again: see logs/supervisor.log.",
+    "s3": "Check that S3 can be reached and used. An embedded one is started again: see logs/supervisor.log.",
+    "preparation": "The indexes or the bucket could not be made. Check that the credentials may make them.",
+    "rayHead": "It is started again, or by systemd (`journalctl --user -u ray`). Accepted requests may wait for it.",
+    "queueManager": "Wait a few seconds: Ray starts it again. If not, run `darkroom down`, then `darkroom up`.",
 }
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     name: str
     ok: bool | None  # None: not needed, or not running
@@ -57,18 +58,18 @@ class Check:
     fix: str = ""
 
     def document(self) -> dict[str, Any]:
-        """The check as JSON."""
+        """Return the check as JSON."""
         return asdict(self)
 
 
 def check_machine(settings: Settings) -> Iterator[Check]:
-    """What must be there before `darkroom up`."""
+    """Check everything that `darkroom up` needs."""
     yield _python()
     yield _settings()
     for module, remedy in (
-        ("pyvips", "pip install pyvips-binary"),
-        ("PIL", "pip install pillow"),
-        ("ray", "pip install 'ray[serve]'"),
+        ("pyvips", "Run `pip install pyvips-binary`."),
+        ("PIL", "Run `pip install pillow`."),
+        ("ray", "Run `pip install 'ray[serve]'`."),
     ):
         yield _module(module, remedy)
     embedded = embedded_servers(settings)
@@ -80,27 +81,31 @@ def check_machine(settings: Settings) -> Iterator[Check]:
         if name in embedded:
             yield _program(name, find)
     for name, problem in asyncio.run(probe_named_stores(settings)):
-        yield Check(name, problem is None, "the one that you named answers" if problem is None else str(problem))
+        yield Check(name, problem is None, "the store that you named answers" if problem is None else str(problem))
     yield _disk(settings)
     yield _memory()
     yield _open_files()
 
 
 def check_service(settings: Settings, home: Home) -> Iterator[Check]:
-    """What the running service says of itself."""
+    """Check the running service by its answer to `/readyz`."""
     url = settings.url or home.url
     if url is None:
-        yield Check("service", None, "not running; `darkroom up --detach` starts it")
+        yield Check("service", None, "not running: `darkroom up --detach` starts it")
         return
     try:
-        with Darkroom(url, timeout_seconds=10) as darkroom:
+        with Darkroom(url, timeout_seconds=READYZ_TIMEOUT_SECONDS) as darkroom:
             readiness = darkroom.ready()
     except ApiError as error:
-        yield Check("service", None if error.code == "unreachable" else False, error.detail, "darkroom up --detach")
+        yield Check(
+            "service", None if error.code == "unreachable" else False, error.detail, "Run `darkroom up --detach`."
+        )
         return
     yield Check("service", readiness.ready, f"{url} is {'ready' if readiness.ready else 'not ready'}")
-    if url == home.url and not is_watched(home):
-        yield Check("supervisor", ok=False, detail="not running: what dies stays dead", fix="darkroom up --detach")
+    if url == home.url and not is_supervised(home):
+        yield Check(
+            "supervisor", ok=False, detail="not running: dead servers stay dead", fix="Run `darkroom up --detach`."
+        )
     checks: dict[str, dict[str, Any]] = (readiness.model_extra or {}).get("checks", {})
     for name, check in checks.items():
         detail = check.get("detail") or "answers"
@@ -109,7 +114,7 @@ def check_service(settings: Settings, home: Home) -> Iterator[Check]:
 
 def _python() -> Check:
     fine = sys.version_info[:2] in PYTHONS
-    fix = "" if fine else "Use Python 3.11 or 3.12: sudo apt install python3.11 python3.11-venv"
+    fix = "" if fine else "Use Python 3.11 or 3.12: `sudo apt install python3.11 python3.11-venv`."
     return Check("python", fine, f"{platform.python_version()} on {platform.machine()}", fix)
 
 
@@ -119,8 +124,8 @@ def _settings() -> Check:
         return Check(
             "settings",
             ok=False,
-            detail=f"there is no {', '.join(misspelt)}",
-            fix="Correct or remove it; see the README.",
+            detail=f"there is no setting {', '.join(misspelt)}",
+            fix="Correct the name, or remove it. The README lists all settings.",
         )
     return Check("settings", ok=True, detail="valid")
 
@@ -130,7 +135,7 @@ def _module(name: str, fix: str) -> Check:
         module = importlib.import_module(name)
     except (ImportError, OSError) as error:  # OSError: a shared library is missing
         return Check(name, ok=False, detail=str(error), fix=fix)
-    return Check(name, ok=True, detail=str(getattr(module, "__version__", "there")))
+    return Check(name, ok=True, detail=str(getattr(module, "__version__", "installed")))
 
 
 def _program(name: str, find: Callable[[], Path]) -> Check:
@@ -139,7 +144,9 @@ def _program(name: str, find: Callable[[], Path]) -> Check:
     except FileNotFoundError as error:
         return Check(name, ok=False, detail=str(error), fix=remedies.INSTALL)
     arguments = ["version"] if path.name == "weed" else ["--version"]
-    done = subprocess.run([path, *arguments], capture_output=True, text=True, timeout=VERSION_SECONDS, check=False)  # noqa: S603 - a program of ours
+    done = subprocess.run(  # noqa: S603 - a program of ours
+        [path, *arguments], capture_output=True, text=True, timeout=VERSION_TIMEOUT_SECONDS, check=False
+    )
     if done.returncode:
         output = (done.stdout + done.stderr).strip()
         return Check(name, ok=False, detail=output[-300:], fix=remedies.remedy(done.returncode, output))
@@ -152,21 +159,21 @@ def _disk(settings: Settings) -> Check:
         folder = folder.parent
     free_bytes = shutil.disk_usage(folder).free
     fine = free_bytes >= FREE_DISK_BYTES
-    fix = "" if fine else f"Make room: {decimal(FREE_DISK_BYTES)} are needed beside your pictures."
+    fix = "" if fine else f"Make room: Darkroom needs {decimal(FREE_DISK_BYTES)} beside your pictures."
     return Check("disk", fine, f"{decimal(free_bytes)} free", fix)
 
 
 def _memory() -> Check:
     free_bytes = _available_memory_bytes()
     if free_bytes is None:
-        return Check("memory", None, "this system does not tell")
+        return Check("memory", None, "not known on this system")
     fine = free_bytes >= FREE_MEMORY_BYTES
-    fix = "" if fine else f"Free some: the embedded stack takes about {decimal(FREE_MEMORY_BYTES)}."
+    fix = "" if fine else f"Stop other programs: the embedded servers take about {decimal(FREE_MEMORY_BYTES)}."
     return Check("memory", fine, f"{decimal(free_bytes)} available", fix)
 
 
 def _available_memory_bytes() -> int | None:
-    """`MemAvailable` of proc(5)."""
+    """Return `MemAvailable` of proc(5)."""
     if not MEMINFO.exists():
         return None
     line = next(line for line in MEMINFO.read_text().splitlines() if line.startswith("MemAvailable:"))
@@ -176,4 +183,4 @@ def _available_memory_bytes() -> int | None:
 def _open_files() -> Check:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     fine = soft >= OPEN_FILES or hard >= OPEN_FILES
-    return Check("open files", fine, f"limit {soft:,}", "" if fine else f"ulimit -n {OPEN_FILES}")
+    return Check("open files", fine, f"limit {soft:,}", "" if fine else f"Run `ulimit -n {OPEN_FILES}`.")

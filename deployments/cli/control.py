@@ -1,4 +1,4 @@
-"""`darkroom cancel`, `pause`, `resume`, `priority`, `retry` and `delete`: what may be done with a request."""
+"""`darkroom cancel`, `pause`, `resume`, `priority`, `retry` and `delete`: control of a request."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from deployments.cli.exits import EXIT_CODES_HELP, explained, print_json
+from deployments.cli.display import print_json
+from deployments.cli.exit_codes import handle_errors
 from deployments.cli.options import HomeOption, JsonOption, UrlOption, connect
 from deployments.cli.watch import RequestArgument, follow
 
@@ -16,31 +17,25 @@ if TYPE_CHECKING:
     from cluster.client import RequestSummary
 
 
-def epilog(*examples: str) -> str:
-    """Examples and exit codes under a command's help."""
-    listed = "\n\n".join(f"darkroom {example}" for example in examples)
-    return f"\nExamples:\n\n{listed}\n\n{EXIT_CODES_HELP}\n"
-
-
-@explained
+@handle_errors
 def cancel(
     request_id: RequestArgument, *, url: UrlOption = None, home: HomeOption = None, as_json: JsonOption = False
 ) -> None:
-    """End a request; images that are done stay, the others fail with `cancelled`."""
+    """End a request. Finished images stay, and the others fail with `cancelled`."""
     with connect(url, home) as darkroom:
-        _show(darkroom.cancel(request_id), "is cancelled; what is done stays", as_json=as_json)
+        _show(darkroom.cancel(request_id), "is cancelled. Finished images stay", as_json=as_json)
 
 
-@explained
+@handle_errors
 def pause(
     request_id: RequestArgument, *, url: UrlOption = None, home: HomeOption = None, as_json: JsonOption = False
 ) -> None:
     """Hold a request until `darkroom resume`."""
     with connect(url, home) as darkroom:
-        _show(darkroom.pause(request_id), "is paused", as_json=as_json)
+        _show(darkroom.pause(request_id), f"is paused. `darkroom resume {request_id}` lets it go on", as_json=as_json)
 
 
-@explained
+@handle_errors
 def resume(
     request_id: RequestArgument, *, url: UrlOption = None, home: HomeOption = None, as_json: JsonOption = False
 ) -> None:
@@ -49,10 +44,10 @@ def resume(
         _show(darkroom.resume(request_id), "goes on", as_json=as_json)
 
 
-@explained
+@handle_errors
 def priority(
     request_id: RequestArgument,
-    value: Annotated[int, typer.Argument(metavar="PRIORITY", min=0, max=9, help="0 to 9, 9 first.")],
+    value: Annotated[int, typer.Argument(metavar="PRIORITY", min=0, max=9, help="From 0 to 9 (first).")],
     *,
     url: UrlOption = None,
     home: HomeOption = None,
@@ -63,33 +58,33 @@ def priority(
         _show(darkroom.set_priority(request_id, value), f"has priority {value} now", as_json=as_json)
 
 
-@explained
+@handle_errors
 def retry(
     request_id: RequestArgument,
     *,
     code: Annotated[
-        list[str] | None, typer.Option(metavar="CODE", help="Only images that failed with it; may be repeated.")
+        list[str] | None, typer.Option(metavar="CODE", help="Only images that failed with this code. May be repeated.")
     ] = None,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Wait for the end and draw the progress.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Show the progress until the end.")] = False,
     url: UrlOption = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Do the failed images of a request again; the others stay as they are."""
+    """Try the failed images of a request again. The others stay as they are."""
     with connect(url, home) as darkroom:
         found = darkroom.retry(request_id, codes=code or None)
         if not (watch and as_json):
             left = found.counts.unprocessed + found.counts.in_flight
-            _show(found, f"runs again, for {left:,} {'image' if left == 1 else 'images'}", as_json=as_json)
+            _show(found, f"runs again for {left:,} {'image' if left == 1 else 'images'}", as_json=as_json)
         if watch:
             follow(darkroom, request_id, as_json=as_json)
 
 
-@explained
+@handle_errors
 def delete(
     request_id: RequestArgument,
     *,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for a confirmation.")] = False,
     url: UrlOption = None,
     home: HomeOption = None,
     as_json: JsonOption = False,

@@ -1,9 +1,11 @@
-"""What the commands show a person: a request, its failures, the errors of a CSV."""
+"""The output of the commands: JSON, a request, its failures, the errors of a CSV."""
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, Literal
 
+import typer
 from rich import box
 from rich.filesize import decimal
 from rich.table import Table
@@ -18,8 +20,13 @@ SHOWN_ROWS = 20
 STATE_STYLES = {"pending": "cyan", "processing": "cyan", "completed": "green", "failed": "red"}
 
 
+def print_json(document: dict[str, Any] | list[Any]) -> None:
+    """Print one JSON document on standard output."""
+    typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
+
+
 def request_summary(status: RequestStatus) -> Table:
-    """A request in a few lines."""
+    """Return a request in a few lines."""
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="bold", no_wrap=True)
     facts.add_column(overflow="fold")
@@ -29,7 +36,7 @@ def request_summary(status: RequestStatus) -> Table:
 
 
 def request_table(requests: Sequence[RequestSummary]) -> Table | str:
-    """Requests, a line each."""
+    """Return a table with a line for each request."""
     if not requests:
         return "There are no requests yet. `darkroom submit catalogue.csv` makes one."
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
@@ -57,7 +64,7 @@ def request_table(requests: Sequence[RequestSummary]) -> Table | str:
 
 
 def row_errors(errors: Sequence[dict[str, Any]]) -> Table:
-    """The first errors of a CSV."""
+    """Return a table of the first errors of a CSV."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("Row", justify="right", no_wrap=True)
     table.add_column("Column", no_wrap=True)
@@ -70,9 +77,9 @@ def row_errors(errors: Sequence[dict[str, Any]]) -> Table:
 
 
 def more_errors(shown: int, total: int) -> str | None:
-    """How many errors are not in the table; None when all are."""
+    """Return a sentence about the errors that are not in the table, or None when all are."""
     left = total - min(shown, SHOWN_ROWS)
-    return f"… and {left:,} more; --json lists up to 1,000." if left > 0 else None
+    return f"… and {left:,} more. --json lists up to 1,000." if left > 0 else None
 
 
 def _facts(status: RequestStatus) -> list[tuple[str, str | Text]]:

@@ -1,4 +1,4 @@
-"""`darkroom doctor`: everything that Darkroom needs, and the fix for what is missing."""
+"""`darkroom doctor`: checks of everything that Darkroom needs, with a fix for each fault."""
 
 from __future__ import annotations
 
@@ -11,38 +11,32 @@ from rich.table import Table
 from rich.text import Text
 
 from deployments.cli.checks import Check, check_machine, check_service
-from deployments.cli.exits import ExitCode, explained, print_json
+from deployments.cli.display import print_json
+from deployments.cli.epilog import epilog
+from deployments.cli.exit_codes import ExitCode, handle_errors
 from deployments.cli.options import HomeOption, JsonOption, settings_for
 from deployments.local.home import Home
-from deployments.local.memory import memory
+from deployments.local.memory import memory_by_part
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-EPILOG = """
-Examples:
-
-darkroom doctor
-
-darkroom doctor --memory
-
-The exit code is 1 when something must be fixed.
-"""
+EPILOG = epilog("darkroom doctor", "darkroom doctor --memory", notes="The exit code is 1 when something must be fixed.")
 MARKS = {True: ("✓", "green"), False: ("✗", "bold red"), None: ("-", "dim")}
 
 
-@explained
+@handle_errors
 def doctor(
     *,
-    show_memory: Annotated[bool, typer.Option("--memory", help="What each part of the running stack takes.")] = False,
+    show_memory: Annotated[bool, typer.Option("--memory", help="Also show how much memory each part takes.")] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check every dependency, the settings and the running service, and print the fix for what is wrong."""
+    """Check every dependency, the settings and the running service, and print a fix for each fault."""
     settings = settings_for(home)
     folder = Home(settings.home)
     checks = [*check_machine(settings), *check_service(settings, folder)]
-    parts = memory(folder) if show_memory else []
+    parts = memory_by_part(folder) if show_memory else []
     if as_json:
         print_json({"checks": [check.document() for check in checks], "memoryBytes": dict(parts)})
     else:

@@ -16,7 +16,9 @@ from cluster.mongo.api_keys import ApiKeyStore, key_id_of
 from cluster.mongo.connection import Database
 from cluster.records import ApiKey, Scope
 from cluster.secrets import Secrets
-from deployments.cli.exits import explained, print_json
+from deployments.cli.display import print_json
+from deployments.cli.epilog import epilog
+from deployments.cli.exit_codes import handle_errors
 from deployments.cli.options import HomeOption, JsonOption, api_key, deployment_settings, settings_for
 from deployments.local.home import Home
 
@@ -26,55 +28,48 @@ if TYPE_CHECKING:
     from cluster.settings import Settings
 
 T = TypeVar("T")
-EPILOG = """
-Examples:
-
-darkroom keys create "web shop"
-
-darkroom keys create dashboard --read-only --beside 1f2e3d4c5b6a
-
-darkroom keys secret
-
-darkroom keys list
-
-darkroom keys revoke 1f2e3d4c5b6a
-
-These commands talk to MongoDB: run them where DARKROOM_MONGO_URL is set, or beside .darkroom/.
-"""
+EPILOG = epilog(
+    'darkroom keys create "web shop"',
+    "darkroom keys create dashboard --read-only --beside 1f2e3d4c5b6a",
+    "darkroom keys secret",
+    "darkroom keys list",
+    "darkroom keys revoke 1f2e3d4c5b6a",
+    notes="These commands use MongoDB. Run them where DARKROOM_MONGO_URL is set, or beside .darkroom/.",
+)
 keys = typer.Typer(no_args_is_help=True, epilog=EPILOG, help="Make, list and revoke API keys.")
 
 
 @keys.command(epilog=EPILOG)
-@explained
+@handle_errors
 def create(
-    name: Annotated[str, typer.Argument(help="Who uses it.")],
+    name: Annotated[str, typer.Argument(help="The name of its user.")],
     *,
-    read_only: Annotated[bool, typer.Option("--read-only", help="It may look, but not upload or change.")] = False,
+    read_only: Annotated[bool, typer.Option("--read-only", help="The key may read, but not upload or change.")] = False,
     beside: Annotated[
-        str | None, typer.Option(metavar="ID", help="It sees the requests of this key, too; its own if not given.")
+        str | None, typer.Option(metavar="ID", help="The key also sees the requests of this one.")
     ] = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a key, show it this once, and the secret that signs its webhooks."""
+    """Make a key. Show it once, with the secret that signs its webhooks."""
     settings = deployment_settings(home)
     scopes = [Scope.READ] if read_only else list(Scope)
-    secrets = Secrets(settings)  # first, because it may be missing
+    secrets = Secrets(settings)  # first, because the secret key may be missing
     key, token = asyncio.run(_with_keys(settings, lambda store: store.create(name=name, scopes=scopes, beside=beside)))
     secret = secrets.webhook_secret(key.owner)
     if as_json:
         print_json({**_document(key), "key": token, "webhookSecret": secret})
         return
     console = Console(soft_wrap=True)
-    console.print(Text.assemble(("✓ ", "bold green"), "Keep the key; it is not shown again.\n"))
+    console.print(Text.assemble(("✓ ", "bold green"), "Keep the key. It is not shown again.\n"))
     console.print(Text.assemble("  API key         ", (token, "cyan")))
     console.print(Text.assemble("  Webhook secret  ", (secret, "cyan")))
 
 
 @keys.command("list")
-@explained
+@handle_errors
 def list_keys(*, home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """List all keys, revoked ones too; never the keys themselves."""
+    """List all keys, revoked ones too, by their ids. The keys themselves are not shown."""
     found = asyncio.run(_with_keys(deployment_settings(home), lambda store: store.list_all()))
     if as_json:
         print_json([_document(key) for key in found])
@@ -90,10 +85,10 @@ def list_keys(*, home: HomeOption = None, as_json: JsonOption = False) -> None:
 
 
 @keys.command()
-@explained
+@handle_errors
 def secret(
     key_id: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="The key beside .darkroom/ if not given.")
+        str | None, typer.Argument(metavar="ID", help="The id of the key. Without it: the key in .darkroom/.")
     ] = None,
     *,
     home: HomeOption = None,
@@ -103,7 +98,7 @@ def secret(
     settings, here = deployment_settings(home), settings_for(home)
     wanted = key_id or key_id_of(api_key(here, Home(here.home)) or "")
     if not wanted:
-        raise DarkroomError("Which key? `darkroom keys list` shows all.")
+        raise DarkroomError("Name the id of a key. `darkroom keys list` shows all ids.")
     owner = asyncio.run(_with_keys(settings, lambda store: store.owner_of(wanted)))
     found = Secrets(settings).webhook_secret(owner)
     if as_json:
@@ -113,16 +108,16 @@ def secret(
 
 
 @keys.command()
-@explained
+@handle_errors
 def revoke(
-    key_id: Annotated[str, typer.Argument(metavar="ID", help="As `darkroom keys list` shows it.")],
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="The id, as `darkroom keys list` shows it.")],
     *,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Revoke a key: from now on it opens nothing."""
+    """Revoke a key. From now on, every call with it is refused."""
     if not asyncio.run(_with_keys(deployment_settings(home), lambda store: store.revoke(key_id))):
-        raise DarkroomError(f"There is no key {key_id} in force; `darkroom keys list` shows all.")
+        raise DarkroomError(f"There is no valid key {key_id}. `darkroom keys list` shows all ids.")
     if as_json:
         print_json({"keyId": key_id, "revoked": True})
     else:

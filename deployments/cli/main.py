@@ -8,6 +8,7 @@ import typer
 
 from cluster import __version__
 from deployments.cli import backup, control, demo, doctor, submit, up, watch
+from deployments.cli.epilog import EXAMPLE_ID, epilog
 from deployments.cli.keys import keys
 
 HELP = "Bulk image compression: a CSV of image URLs in, smaller copies in your own bucket out."
@@ -44,17 +45,18 @@ app.command(epilog=submit.EPILOG)(submit.submit)
 app.command(epilog=watch.STATUS_EPILOG)(watch.status)
 app.command(epilog=watch.WATCH_EPILOG)(watch.watch)
 app.command(epilog=watch.RESULTS_EPILOG)(watch.results)
-app.command(epilog=control.epilog("cancel req_01kaxvh5e2f3c4d5e6f7g8h9ja"))(control.cancel)
-app.command(epilog=control.epilog("pause req_01kaxvh5e2f3c4d5e6f7g8h9ja"))(control.pause)
-app.command(epilog=control.epilog("resume req_01kaxvh5e2f3c4d5e6f7g8h9ja"))(control.resume)
-app.command(epilog=control.epilog("priority req_01kaxvh5e2f3c4d5e6f7g8h9ja 9"))(control.priority)
+app.command(epilog=epilog(f"darkroom cancel {EXAMPLE_ID}", exit_codes=True))(control.cancel)
+app.command(epilog=epilog(f"darkroom pause {EXAMPLE_ID}", exit_codes=True))(control.pause)
+app.command(epilog=epilog(f"darkroom resume {EXAMPLE_ID}", exit_codes=True))(control.resume)
+app.command(epilog=epilog(f"darkroom priority {EXAMPLE_ID} 9", exit_codes=True))(control.priority)
 app.command(
-    epilog=control.epilog(
-        "retry req_01kaxvh5e2f3c4d5e6f7g8h9ja --watch",
-        "retry req_01kaxvh5e2f3c4d5e6f7g8h9ja --code timeout --code source_error",
+    epilog=epilog(
+        f"darkroom retry {EXAMPLE_ID} --watch",
+        f"darkroom retry {EXAMPLE_ID} --code timeout --code source_error",
+        exit_codes=True,
     )
 )(control.retry)
-app.command(epilog=control.epilog("delete req_01kaxvh5e2f3c4d5e6f7g8h9ja --yes"))(control.delete)
+app.command(epilog=epilog(f"darkroom delete {EXAMPLE_ID} --yes", exit_codes=True))(control.delete)
 app.add_typer(keys, name="keys")
 app.command(epilog=backup.BACKUP_EPILOG)(backup.backup)
 app.command(epilog=backup.RESTORE_EPILOG)(backup.restore)

@@ -10,44 +10,45 @@ import typer
 from cluster.client import Darkroom
 from cluster.errors import DarkroomError
 from cluster.settings import Settings
-from deployments.local import stack as servers
 from deployments.local.home import Home
+from deployments.local.stack import started_stack
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for a script.")]
 UrlOption = Annotated[
     str | None,
-    typer.Option("--url", metavar="URL", help="Where the service is. [default: the one that `darkroom up` started]"),
+    typer.Option("--url", metavar="URL", help="The URL of the service, by default the one that `darkroom up` started."),
 ]
 HomeOption = Annotated[
     Path | None,
-    typer.Option("--home", metavar="DIR", help="The folder of the embedded servers. [default: .darkroom]"),
+    typer.Option("--home", metavar="DIR", help="The folder of the embedded servers, .darkroom by default."),
 ]
 DEFAULT_URL = "http://127.0.0.1:8000"
 
 
 def settings_for(home: Path | None = None) -> Settings:
-    """The settings, with the folder that the command line names."""
+    """Return the settings, with the folder that the command line names."""
     settings = Settings()
     return settings if home is None else settings.model_copy(update={"home": home})
 
 
 def deployment_settings(home: Path | None) -> Settings:
-    """The settings of the deployment whose stores a command reaches.
+    """Return the settings of the deployment whose stores a command uses.
 
     Raises:
-        DarkroomError: None is known here.
+        DarkroomError: No deployment is known here.
     """
     settings = settings_for(home)
-    stack = servers.known(Home(settings.home))
+    stack = started_stack(Home(settings.home))
     if stack is not None:
         return stack.settings
     if "mongo_url" not in settings.model_fields_set:
-        raise DarkroomError("No Darkroom runs from this folder: `darkroom up`, or set DARKROOM_MONGO_URL.")
+        detail = f"No Darkroom runs from {settings.home}. Run `darkroom up`, or set --home or DARKROOM_MONGO_URL."
+        raise DarkroomError(detail)
     return settings
 
 
 def connect(url: str | None, home: Path | None) -> Darkroom:
-    """A client of the service that the options, the settings or the folder of the embedded servers name."""
+    """Return a client of the service that the options, the settings or the folder of the embedded servers name."""
     settings = settings_for(home)
     folder = Home(settings.home)
     address = url or settings.url or folder.url or DEFAULT_URL
@@ -55,7 +56,7 @@ def connect(url: str | None, home: Path | None) -> Darkroom:
 
 
 def api_key(settings: Settings, folder: Home) -> str | None:
-    """The key that the settings or the folder have."""
+    """Return the API key of the settings or of the folder, or None when there is none."""
     if settings.api_key is not None:
         return settings.api_key.get_secret_value()
     return folder.api_key

@@ -10,76 +10,82 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from deployments.cli.display import more_errors, row_errors
-from deployments.cli.exits import EXIT_CODES_HELP, explained, print_json
+from deployments.cli.display import more_errors, print_json, row_errors
+from deployments.cli.epilog import epilog
+from deployments.cli.exit_codes import handle_errors
 from deployments.cli.options import HomeOption, JsonOption, UrlOption, connect
 from deployments.cli.watch import follow
 
 if TYPE_CHECKING:
     from cluster.client import Submission
 
-EPILOG = f"""
-Examples:
-
-darkroom submit catalogue.csv --watch
-
-darkroom submit catalogue.csv --format webp --quality 70 --max-width 1600
-
-darkroom submit catalogue.csv --options '{{"outputs": [{{"name": "zoom"}}, {{"name": "thumb", "maxWidth": 300}}]}}'
-
-darkroom submit catalogue.csv --dry-run
-
-darkroom submit catalogue.csv --column "Input Image Urls=Photos" --skip-invalid-rows
-
-{EXIT_CODES_HELP}
-"""
+EPILOG = epilog(
+    "darkroom submit catalogue.csv --watch",
+    "darkroom submit catalogue.csv --format webp --quality 70 --max-width 1600",
+    """darkroom submit catalogue.csv --options '{"outputs": [{"name": "zoom"}, {"name": "thumb", "maxWidth": 300}]}'""",
+    "darkroom submit catalogue.csv --dry-run",
+    'darkroom submit catalogue.csv --column "Input Image Urls=Photos" --skip-invalid-rows',
+    exit_codes=True,
+)
 
 
 def _json(text: str) -> dict[str, object]:
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise typer.BadParameter(f"is not valid JSON: {error}") from error
+        raise typer.BadParameter(f"not valid JSON: {error}") from error
     if not isinstance(value, dict):
-        raise typer.BadParameter("is not a JSON object")
+        raise typer.BadParameter('not a JSON object, as in {"quality": 70}')
     return value
 
 
-@explained
+@handle_errors
 def submit(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="The CSV.")],
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="The CSV file.")],
     *,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Wait for the end and draw the progress.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Show the progress until the end.")] = False,
     more_options: Annotated[
         dict[str, object] | None,
         typer.Option(
-            "--options", metavar="JSON", parser=_json, help="Any options, as the API takes them; those below win."
+            "--options", metavar="JSON", parser=_json, help="Options, as the API takes them. The options below win."
         ),
     ] = None,
     image_format: Annotated[
-        Literal["keep", "jpeg", "webp", "avif", "png"] | None, typer.Option("--format", help="Of the outputs.")
+        Literal["keep", "jpeg", "webp", "avif", "png"] | None,
+        typer.Option("--format", help="The format of the outputs."),
     ] = None,
     effort: Annotated[
-        Literal["fast", "balanced", "max"] | None, typer.Option(help="How much time may be taken to save bytes.")
+        Literal["fast", "balanced", "max"] | None, typer.Option(help="How much time to take to save bytes.")
     ] = None,
-    quality: Annotated[int | None, typer.Option(min=1, max=100, help="Of lossy formats; 75 if not given.")] = None,
-    max_width: Annotated[int | None, typer.Option(min=1, help="Pixels; larger images are made smaller.")] = None,
-    max_height: Annotated[int | None, typer.Option(min=1, help="Pixels; larger images are made smaller.")] = None,
-    background: Annotated[str | None, typer.Option(help="Under transparency that goes, as #rrggbb.")] = None,
-    keep_metadata: Annotated[bool, typer.Option("--keep-metadata", help="Keep EXIF, XMP, IPTC and profile.")] = False,
-    webhook_url: Annotated[str | None, typer.Option(help="Is called when the request ends.")] = None,
-    webhook_secret: Annotated[str | None, typer.Option(help="Signs the call: whsec_ and base64.")] = None,
+    quality: Annotated[
+        int | None, typer.Option(min=1, max=100, help="The quality of lossy formats, 75 by default.")
+    ] = None,
+    max_width: Annotated[int | None, typer.Option(min=1, help="In pixels. Larger images are made smaller.")] = None,
+    max_height: Annotated[int | None, typer.Option(min=1, help="In pixels. Larger images are made smaller.")] = None,
+    background: Annotated[str | None, typer.Option(help="The colour in place of transparency, as #rrggbb.")] = None,
+    keep_metadata: Annotated[
+        bool, typer.Option("--keep-metadata", help="Keep EXIF, XMP, IPTC and colour profile.")
+    ] = False,
+    webhook_url: Annotated[str | None, typer.Option(help="The URL to call when the request ends.")] = None,
+    webhook_secret: Annotated[
+        str | None, typer.Option(help="The secret that signs the call: whsec_ and base64.")
+    ] = None,
     column: Annotated[
         list[str] | None,
-        typer.Option(metavar="OURS=YOURS", help="What a column is called in the file, for example 'Title=Article'."),
+        typer.Option(metavar="OURS=YOURS", help="The name of one of our columns in your file. May be repeated."),
     ] = None,
-    skip_invalid_rows: Annotated[bool, typer.Option("--skip-invalid-rows", help="Leave rows with errors out.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Validate only; nothing is stored.")] = False,
-    priority: Annotated[int | None, typer.Option(min=0, max=9, help="9 first; 5 if not given.")] = None,
+    skip_invalid_rows: Annotated[
+        bool, typer.Option("--skip-invalid-rows", help="Leave out rows that have errors.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Validate only. Nothing is stored.")] = False,
+    priority: Annotated[int | None, typer.Option(min=0, max=9, help="From 0 to 9 (first), 5 by default.")] = None,
     deadline: Annotated[
-        float | None, typer.Option(metavar="SECONDS", min=1, help="The request fails when it has not ended by then.")
+        float | None,
+        typer.Option(metavar="SECONDS", min=1, help="Fail the request if it has not ended after this time."),
     ] = None,
-    idempotency_key: Annotated[str | None, typer.Option(help="The same for every repeat of one upload.")] = None,
+    idempotency_key: Annotated[
+        str | None, typer.Option(help="A text that is the same when you repeat an upload.")
+    ] = None,
     url: UrlOption = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
@@ -118,7 +124,9 @@ def _columns(pairs: list[str]) -> dict[str, str]:
     for pair in pairs:
         ours, equals, yours = pair.partition("=")
         if not equals or not ours.strip() or not yours.strip():
-            raise typer.BadParameter(f"{pair!r} is not OURS=YOURS", param_hint="--column")
+            raise typer.BadParameter(
+                f"{pair!r} is not OURS=YOURS, as in 'Input Image Urls=Photos'", param_hint="--column"
+            )
         columns[ours.strip()] = yours.strip()
     return columns
 

@@ -16,13 +16,15 @@ from rich.text import Text
 
 from cluster.errors import DarkroomError, HomeBusyError
 from cluster.settings import unknown_settings
-from deployments.cli.exits import explained, print_json
+from deployments.cli.display import print_json
+from deployments.cli.epilog import epilog
+from deployments.cli.exit_codes import handle_errors
 from deployments.cli.options import HomeOption, JsonOption, settings_for
-from deployments.cli.steps import Steps
-from deployments.local import stack as servers
+from deployments.cli.server_progress import ServerProgress
 from deployments.local.environment import changed_settings
 from deployments.local.home import Home
 from deployments.local.service import bring_up, take_down
+from deployments.local.stack import started_stack
 from deployments.local.state import State
 from deployments.local.supervisor import SUPERVISOR, start_supervisor, stop_supervisor
 
@@ -30,40 +32,39 @@ if TYPE_CHECKING:
     from cluster.settings import Settings
     from deployments.local.stack import RunningStack
 
-UP_EPILOG = """
-Examples:
-
-darkroom up --detach
-
-DARKROOM_MONGO_URL=mongodb://db.internal/?replicaSet=rs0 darkroom up
-
-What DARKROOM_MONGO_URL, DARKROOM_REDIS_URL, DARKROOM_S3_ENDPOINT_URL, DARKROOM_S3_BUCKET or DARKROOM_RAY_ADDRESS name
-is used; the rest is started on loopback, with data and logs in .darkroom/.
-"""
-DOWN_EPILOG = """
-Example: darkroom down
-
-What runs is finished first; what waits goes on after the next `darkroom up`.
-"""
-WATCH_SECONDS = 0.5
+UP_EPILOG = epilog(
+    "darkroom up --detach",
+    "DARKROOM_MONGO_URL=mongodb://db.internal/?replicaSet=rs0 darkroom up",
+    notes="To use servers of your own, set DARKROOM_MONGO_URL, DARKROOM_REDIS_URL, DARKROOM_S3_ENDPOINT_URL or "
+    "DARKROOM_S3_BUCKET, or DARKROOM_RAY_ADDRESS. All others are started on loopback. Data and logs are in .darkroom/.",
+)
+DOWN_EPILOG = epilog(
+    "darkroom down",
+    notes="Images that are being processed are finished first. The rest goes on after the next `darkroom up`.",
+)
+SERVERS_POLL_SECONDS = 0.5
 
 
-@explained
+@handle_errors
 def up(
     *,
-    detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when the service is ready.")] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Return when the service is ready, and let it run.")
+    ] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Start Darkroom, with servers of its own for what the settings do not name."""
+    """Start Darkroom, with all servers that your settings do not name."""
     settings = settings_for(home)
     misspelt = unknown_settings()
     if misspelt:
-        raise DarkroomError(f"There is no setting {', '.join(misspelt)}; the README lists those that there are.")
+        raise DarkroomError(
+            f"There is no setting {', '.join(misspelt)}. Correct the name, or remove it. The README lists all settings."
+        )
     folder = Home(settings.home)
     changed = changed_settings(State.read(folder.state_file).settings, settings)
-    if changed and servers.known(folder) is not None and not as_json:
-        text = f"Not as at the last `up`: {', '.join(changed)}. Ray is started again with the settings of now."
+    if changed and started_stack(folder) is not None and not as_json:
+        text = f"Changed since the last `up`: {', '.join(changed)}. Ray is started again with the new settings."
         Console(stderr=True).print(Text(text, style="yellow"))
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
@@ -76,13 +77,13 @@ def up(
         if not detach:
             _until_stopped(stack)
     finally:
-        if not detach and servers.known(folder) is not None:
+        if not detach and started_stack(folder) is not None:
             _stop(folder, as_json=as_json)
 
 
-@explained
+@handle_errors
 def down(*, home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """Finish what runs, and stop what `darkroom up` started."""
+    """Finish running work, and stop everything that `darkroom up` started."""
     folder = Home(settings_for(home).home)
     running = State.read(folder.state_file).servers
     _stop(folder, as_json=as_json)
@@ -93,8 +94,8 @@ def down(*, home: HomeOption = None, as_json: JsonOption = False) -> None:
 
 
 def _stop(folder: Home, *, as_json: bool) -> None:
-    with Steps(Console(stderr=True), quiet=as_json) as steps:
-        take_down(folder, steps.tell)
+    with ServerProgress(Console(stderr=True), quiet=as_json) as progress:
+        take_down(folder, progress.update)
 
 
 def _interrupt(*_: object) -> None:
@@ -102,34 +103,34 @@ def _interrupt(*_: object) -> None:
 
 
 def _brought_up(settings: Settings, folder: Home, *, as_json: bool) -> RunningStack:
-    stop_supervisor(folder)  # so that only one starts something
+    stop_supervisor(folder)  # so that only this start brings up servers
     try:
-        with Steps(Console(stderr=True), quiet=as_json) as steps:
-            return bring_up(settings, folder, steps.tell)
+        with ServerProgress(Console(stderr=True), quiet=as_json) as progress:
+            return bring_up(settings, folder, progress.update)
     finally:
-        if servers.known(folder) is not None:  # also what goes on although this start has failed
+        if started_stack(folder) is not None:  # also servers that go on although this start has failed
             _supervise(folder)
 
 
 def _supervise(folder: Home) -> None:
-    with contextlib.suppress(HomeBusyError):  # another `up` works, and ends with this; or a `down`
+    with contextlib.suppress(HomeBusyError):  # another `up` is at work and ends with this, or a `down`
         start_supervisor(folder)
 
 
 def _until_stopped(stack: RunningStack) -> None:
-    """Wait for Ctrl-C, SIGTERM, or a `darkroom down` from elsewhere, and show what the supervisor is busy with."""
+    """Wait for Ctrl-C, SIGTERM, or a `darkroom down` from elsewhere. Show the deaths of servers meanwhile."""
     console, seen = Console(stderr=True), list[str]()
     with contextlib.suppress(KeyboardInterrupt):
-        while servers.known(stack.home) is not None:
+        while started_stack(stack.home) is not None:
             dead = stack.dead()
             if dead and not seen:
-                text = f"{', '.join(dead)} died and is started again; see {stack.home.log_file(SUPERVISOR)}"
+                text = f"{', '.join(dead)} died and is started again. See {stack.home.log_file(SUPERVISOR)}"
                 console.print(Text.assemble(("✗ ", "bold red"), text))
             elif seen and not dead:
-                console.print(Text.assemble(("✓ ", "bold green"), "All runs again."))
+                console.print(Text.assemble(("✓ ", "bold green"), "Everything runs again."))
             seen = dead
-            _supervise(stack.home)  # who may have died, too
-            threading.Event().wait(WATCH_SECONDS)
+            _supervise(stack.home)  # the supervisor may have died, too
+            threading.Event().wait(SERVERS_POLL_SECONDS)
 
 
 def _document(stack: RunningStack) -> dict[str, object]:
@@ -143,7 +144,7 @@ def _show(stack: RunningStack, *, detached: bool) -> None:
     if key.exists():
         console.print(f"  API key   {_shortened(key)} (the commands find it by themselves)", highlight=False)
     else:
-        console.print(f"  API key   none here; make one: {_program()} keys create NAME", highlight=False)
+        console.print(f"  API key   none here. Make one: {_program()} keys create NAME", highlight=False)
     console.print(f"  Docs      {stack.url}/docs", highlight=False)
     console.print(f"  Ray       {stack.dashboard_url}", highlight=False)
     console.print(f"  Logs      {_shortened(stack.home.logs)}", highlight=False)
@@ -151,7 +152,7 @@ def _show(stack: RunningStack, *, detached: bool) -> None:
 
 
 def _program() -> str:
-    """How this program was called, so that the next command can be called so too."""
+    """Return how this program was called, for the commands in its messages."""
     path = Path(sys.argv[0])
     on_path = shutil.which(path.name)
     return path.name if on_path is not None and Path(on_path).samefile(path) else _shortened(path)

@@ -1,4 +1,4 @@
-"""What a person looks at afterwards: the pictures before and after, side by side."""
+"""The pictures before and after, side by side, for you to look at."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from urllib.parse import unquote, urlsplit
 import httpx
 from rich.filesize import decimal
 
-from deployments.demo.gallery import Way, broken
+from deployments.demo.image_host import Behaviour, broken
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from deployments.demo.gallery import Gallery, Shot
+    from deployments.demo.image_host import ImageHost, SourceImage
     from deployments.demo.outcome import Outcome, Picture
 
 DOWNLOAD_TIMEOUT_SECONDS = 30.0
@@ -27,7 +27,7 @@ PAGE_TEMPLATE = Path(__file__).with_name("page.html")
 
 @dataclass(frozen=True)
 class Pair:
-    """A picture's two files, relative to the output folder; `before` or `after` is None where there is none."""
+    """A picture's two files, relative to the output folder. Each is None when there is no such file."""
 
     picture: Picture
     before: Path | None
@@ -35,13 +35,13 @@ class Pair:
 
 
 def prepare(folder: Path) -> None:
-    """Empty what an earlier demo left."""
+    """Make the folders, without the pictures that an earlier demo left."""
     for name in ("originals", "pictures"):
         shutil.rmtree(folder / name, ignore_errors=True)
         (folder / name).mkdir(parents=True)
 
 
-def collect(outcomes: Sequence[Outcome], gallery: Gallery, folder: Path) -> list[str]:
+def collect(outcomes: Sequence[Outcome], image_host: ImageHost, folder: Path) -> list[str]:
     """Put originals, outputs and the page that shows both into the folder.
 
     Returns:
@@ -51,38 +51,41 @@ def collect(outcomes: Sequence[Outcome], gallery: Gallery, folder: Path) -> list
         httpx.HTTPError: An output's link does not give its picture.
     """
     with httpx.Client(timeout=DOWNLOAD_TIMEOUT_SECONDS, trust_env=False) as http:
-        rows = [(outcome, [_pair(http, gallery, folder, each) for each in outcome.pictures()]) for outcome in outcomes]
-    body = "\n".join(line for outcome, pairs in rows for line in _section(outcome, pairs))
+        pairs_of = [
+            (outcome, [_pair(http, image_host, folder, each) for each in outcome.pictures()]) for outcome in outcomes
+        ]
+    body = "\n".join(line for outcome, pairs in pairs_of for line in _section(outcome, pairs))
     page = Template(PAGE_TEMPLATE.read_text(encoding="utf-8")).substitute(body=body)
     (folder / "index.html").write_text(page, encoding="utf-8")
-    return [line for _, pairs in rows for pair in pairs if (line := _wrong_size(folder, pair)) is not None]
+    return [line for _, pairs in pairs_of for pair in pairs if (line := _wrong_size(folder, pair)) is not None]
 
 
-def _pair(http: httpx.Client, gallery: Gallery, folder: Path, picture: Picture) -> Pair:
-    return Pair(picture, _original(gallery, folder, picture), _output(http, folder, picture))
+def _pair(http: httpx.Client, image_host: ImageHost, folder: Path, picture: Picture) -> Pair:
+    return Pair(picture, _original(image_host, folder, picture), _output(http, folder, picture))
 
 
-def _original(gallery: Gallery, folder: Path, picture: Picture) -> Path | None:
-    shot = picture.shot
-    if shot.way == Way.MISSING:
+def _original(image_host: ImageHost, folder: Path, picture: Picture) -> Path | None:
+    source = picture.source
+    if source.behaviour == Behaviour.MISSING:
         return None
-    content = gallery.path_of(shot).read_bytes()
-    return _kept(folder, Path("originals") / _name(shot), broken(content) if shot.way == Way.BROKEN else content)
+    content = image_host.path_of(source).read_bytes()
+    served = broken(content) if source.behaviour == Behaviour.BROKEN else content
+    return _kept(folder, Path("originals") / _name(source), served)
 
 
 def _output(http: httpx.Client, folder: Path, picture: Picture) -> Path | None:
     if picture.output_url is None:
         return None
     content = http.get(picture.output_url).raise_for_status().content
-    name = _name(picture.shot)
+    name = _name(picture.source)
     suffix = PurePosixPath(unquote(urlsplit(picture.output_url).path)).suffix
     if suffix != Path(name).suffix:
-        name += suffix  # and not in its place: chair.jpg and chair.png may both become WebP
+        name += suffix  # added, not replaced: chair.jpg and chair.png may both become WebP
     return _kept(folder, Path("pictures") / name, content)
 
 
-def _name(shot: Shot) -> str:
-    return shot.picture if shot.way == Way.PLAIN else f"{shot.way}-{shot.picture}"
+def _name(source: SourceImage) -> str:
+    return source.filename if source.behaviour == Behaviour.PLAIN else f"{source.behaviour}-{source.filename}"
 
 
 def _wrong_size(folder: Path, pair: Pair) -> str | None:
@@ -98,7 +101,7 @@ def _kept(folder: Path, path: Path, content: bytes) -> Path:
 
 
 def _section(outcome: Outcome, pairs: Sequence[Pair]) -> Iterator[str]:
-    yield f"<h2>{html.escape(outcome.article.name)}</h2>"
+    yield f"<h2>{html.escape(outcome.row.name)}</h2>"
     for pair in pairs:
         image = pair.picture.image
         after = decimal(image.bytes_out) if pair.after else f"failed: {pair.picture.code}"

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
-POLL_SECONDS = 0.05
+STOP_POLL_SECONDS = 0.05
 
 
 class QuietHandler(BaseHTTPRequestHandler):
@@ -17,11 +17,11 @@ class QuietHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        """Called by the server."""
+        """Handle a GET, as the base class calls it."""
         self.get()
 
     def do_POST(self) -> None:
-        """Called by the server."""
+        """Handle a POST, as the base class calls it."""
         self.post()
 
     def get(self) -> None:
@@ -34,7 +34,7 @@ class QuietHandler(BaseHTTPRequestHandler):
         self.answer(HTTPStatus.METHOD_NOT_ALLOWED)
 
     def log_message(self, *_: object) -> None:
-        """Nothing: the demo's own lines are what a person reads."""
+        """Log nothing: the demo prints lines of its own."""
 
     def answer(self, status: int, content: bytes = b"", content_type: str = "text/plain") -> None:
         """Send a whole answer."""
@@ -47,7 +47,7 @@ class QuietHandler(BaseHTTPRequestHandler):
 
 class _Server(ThreadingHTTPServer):
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as the base class has them
-        if not isinstance(sys.exception(), ConnectionError):  # a client that hangs up is its own affair
+        if not isinstance(sys.exception(), ConnectionError):  # a client may hang up
             super().handle_error(request, client_address)
 
 
@@ -60,7 +60,7 @@ class LoopbackServer:
 
     def __init__(self, handler: type[BaseHTTPRequestHandler]) -> None:
         self._server = _Server(("127.0.0.1", 0), handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(POLL_SECONDS,), daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(STOP_POLL_SECONDS,), daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -73,5 +73,5 @@ class LoopbackServer:
 
     @property
     def url(self) -> str:
-        """Where it listens, without a slash at the end."""
+        """The URL of the server, without a slash at the end."""
         return f"http://127.0.0.1:{self._server.server_port}"

@@ -1,4 +1,4 @@
-"""What became of every picture, held against what had to become of it."""
+"""The results of all pictures, compared with the expected ones."""
 
 from __future__ import annotations
 
@@ -12,33 +12,32 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from cluster.client.answers import ImageAnswer, ProductAnswer
-    from deployments.demo.catalogue import Article
-    from deployments.demo.gallery import Shot
+    from deployments.demo.catalogue import CatalogueRow
+    from deployments.demo.image_host import SourceImage
 
 
 @dataclass(frozen=True)
 class Picture:
     """One picture of the catalogue and its result."""
 
-    shot: Shot
+    source: SourceImage
     image: ImageAnswer
     output_url: str | None
 
     @property
     def code(self) -> str | None:
-        """Why it failed; None when it did not."""
+        """The code of its error, or None when it succeeded."""
         return self.image.error.code if self.image.error else None
 
     @property
     def surprise(self) -> str | None:
-        """What is not as it must be; None when all is."""
-        expected = self.shot.way.expected_code
+        """The difference from the expected result as a sentence, or None when there is none."""
+        expected = self.source.behaviour.expected_code
         if self.code != expected:
-            return (
-                f"{self.shot.picture} ({self.shot.way}): {self.code or 'succeeded'}, expected {expected or 'success'}"
-            )
+            found = self.code or "succeeded"
+            return f"{self.source.filename} ({self.source.behaviour}): {found}, expected {expected or 'success'}"
         if expected is None and (self.image.status != Status.COMPLETED or self.output_url is None):
-            return f"{self.shot.picture}: {self.image.status} without a link to its output"
+            return f"{self.source.filename}: {self.image.status} without a link to its output"
         return None
 
 
@@ -46,43 +45,43 @@ class Picture:
 class Outcome:
     """One product of the catalogue and its result."""
 
-    article: Article
+    row: CatalogueRow
     product: ProductAnswer
 
     def pictures(self) -> Iterator[Picture]:
-        """Its pictures, in order."""
-        yield from map(Picture, self.article.shots, self.product.images, self.product.output_image_urls)
+        """Yield the product's pictures, in order."""
+        yield from map(Picture, self.row.images, self.product.images, self.product.output_image_urls)
 
     @property
     def bytes_in(self) -> int:
-        """Of the pictures that succeeded."""
+        """The bytes of the sources of all pictures that succeeded."""
         return sum(picture.image.bytes_in for picture in self.pictures() if picture.code is None)
 
     @property
     def bytes_out(self) -> int:
-        """Of the pictures that succeeded."""
+        """The bytes of the outputs of all pictures that succeeded."""
         return sum(picture.image.bytes_out for picture in self.pictures() if picture.code is None)
 
     @property
     def codes(self) -> Counter[str]:
-        """How many pictures failed with which code."""
+        """The number of failed pictures by code."""
         return Counter(picture.code for picture in self.pictures() if picture.code is not None)
 
 
-def outcomes_of(articles: Sequence[Article], products: Sequence[ProductAnswer]) -> list[Outcome]:
-    """The catalogue beside its results.
+def outcomes_of(rows: Sequence[CatalogueRow], products: Sequence[ProductAnswer]) -> list[Outcome]:
+    """Return each row of the catalogue with its result.
 
     Raises:
-        ValueError: The service answered for other products than were sent.
+        ValueError: The service answered for other products than those of the catalogue.
     """
-    sent = [(number, article.name, len(article.shots)) for number, article in enumerate(articles, start=1)]
+    sent = [(number, row.name, len(row.images)) for number, row in enumerate(rows, start=1)]
     found = [(product.serial_number, product.product_name, len(product.images)) for product in products]
     if sent != found:
-        message = f"the service answered for {len(found)} products that are not the {len(sent)} that were sent"
+        message = f"The service answered for {len(found)} products that are not the {len(sent)} that were sent."
         raise ValueError(message)
-    return list(map(Outcome, articles, products))
+    return list(map(Outcome, rows, products))
 
 
 def surprises(outcomes: Sequence[Outcome]) -> list[str]:
-    """Everything that is not as it must be, a sentence each."""
+    """Return a sentence for each result that is not as expected."""
     return [picture.surprise for outcome in outcomes for picture in outcome.pictures() if picture.surprise]

@@ -1,4 +1,4 @@
-"""The demo's webhook endpoint, which believes nothing without a signature."""
+"""The demo's webhook endpoint, which accepts only calls with a valid signature."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ReceivedWebhook:
 
     @property
     def event(self) -> str:
-        """What it says has happened, for example `request.completed`."""
+        """The event that the call reports, for example `request.completed`."""
         return str(self.payload.get("type", ""))
 
 
@@ -40,11 +40,11 @@ class WebhookReceiver(LoopbackServer):
 
     @property
     def webhook_url(self) -> str:
-        """Where calls are received."""
+        """The URL for the calls."""
         return f"{self.url}/webhook"
 
     def wait(self, *, timeout_seconds: float) -> ReceivedWebhook | None:
-        """The next call; None when it does not come in time."""
+        """Return the next call, or None when it does not come in time."""
         try:
             return self._received.get(timeout=timeout_seconds)
         except queue.Empty:
@@ -52,7 +52,7 @@ class WebhookReceiver(LoopbackServer):
 
 
 def verify(webhook: Webhook, body: bytes, headers: dict[str, str]) -> ReceivedWebhook:
-    """Read a call; its payload is kept only when the signature is valid."""
+    """Read a call. Its payload is kept only when the signature is valid."""
     webhook_id = headers.get("webhook-id", "")
     try:
         webhook.verify(body, headers, json_parse=False)

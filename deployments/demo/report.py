@@ -1,4 +1,4 @@
-"""The demo's report for a person at a terminal."""
+"""The demo's report on a terminal."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def print_report(console: Console, report: DemoReport) -> None:
-    """Print the table, the totals, the webhook, where things are, and the verdict."""
+    """Print the table, the totals, the webhook, the paths and the verdict."""
     console.print(_table(report.outcomes))
     console.print(_facts(report))
     console.print()
@@ -27,12 +27,14 @@ def print_report(console: Console, report: DemoReport) -> None:
         console.print(Text.assemble((" ✗ ", "bold red"), line))
     if not report.surprises:
         failed = report.status.counts.failed
-        verdict = f"Everything is as it must be: {failed} broken sources failed by name, and nothing else did."
+        verdict = (
+            f"Everything is as expected: {failed} broken sources failed with their codes, and nothing else failed."
+        )
         console.print(Text.assemble((" ✓ ", "bold green"), verdict))
 
 
 def saved(bytes_in: int, bytes_out: int) -> str:
-    """How much smaller, in percent; a dash when nothing went in."""
+    """Return the saving in percent, or a dash when nothing went in."""
     return f"{1 - bytes_out / bytes_in:.0%}" if bytes_in else "-"
 
 
@@ -49,8 +51,8 @@ def _table(outcomes: Sequence[Outcome]) -> Table:
 def _row(outcome: Outcome) -> tuple[str | Text, ...]:
     nothing = not outcome.bytes_in
     return (
-        Text(outcome.article.name),
-        str(len(outcome.article.shots)),
+        Text(outcome.row.name),
+        str(len(outcome.row.images)),
         "-" if nothing else decimal(outcome.bytes_in),
         "-" if nothing else decimal(outcome.bytes_out),
         Text(saved(outcome.bytes_in, outcome.bytes_out), style="" if nothing else "green"),
@@ -77,7 +79,7 @@ def _facts(report: DemoReport) -> Table:
 
 def _images(report: DemoReport) -> str:
     counts = report.status.counts
-    return f"{counts.images} of {len(report.outcomes)} products: {counts.completed} done, {counts.failed} failed"
+    return f"{counts.images} from {len(report.outcomes)} products: {counts.completed} done, {counts.failed} failed"
 
 
 def _bytes(report: DemoReport) -> Text:

@@ -1,4 +1,4 @@
-"""The demo's way through a running service: serve, submit, wait, verify, fetch."""
+"""The demo's steps on a running service: serve, submit, wait, verify, fetch."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deployments.demo.catalogue import ARTICLES, write_catalogue
+from deployments.demo.catalogue import ROWS, write_catalogue
 from deployments.demo.collect import collect, prepare
-from deployments.demo.gallery import Gallery
+from deployments.demo.image_host import ImageHost
 from deployments.demo.outcome import outcomes_of, surprises
 from deployments.demo.receiver import ReceivedWebhook, WebhookReceiver
 
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from cluster.client import Darkroom, Delivery, RequestStatus
-    from deployments.demo.catalogue import Article
+    from deployments.demo.catalogue import CatalogueRow
     from deployments.demo.outcome import Outcome
 
 PICTURES = Path(__file__).with_name("pictures")
 OPTIONS = {"format": "keep", "quality": 75}
 JOB_TIMEOUT_SECONDS = 120.0
-WEBHOOK_TIMEOUT_SECONDS = 30.0
-POLL_SECONDS = 0.2
+WEBHOOK_WAIT_SECONDS = 30.0
+STATUS_POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
 class DemoReport:
-    """What the demo saw."""
+    """The findings of the demo."""
 
     status: RequestStatus
     outcomes: list[Outcome]
@@ -37,15 +37,15 @@ class DemoReport:
     delivery: Delivery | None
     seconds: float  # from the upload to the last image
     folder: Path
-    surprises: list[str]  # everything that is not as it must be, a sentence each
+    surprises: list[str]  # a sentence for each result that is not as expected
 
     @property
     def images_per_second(self) -> float:
-        """Terminal images over the time of the job."""
+        """The images that have ended, by the seconds of the job."""
         return self.status.counts.done / self.seconds
 
     def document(self) -> dict[str, Any]:
-        """The report as one JSON object."""
+        """Return the report as one JSON object."""
         return {
             "ok": not self.surprises,
             "surprises": self.surprises,
@@ -62,16 +62,16 @@ def run(
     service: Darkroom,
     folder: Path,
     *,
-    articles: Sequence[Article] = ARTICLES,
+    rows: Sequence[CatalogueRow] = ROWS,
     pictures: Path = PICTURES,
     on_progress: Callable[[RequestStatus], None],
 ) -> DemoReport:
-    """Send the catalogue through a service and fetch what comes back.
+    """Send the catalogue through a service and fetch its results.
 
     Args:
-        service: May fetch from and call back to 127.0.0.1.
-        folder: Gets `catalogue.csv`, `results.csv`, `originals/`, `pictures/` and `index.html`.
-        articles: The catalogue.
+        service: The service, which must be allowed to call 127.0.0.1.
+        folder: The folder for `catalogue.csv`, `results.csv`, `originals/`, `pictures/` and `index.html`.
+        rows: The catalogue.
         pictures: The folder that its pictures are in.
         on_progress: Called with every status seen.
 
@@ -80,14 +80,14 @@ def run(
         TimeoutError: The job does not end.
     """
     prepare(folder)
-    with Gallery(pictures) as gallery, WebhookReceiver() as receiver:
-        write_catalogue(folder / "catalogue.csv", articles, gallery)
+    with ImageHost(pictures) as image_host, WebhookReceiver() as receiver:
+        write_catalogue(folder / "catalogue.csv", rows, image_host)
         started = time.monotonic()
         status = _process(service, folder / "catalogue.csv", receiver, on_progress)
         seconds = time.monotonic() - started
-        webhook = receiver.wait(timeout_seconds=WEBHOOK_TIMEOUT_SECONDS)
-        outcomes = outcomes_of(articles, list(service.products(status.request_id)))
-        wrong_sizes = collect(outcomes, gallery, folder)
+        webhook = receiver.wait(timeout_seconds=WEBHOOK_WAIT_SECONDS)
+        outcomes = outcomes_of(rows, list(service.products(status.request_id)))
+        wrong_sizes = collect(outcomes, image_host, folder)
     service.save_results(status.request_id, folder / "results.csv")
     found = [*surprises(outcomes), *wrong_sizes, *_wrong_webhook(webhook, status)]
     delivery = _delivery(service, status.request_id, webhook)
@@ -109,18 +109,18 @@ def _process(
     return service.wait(
         submission.request_id,
         timeout_seconds=JOB_TIMEOUT_SECONDS,
-        poll_seconds=POLL_SECONDS,
+        poll_seconds=STATUS_POLL_SECONDS,
         on_progress=on_progress,
     )
 
 
 def _wrong_webhook(webhook: ReceivedWebhook | None, status: RequestStatus) -> list[str]:
     if webhook is None:
-        return [f"no webhook came within {WEBHOOK_TIMEOUT_SECONDS:.0f} s"]
+        return [f"no webhook came within {WEBHOOK_WAIT_SECONDS:.0f} s"]
     if not webhook.signature_valid:
         return ["the webhook's signature is not valid"]
     if webhook.event != f"request.{status.status}":
-        return [f"the webhook says {webhook.event or 'nothing'} of a request that is {status.status}"]
+        return [f"the webhook reports {webhook.event or 'nothing'}, but the request is {status.status}"]
     return []
 
 

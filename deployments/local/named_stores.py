@@ -1,4 +1,4 @@
-"""The stores that the operator named: whether they answer and can serve, before anything is started on them."""
+"""Checks that the stores that you named answer and can serve, before anything is started on them."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from deployments.local.stack import embedded_servers
 if TYPE_CHECKING:
     from cluster.settings import Settings
 
-_PROBE_SECONDS = 5.0
+_PROBE_TIMEOUT_SECONDS = 5.0
 _REFUSALS = frozenset({"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "NoCredentialsError"})
 
 
 async def check_named_stores(settings: Settings) -> None:
-    """Return when all of them answer.
+    """Check that all stores that you named answer and can serve.
 
     Raises:
-        NamedStoreError: One does not, or cannot serve.
+        NamedStoreError: One does not answer, or cannot serve.
     """
     for _, problem in await probe_named_stores(settings):
         if problem is not None:
@@ -33,8 +33,8 @@ async def check_named_stores(settings: Settings) -> None:
 
 
 async def probe_named_stores(settings: Settings) -> list[tuple[str, NamedStoreError | None]]:
-    """Each store that is not this machine's own, by the name of the server it stands for, with what is wrong."""
-    patient = settings.model_copy(update={"store_timeout_seconds": _PROBE_SECONDS})
+    """Return each store that you named, by the name of the server that it replaces, with its problem or None."""
+    patient = settings.model_copy(update={"store_timeout_seconds": _PROBE_TIMEOUT_SECONDS})
     probes = {
         Mongod.name: ("DARKROOM_MONGO_URL", _probe_mongo),
         RedisServer.name: ("DARKROOM_REDIS_URL", _probe_redis),
@@ -55,15 +55,15 @@ async def probe_named_stores(settings: Settings) -> list[tuple[str, NamedStoreEr
 
 def _explained(detail: str) -> str:
     if detail.isdecimal() or detail in _REFUSALS:
-        return f"refuses ({detail}): are the credentials right, and may they use the bucket?"
-    return f"does not answer ({detail}): is it running, and can this machine reach it?"
+        return f"names a store that refuses access ({detail}). Check the credentials, and that they may use the bucket."
+    return f"names a store that does not answer ({detail}). Check that it runs and that this machine can reach it."
 
 
 async def _probe_mongo(settings: Settings) -> str | None:
     async with Database.open(settings) as database:
         if await database.has_transactions():
             return None
-    return "is not a replica set, and closing a request is a transaction: start mongod with --replSet."
+    return "names a MongoDB that is not a replica set. Darkroom needs transactions: start mongod with --replSet."
 
 
 async def _probe_redis(settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""Which port each server listens on: the usual one when it is free, else a free one near it, and the same next time."""
+"""The choice of ports: the usual one when it is free, else a free one near it. The next start takes the same ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LOOPBACK = "127.0.0.1"
 GRPC_OFFSET = 10_000
 """SeaweedFS's parts speak gRPC on a second port, this much above the first."""
 
-_REACH = 1000
+_PORTS_TRIED = 1000
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,9 @@ ALL = (
 
 
 def is_free(number: int) -> bool:
-    """Whether a server could listen there now, on loopback."""
+    """Return whether a server could listen on a port of loopback now."""
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what closed a moment ago is no hindrance
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that was closed a moment ago is free
         try:
             probe.bind((LOOPBACK, number))
             probe.listen(1)
@@ -65,7 +65,7 @@ def is_free(number: int) -> bool:
 
 
 def choose(wanted: Sequence[Port], kept: Mapping[str, int]) -> dict[str, int]:
-    """A free port for each: the one kept from last time, else the usual one, else the next free one above it.
+    """Choose a free port for each: that of last time, else the usual one, else the next free one above it.
 
     Args:
         wanted: The ports to choose.
@@ -82,7 +82,7 @@ def choose(wanted: Sequence[Port], kept: Mapping[str, int]) -> dict[str, int]:
             (each for each in _candidates(port, kept) if not taken & _span(port, each) and _free(port, each)), 0
         )
         if not number:
-            raise OSError(f"none of the {_REACH} ports above {port.usual} is free for {port.name}")
+            raise OSError(f"None of the {_PORTS_TRIED} ports above {port.usual} is free for {port.name}.")
         chosen[port.name] = number
         taken |= _span(port, number)
     return chosen
@@ -93,7 +93,7 @@ def _candidates(port: Port, kept: Mapping[str, int]) -> Iterator[int]:
         yield kept[port.name]
     yield port.usual
     of_others = {number for other in ALL if other != port for number in _span(other, other.usual)}
-    for number in range(port.usual + 1, port.usual + _REACH):
+    for number in range(port.usual + 1, port.usual + _PORTS_TRIED):
         if not of_others & _span(port, number):
             yield number
 

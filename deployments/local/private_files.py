@@ -12,7 +12,7 @@ _PRIVATE_FILE = 0o600
 
 
 def write_private(path: Path, text: str) -> None:
-    """Replace a file by one that only its owner can read; after a crash the old or the new one is there, whole."""
+    """Replace a file by one that only its owner can read. After a crash, the old or the new one is there, whole."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     draft.unlink(missing_ok=True)
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE_FILE)

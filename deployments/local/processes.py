@@ -1,4 +1,4 @@
-"""Processes by an identity that is never reused, so that a signal reaches what was started here and nothing else."""
+"""Processes by an identity that is never reused, so that a signal reaches no other process."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from pydantic import BaseModel, ConfigDict
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-POLL_SECONDS = 0.05
-KILL_SECONDS = 10.0
+EXIT_POLL_SECONDS = 0.05
+ORPHAN_GRACE_SECONDS = 1.0
+KILL_WAIT_SECONDS = 10.0
 """How long the kernel may take to remove a killed process."""
 
 _PROC = Path("/proc")
@@ -27,7 +28,7 @@ _LISTENING = "0A"  # in /proc/net/tcp
 
 
 class ProcessId(BaseModel):
-    """A process, for ever: the kernel reuses a pid, but not at the same clock tick of the same boot."""
+    """The identity of a process. The kernel reuses a pid, but not at the same clock tick of the same boot."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -39,7 +40,7 @@ class ProcessId(BaseModel):
 
 @dataclass(frozen=True)
 class _Entry:
-    """What `/proc/<pid>/stat` says."""
+    """The content of `/proc/<pid>/stat`."""
 
     pid: int
     state: str
@@ -50,12 +51,12 @@ class _Entry:
 
     @property
     def runs(self) -> bool:
-        """Whether any of it does; the first thread of a killed process can be gone before the last one."""
+        """Whether any thread runs. The first thread of a killed process can be gone before the last one."""
         return self.state not in "ZX" or self.threads > 1
 
 
 def spawn(command: Sequence[str], *, environment: Mapping[str, str], log_file: Path) -> ProcessId:
-    """Start a process in a session of its own, its output appended to the log; it outlives this process.
+    """Start a process in a session of its own that outlives this process. Append its output to the log.
 
     Raises:
         OSError: It cannot be started.
@@ -81,8 +82,8 @@ def spawn(command: Sequence[str], *, environment: Mapping[str, str], log_file: P
     return _identify(pid) or ProcessId(pid=pid, started_ticks=0, boot_id=_boot_id())
 
 
-def ended(process: ProcessId) -> int | None:
-    """The exit code of a child that has ended (negative for a signal), and take it off the process table; else None."""
+def reap(process: ProcessId) -> int | None:
+    """Reap a child, and return its exit code (negative for a signal). None: it has not ended."""
     try:
         pid, status = os.waitpid(process.pid, os.WNOHANG)
     except ChildProcessError:
@@ -91,16 +92,16 @@ def ended(process: ProcessId) -> int | None:
 
 
 def is_alive(process: ProcessId) -> bool:
-    """Whether this very process runs; one that has ended and waits to be reaped does not."""
+    """Return whether this very process runs. A process that has ended and waits to be reaped does not."""
     entry = _entry(process.pid)
     return entry is not None and _is(entry, process) and entry.runs
 
 
-def family(leader: ProcessId, folder: Path) -> list[ProcessId]:
-    """The leader, everything in its session, and all their descendants, as far as they live.
+def process_tree(leader: ProcessId, folder: Path) -> list[ProcessId]:
+    """Return the leader, everything in its session, and all their descendants, as far as they live.
 
-    Without the leader, its pid could meanwhile name a session of someone else's; so then only those count that hold
-    a file open under `folder`.
+    When the leader has ended, its pid may name the session of another user. Then only processes count that hold a file
+    open under `folder`.
     """
     if leader.boot_id != _boot_id():
         return []
@@ -119,7 +120,7 @@ def family(leader: ProcessId, folder: Path) -> list[ProcessId]:
 
 
 def command_line(pid: int) -> str:
-    """The command line of a process, or the title that has replaced it; empty when it has ended."""
+    """Return the command line of a process, or the title that has replaced it. It is empty after its end."""
     try:
         return (_PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
     except OSError:
@@ -127,20 +128,20 @@ def command_line(pid: int) -> str:
 
 
 def listens(members: Iterable[ProcessId], port: int) -> bool:
-    """Whether it is one of them that answers on a TCP port, and not another process."""
+    """Return whether one of these processes listens on a TCP port."""
     inodes = {f"socket:[{inode}]" for inode in _listening_inodes(port)}
     return any(inodes & _open_files(member.pid) for member in members)
 
 
 def send(processes: Iterable[ProcessId], number: signal.Signals) -> None:
-    """Send a signal to those that live."""
+    """Send a signal to the processes that live."""
     for process in processes:
         try:
             handle = os.pidfd_open(process.pid)
         except ProcessLookupError:
             continue
         try:
-            if is_alive(process):  # asked after the handle is taken, so that the handle cannot be another's
+            if is_alive(process):  # checked after the handle is taken, which could be that of another process
                 signal.pidfd_send_signal(handle, number)
         except ProcessLookupError:
             continue
@@ -149,7 +150,7 @@ def send(processes: Iterable[ProcessId], number: signal.Signals) -> None:
 
 
 def wait_gone(processes: Iterable[ProcessId], *, timeout_seconds: float) -> list[ProcessId]:
-    """Wait until all have ended; those that have not in time."""
+    """Wait until all have ended. Return those that have not ended in time."""
     deadline = time.monotonic() + timeout_seconds
     left = everyone = list(processes)
     while left:
@@ -157,23 +158,23 @@ def wait_gone(processes: Iterable[ProcessId], *, timeout_seconds: float) -> list
         if time.monotonic() > deadline:
             break
         if left:
-            time.sleep(POLL_SECONDS)
+            time.sleep(EXIT_POLL_SECONDS)
     for process in everyone:
-        ended(process)
+        reap(process)
     return left
 
 
-def stop_family(leader: ProcessId, folder: Path, *, grace_seconds: float) -> None:
-    """Ask the leader to end, then whoever is left, and kill those that do not in time; return when all are gone."""
-    members = family(leader, folder)
+def stop_tree(leader: ProcessId, folder: Path, *, grace_seconds: float) -> None:
+    """End the leader, then the rest of its tree. Kill those that do not end in time. Return when all are gone."""
+    members = process_tree(leader, folder)
     send([leader], signal.SIGTERM)
     wait_gone([leader], timeout_seconds=grace_seconds)
-    left = {process.pid: process for process in [*members, *family(leader, folder)] if is_alive(process)}
+    left = {process.pid: process for process in [*members, *process_tree(leader, folder)] if is_alive(process)}
     orphans = [process for process in left.values() if process != leader]
     send(orphans, signal.SIGTERM)
-    wait_gone(orphans, timeout_seconds=min(grace_seconds, 1))
+    wait_gone(orphans, timeout_seconds=min(grace_seconds, ORPHAN_GRACE_SECONDS))
     send(left.values(), signal.SIGKILL)
-    wait_gone(left.values(), timeout_seconds=KILL_SECONDS)
+    wait_gone(left.values(), timeout_seconds=KILL_WAIT_SECONDS)
 
 
 def _boot_id() -> str:

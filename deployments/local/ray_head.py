@@ -20,13 +20,12 @@ if TYPE_CHECKING:
     from deployments.local.home import Home
 
 _OBJECT_STORE_BYTES = 256 * 1024 * 1024
-"""Image bytes never go through it."""
-_TIMEOUT_SECONDS = 5.0
+"""The object store is small, because image bytes never go through it."""
 _KEPT_SESSIONS = 3
 
 LOOPBACK_ENVIRONMENT = {
-    # `ray start` and `ray.init` replace 127.0.0.1 by an outer address unless told that there is no cluster; with this
-    # name, which is meant for other systems, every port of Ray listens on loopback, metrics included.
+    # `ray start` and `ray.init` replace 127.0.0.1 by an outer address unless there is no cluster. This variable, which
+    # is meant for other systems, tells them so. Then every port of Ray listens on loopback, metrics included.
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
 }
 TUNING_ENVIRONMENT = {
@@ -39,18 +38,18 @@ TUNING_ENVIRONMENT = {
     "RAY_health_check_period_ms": "500",
     "RAY_health_check_timeout_ms": "1000",
     "RAY_task_oom_retries": "3",
-    # Actors count as workers, so by default a worker ends after a second without work, and the next batch waits for a
-    # new one and all its imports.
+    # Actors count as workers, so by default a worker ends after a second without work. Then the next batch waits for a
+    # new worker and all its imports.
     "RAY_idle_worker_killing_time_threshold_ms": "300000",
-    "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",  # the controller takes 4% of a core, idle, at its 0.1 s
-    "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "2",  # three checks must fail: a dead proxy is missed for 30 s at its 10 s
+    "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",  # at the default of 0.1 s the idle controller takes 4% of a core
+    "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "2",  # three checks must fail: at the default of 10 s, after 30 s
 }
 HEAD_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     # A node that is alone is never cut off, but may be so busy that it does not answer within a second.
     "RAY_health_check_failure_threshold": "40",
-    "RAY_task_events_max_num_task_in_gcs": "2000",  # for the dashboard; the 100,000 of its default take 200 MB
-    "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",  # moving work to another node; this is the only one
+    "RAY_task_events_max_num_task_in_gcs": "2000",  # for the dashboard: the default of 100,000 takes 200 MB
+    "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",  # there is no other node to move work to
 }
 
 
@@ -61,7 +60,7 @@ class RayHead(Server):
         home: The folder.
         numbers: The ports, by name.
         credentials: Holds the token.
-        inherited: What every task, actor and replica finds in its environment, from this one.
+        inherited: The variables that every task, actor and replica inherits.
     """
 
     name = "ray"
@@ -79,12 +78,12 @@ class RayHead(Server):
 
     @property
     def address(self) -> str:
-        """Where drivers connect, as `RAY_ADDRESS`."""
+        """The address that drivers connect to, as `RAY_ADDRESS`."""
         return f"{ports.LOOPBACK}:{self.ports[ports.RAY_GCS.name]}"
 
     @property
     def dashboard_url(self) -> str:
-        """Where the dashboard and Serve's REST API answer."""
+        """The URL of the dashboard and of Serve's REST API."""
         return f"http://{ports.LOOPBACK}:{self.ports[ports.RAY_DASHBOARD.name]}"
 
     def prepare(self) -> None:
@@ -94,26 +93,26 @@ class RayHead(Server):
             shutil.rmtree(session, ignore_errors=True)
 
     def driver_environment(self) -> dict[str, str]:
-        """What a driver needs to connect."""
+        """Return the variables that a driver needs to connect."""
         return {
             **TUNING_ENVIRONMENT,
             **LOOPBACK_ENVIRONMENT,
             "RAY_ADDRESS": self.address,
             "RAY_AUTH_MODE": "token",
-            "RAY_AUTH_TOKEN": self._credentials.ray_token,  # wins over a token of the operator's for another cluster
+            "RAY_AUTH_TOKEN": self._credentials.ray_token,  # wins over your token for another cluster
             "RAY_AUTH_TOKEN_PATH": str(self.home.ray_token_file),
         }
 
     def environment(self) -> dict[str, str]:
-        """What the head needs, and what it hands on."""
+        """Return the variables that the head needs, and those that it hands on."""
         return {**self._inherited, **self.driver_environment(), **HEAD_ENVIRONMENT}
 
     def environment_digest(self) -> str:
-        """Of all that it hands on: settings that have changed reach the replicas only by a new head."""
+        """Return the digest of all that it hands on. Changed settings reach the replicas only by a new head."""
         return hashlib.sha256(json.dumps(self.environment(), sort_keys=True).encode()).hexdigest()
 
     def command(self) -> list[str]:
-        """`ray start` of this Python's own Ray. A port of 0 is one that the process binds itself, free for certain."""
+        """Return `ray start` of this Python's own Ray. By a port of 0, the process itself binds a free one."""
         return [
             sys.executable,
             "-m",
@@ -131,16 +130,16 @@ class RayHead(Server):
             f"--ray-client-server-port={self.ports[ports.RAY_CLIENT.name]}",
             "--min-worker-port=0",
             "--max-worker-port=0",
-            f"--temp-dir={self.home.short() / 'ray'}",
+            f"--temp-dir={self.home.short_path() / 'ray'}",
             f"--object-store-memory={_OBJECT_STORE_BYTES}",
-            "--no-monitor",  # the autoscaler, of which one node has no use
+            "--no-monitor",  # the autoscaler: one node has no use for it
             "--include-log-monitor=false",  # what workers print stays in their log files
         ]
 
     def check(self) -> None:
-        """Return when the dashboard answers and knows a node that is alive."""
+        """Return when the dashboard answers and knows a living node."""
         headers = {"Authorization": f"Bearer {self._credentials.ray_token}"}
-        with httpx.Client(headers=headers, timeout=_TIMEOUT_SECONDS, trust_env=False) as client:
+        with httpx.Client(headers=headers, timeout=self.check_timeout_seconds, trust_env=False) as client:
             answer = client.get(f"{self.dashboard_url}/nodes", params={"view": "summary"}).raise_for_status().json()
         nodes = answer.get("data", {}).get("summary", [])
         if not any(node.get("raylet", {}).get("state") == "ALIVE" for node in nodes):

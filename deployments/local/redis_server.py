@@ -10,23 +10,22 @@ from redis.exceptions import RedisError
 from deployments.local import binaries, ports
 from deployments.local.server import Server
 
-_TIMEOUT_SECONDS = 2.0
-
 
 class RedisServer(Server):
     """A redis-server on loopback alone."""
 
     name = "redis"
     port = ports.REDIS
+    check_timeout_seconds: ClassVar[float] = 2
     failures: ClassVar[tuple[type[Exception], ...]] = (RedisError, OSError)
 
     @property
     def url(self) -> str:
-        """Where it answers, as `DARKROOM_REDIS_URL`."""
+        """The server's address, as `DARKROOM_REDIS_URL`."""
         return f"redis://{ports.LOOPBACK}:{self.ports[ports.REDIS.name]}/0"
 
     def command(self) -> list[str]:
-        """The program, with no configuration file: every option is here."""
+        """Return the program with all its options. There is no configuration file."""
         options = {
             "port": self.ports[ports.REDIS.name],
             "bind": ports.LOOPBACK,
@@ -43,7 +42,6 @@ class RedisServer(Server):
 
     def check(self) -> None:
         """Return when it has loaded its data and answers."""
-        with Redis.from_url(
-            self.url, socket_timeout=_TIMEOUT_SECONDS, socket_connect_timeout=_TIMEOUT_SECONDS
-        ) as redis:
+        seconds = self.check_timeout_seconds
+        with Redis.from_url(self.url, socket_timeout=seconds, socket_connect_timeout=seconds) as redis:
             redis.ping()

@@ -1,4 +1,4 @@
-"""What to do when a server does not start, read from how it ended and from what it wrote."""
+"""The remedies for a server that does not start, found by its exit code and its log."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import re
 import signal
 
 INSTALL = (
-    "Run `make up` in a checkout of Darkroom, which installs these servers, or name stores of your own: "
-    "DARKROOM_MONGO_URL, DARKROOM_REDIS_URL, DARKROOM_S3_ENDPOINT_URL or DARKROOM_S3_BUCKET."
+    "Run `make up` in a checkout of Darkroom: it installs the servers. Or use stores of your own: set "
+    "DARKROOM_MONGO_URL, DARKROOM_REDIS_URL, and DARKROOM_S3_ENDPOINT_URL or DARKROOM_S3_BUCKET."
 )
 
-PORT_TAKEN = "Its port was taken while it started: run `darkroom up` again, which finds a free one."
+PORT_TAKEN = "Another program took its port while it started. Run `darkroom up` again: it finds a free port."
 
 _PACKAGES = {
     "libcrypto.so.3": "libssl3",
@@ -26,17 +26,17 @@ _PACKAGES = {
 _MISSING_LIBRARY = re.compile(r"error while loading shared libraries: (\S+): cannot open shared object file")
 
 _NO_AVX = (
-    "Its program has instructions that this CPU lacks (MongoDB 5 and later need AVX): run on another machine, or set "
+    "Its program needs instructions that this CPU lacks (MongoDB 5 and later need AVX). Use another machine, or set "
     "DARKROOM_MONGO_URL to a MongoDB elsewhere."
 )
-_NO_MEMORY = "The system ran out of memory: free some, or stop another program."
+_NO_MEMORY = "The system ran out of memory. Stop another program, or add memory."
 
 _BY_TEXT = (
     (
         r"version `(?:GLIBC|GLIBCXX|OPENSSL)_[\w.]+' not found",
         (
-            "The system is too old for the bundled program: use Debian 12, Ubuntu 22.04 or later, or put a suitable "
-            "one on PATH."
+            "This system is too old for the bundled program. Use Debian 12, Ubuntu 22.04 or later, or put a suitable "
+            "program on PATH."
         ),
     ),
     (r"Illegal instruction", _NO_AVX),
@@ -46,32 +46,32 @@ _BY_TEXT = (
     ),
     (
         r"no space left on device|ENOSPC|disk (?:is )?full",
-        "The disk is full: make room on the one that holds its data.",
+        "The disk is full. Make room on the disk that holds its data.",
     ),
     (
         r"UPGRADE PROBLEM|Wrong mongod version|featureCompatibilityVersion|unsupported WiredTiger file version",
         (
-            "Its data was written by another version of MongoDB: put that version's mongod on PATH, or move "
+            "Its data was written by another version of MongoDB. Put the mongod of that version on PATH, or move "
             "`data/mongodb` away to start empty."
         ),
     ),
     (
         r"Can't handle RDB format version",
         (
-            "Its data was written by a newer Redis: put that version's redis-server on PATH, or move `data/redis` "
-            "away; nothing but progress is in it, and that is rebuilt."
+            "Its data was written by a newer Redis. Put the redis-server of that version on PATH, or move "
+            "`data/redis` away: it holds only progress, which is rebuilt."
         ),
     ),
     (
         r"DBPathInUse|Unable to (?:lock the lock|acquire .*lock)|resource temporarily unavailable.*LOCK",
-        "Another process uses its data: end that one first.",
+        "Another process uses its data. End that process first.",
     ),
     (r"cannot allocate memory|out of memory", _NO_MEMORY),
     (
         r"permission denied|EACCES|Operation not permitted",
         (
-            "Its files belong to another user: run as the user who started it the first time, or give them to this one "
-            "with `sudo chown -R $USER .darkroom`."
+            "Its files belong to another user. Run as the user of the first start, or give them to this user: "
+            "`sudo chown -R $USER .darkroom`."
         ),
     ),
 )
@@ -79,11 +79,11 @@ _BY_SIGNAL = {-signal.SIGILL: _NO_AVX, -signal.SIGKILL: _NO_MEMORY}
 
 
 def remedy(exit_code: int | None, log_tail: str) -> str:
-    """What to do, in one sentence.
+    """Return the remedy for a server that did not start, in a sentence or two.
 
     Args:
-        exit_code: How the server ended (negative for a signal); None when it lives but does not answer.
-        log_tail: The last lines it wrote.
+        exit_code: The server's exit code (negative for a signal), or None when it lives but does not answer.
+        log_tail: The last lines that it wrote.
     """
     library = _MISSING_LIBRARY.search(log_tail)
     if library:
@@ -94,15 +94,15 @@ def remedy(exit_code: int | None, log_tail: str) -> str:
     if exit_code in _BY_SIGNAL:
         return _BY_SIGNAL[exit_code]
     if exit_code is None:
-        return "It runs but did not answer in time: the machine may be busy; run `darkroom up` again, or see the log."
-    return "See the log."
+        return "It runs but did not answer in time: the machine may be busy. Run `darkroom up` again, or see the log."
+    return "The reason is not known. See the log."
 
 
 def _install_library(library: str) -> str:
     package = _PACKAGES.get(library)
     if package is None:
         return (
-            f"A library is missing, {library}: find its package with `apt-file search {library}` "
-            "(https://packages.debian.org has the same search) and install that."
+            f"The library {library} is missing. Find its package by `apt-file search {library}` or on "
+            "https://packages.debian.org, and install it."
         )
-    return f"A library is missing, {library}: `sudo apt install {package}`."
+    return f"The library {library} is missing. Install it: `sudo apt install {package}`."

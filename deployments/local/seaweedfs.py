@@ -24,11 +24,10 @@ if TYPE_CHECKING:
     from deployments.local.credentials import Credentials
     from deployments.local.home import Home
 
-_TIMEOUT_SECONDS = 5.0
 _VOLUME_MEGABYTES = 1024
-_MEMORY_LIMIT = "256MiB"  # soft, see runtime/debug.SetMemoryLimit; by itself Go lets it grow by 100 MB a minute
+_MEMORY_LIMIT = "256MiB"  # soft (runtime/debug.SetMemoryLimit): without it Go grows by 100 MB a minute
 READY_KEY = ".darkroom-ready"
-"""Of an object that a start puts and removes, to see that it can."""
+"""The key of an object that a start puts and removes, to see that S3 takes writes."""
 _GRPC_SOCKETS = "/tmp/seaweedfs-{part}-grpc-{port}.sock"  # noqa: S108 - SeaweedFS has this path built in
 
 
@@ -37,8 +36,8 @@ class SeaweedFS(Server):
 
     name = "seaweedfs"
     port = ports.S3
-    stop_seconds: ClassVar[float] = 2
-    """It flushes at once and then waits for connections among its own parts: 15 s, or for ever."""
+    stop_grace_seconds: ClassVar[float] = 2
+    """SeaweedFS flushes at once. Then it only waits for connections among its own parts: 15 s, or for ever."""
     failures: ClassVar[tuple[type[Exception], ...]] = (BotoCoreError, ClientError)
 
     def __init__(self, home: Home, numbers: Mapping[str, int], *, credentials: Credentials, bucket: str) -> None:
@@ -48,11 +47,11 @@ class SeaweedFS(Server):
 
     @property
     def url(self) -> str:
-        """Where it answers, as `DARKROOM_S3_ENDPOINT_URL`."""
+        """The server's address, as `DARKROOM_S3_ENDPOINT_URL`."""
         return f"http://{ports.LOOPBACK}:{self.ports[ports.S3.name]}"
 
     def prepare(self) -> None:
-        """Write the one identity that may use it."""
+        """Write the one identity that may use S3."""
         identity = {
             "name": "darkroom",
             "credentials": [
@@ -63,17 +62,20 @@ class SeaweedFS(Server):
         write_private(self.home.s3_identities_file, json.dumps({"identities": [identity]}, indent=2))
 
     def environment(self) -> dict[str, str]:
-        """Keys for its own parts, or anybody on this machine could read the bucket past the S3 API; and a limit."""
+        """Return keys for its own parts, and the memory limit.
+
+        Without the keys, every user of this machine could read the bucket past the S3 API.
+        """
         names = ("JWT_SIGNING_KEY", "JWT_SIGNING_READ_KEY", "JWT_FILER_SIGNING_KEY", "JWT_FILER_SIGNING_READ_KEY")
         keys = {f"WEED_{name}": self._credentials.seaweedfs_key for name in names}
         return {"GOMEMLIMIT": _MEMORY_LIMIT, **keys}
 
     def command(self) -> list[str]:
-        """All parts in one process; without peers the master does not wait for an election."""
-        sockets = self.home.short() / "data" / "seaweedfs"
+        """Return the command of one process with all parts. Without peers, the master awaits no election."""
+        sockets = self.home.short_path() / "data" / "seaweedfs"
         return [
             str(binaries.weed()),
-            "-logtostderr",  # and not to /tmp as well
+            "-logtostderr",  # by default it logs to /tmp, too
             "server",
             f"-dir={self.home.seaweedfs}",
             f"-ip={ports.LOOPBACK}",
@@ -98,7 +100,7 @@ class SeaweedFS(Server):
         ]
 
     def check(self) -> None:
-        """Make the bucket when it is not there, and return when an object can be written to it."""
+        """Make the bucket when it is missing. Return when an object can be written to it."""
         with closing(self._client()) as s3:
             if self._bucket not in {bucket.get("Name") for bucket in s3.list_buckets()["Buckets"]}:
                 s3.create_bucket(Bucket=self._bucket)
@@ -117,8 +119,8 @@ class SeaweedFS(Server):
             aws_access_key_id=self._credentials.s3_access_key,
             aws_secret_access_key=self._credentials.s3_secret_key,
             config=Config(
-                connect_timeout=_TIMEOUT_SECONDS,
-                read_timeout=_TIMEOUT_SECONDS,
+                connect_timeout=self.check_timeout_seconds,
+                read_timeout=self.check_timeout_seconds,
                 retries={"total_max_attempts": 1},
                 proxies={},
                 s3={"addressing_style": "path"},
@@ -142,7 +144,7 @@ def remove_sockets(numbers: Mapping[str, int]) -> None:
 
 
 def _is_answered(path: str) -> bool:
-    """Whether a process listens there: a SeaweedFS of another folder may have taken the port since."""
+    """Return whether a process listens there. The SeaweedFS of another folder may have taken the port since."""
     with socket.socket(socket.AF_UNIX) as probe:
         try:
             probe.connect(path)

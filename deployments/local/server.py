@@ -1,4 +1,4 @@
-"""What every embedded server has, and how each is started, awaited and adopted."""
+"""The base of all embedded servers, and the launcher that starts, awaits or adopts one."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from deployments.local.processes import ProcessId
     from deployments.local.state import StateFile
 
-POLL_SECONDS = 0.1
-ADOPT_SECONDS = 10.0
-"""How long one that runs already may take to answer before it is started anew."""
+READY_POLL_SECONDS = 0.1
+ADOPT_WAIT_SECONDS = 10.0
+"""How long a running server may take to answer before it is started anew."""
 
 _TAIL_LINES = 20
 _TAIL_BYTES = 16_384
@@ -40,27 +40,29 @@ class Event:
     server: str
     what: What
     seconds: float
-    """Since the server's first step."""
+    """The seconds since the server's first step."""
 
 
 class NotReadyError(Exception):
-    """A server does not answer as it should yet; the text says what is missing."""
+    """A server does not answer as it should yet. The text gives the reason."""
 
 
 class Server(ABC):
-    """One server: what to run and how to see that it is ready."""
+    """One server: its command, and the check that it is ready."""
 
     name: ClassVar[str]
-    ready_seconds: ClassVar[float] = 60
-    """How long it may take to get ready; long enough for a slow disk or a recovery."""
-    stop_seconds: ClassVar[float] = 20
-    """How long it may take to end by itself before it is killed."""
+    ready_timeout_seconds: ClassVar[float] = 60
+    """How long the server may take to get ready. It is enough for a slow disk or a recovery."""
+    check_timeout_seconds: ClassVar[float] = 5
+    """How long one call of `check` may take."""
+    stop_grace_seconds: ClassVar[float] = 20
+    """How long the server may take to end by itself before it is killed."""
     port: ClassVar[Port]
-    """The one by which it is used."""
+    """The port by which the server is used."""
     vital: ClassVar[tuple[str, ...]] = ()
-    """Programs that it starts and cannot do without: parts of their command lines."""
+    """The programs that the server starts and cannot do without, each by a part of its command line."""
     failures: ClassVar[tuple[type[Exception], ...]]
-    """What `check` raises while it is not ready."""
+    """The errors that `check` raises while it is not ready."""
 
     def __init__(self, home: Home, ports: Mapping[str, int]) -> None:
         self.home = home
@@ -68,25 +70,25 @@ class Server(ABC):
 
     @abstractmethod
     def command(self) -> list[str]:
-        """The program and its arguments.
+        """Return the program and its arguments.
 
         Raises:
-            FileNotFoundError: The program is not there.
+            FileNotFoundError: The program is not installed.
         """
 
     @abstractmethod
     def check(self) -> None:
-        """Return when it is ready, after what a new one needs was done; raises one of `failures` until then."""
+        """Set up a new server, and return when it is ready. Until then, raise one of `failures`."""
 
     def prepare(self) -> None:  # noqa: B027 - most have nothing to prepare
-        """Write what it reads at its start."""
+        """Write the files that it reads at its start."""
 
     def environment(self) -> dict[str, str]:
-        """What it needs beside this process's own environment."""
+        """Return the variables that it needs beside this process's own environment."""
         return {}
 
     def environment_digest(self) -> str:
-        """Changes when one that runs must be started anew, because it hands on an environment that has changed."""
+        """Return the digest of the environment that it hands on. When that has changed, it is started anew."""
         return ""
 
 
@@ -101,7 +103,7 @@ class Launcher:
         self._on_event = on_event
         self._cancelled = cancelled
         self.started = False
-        """Whether there is a process that this launcher has started."""
+        """Whether this launcher has started a process."""
         self._begun = time.monotonic()
         self._log = server.home.log_file(server.name)
         self._log_start = self._log.stat().st_size if self._log.exists() else 0
@@ -112,7 +114,7 @@ class Launcher:
         return self._server.name
 
     def bring_up(self) -> None:
-        """Return when the server is ready.
+        """Adopt or start the server, and return when it is ready.
 
         Raises:
             ServerStartError: It does not get ready.
@@ -123,7 +125,7 @@ class Launcher:
             if self._adopt(started):
                 self._tell("adopted")
                 return
-            processes.stop_family(started.process, server.home.path, grace_seconds=server.stop_seconds)
+            processes.stop_tree(started.process, server.home.path, grace_seconds=server.stop_grace_seconds)
         self._tell("starting")
         try:
             process = self._start()
@@ -138,11 +140,11 @@ class Launcher:
         server = self._server
         if not started.is_alive or started.environment_digest != server.environment_digest():
             return False
-        deadline = time.monotonic() + ADOPT_SECONDS
+        deadline = time.monotonic() + ADOPT_WAIT_SECONDS
         while time.monotonic() < deadline and started.is_alive:
             if self._problem(started.process) is None:
                 return True
-            self._cancelled.wait(POLL_SECONDS)
+            self._cancelled.wait(READY_POLL_SECONDS)
         return False
 
     def _start(self) -> ProcessId:
@@ -158,7 +160,7 @@ class Launcher:
             raise ServerStartError(server.name, str(self._log), str(error), remedies.remedy(1, str(error))) from error
         try:
             self._record(process)
-        except BaseException:  # nobody would know of it
+        except BaseException:  # without a record, nothing would stop it
             processes.send([process], signal.SIGKILL)
             raise
         self.started = True
@@ -166,24 +168,24 @@ class Launcher:
 
     def _record(self, process: ProcessId) -> None:
         server = self._server
-        family = processes.family(process, server.home.path) if server.vital else []
+        family = processes.process_tree(process, server.home.path) if server.vital else []
         vital = [each for each in family if any(part in processes.command_line(each.pid) for part in server.vital)]
         started = StartedServer(process=process, vital=vital, environment_digest=server.environment_digest())
         self._state.record_server(server.name, started)
 
     def _await_ready(self, process: ProcessId) -> None:
-        deadline = time.monotonic() + self._server.ready_seconds
+        deadline = time.monotonic() + self._server.ready_timeout_seconds
         while (problem := self._problem(process)) is not None:
-            exit_code = processes.ended(process)
+            exit_code = processes.reap(process)
             if exit_code is not None or not processes.is_alive(process):
                 raise self._failed(1 if exit_code is None else exit_code, problem)
-            if time.monotonic() > deadline or self._cancelled.wait(POLL_SECONDS):
+            if time.monotonic() > deadline or self._cancelled.wait(READY_POLL_SECONDS):
                 raise self._failed(None, problem)
 
     def _problem(self, process: ProcessId) -> str | None:
         port = self._server.ports[self._server.port.name]
-        if not processes.listens(processes.family(process, self._server.home.path), port):
-            return f"it does not listen on port {port}"  # though another process may, and must not be taken for it
+        if not processes.listens(processes.process_tree(process, self._server.home.path), port):
+            return f"it does not listen on port {port}"  # another process may listen there
         try:
             self._server.check()
         except self._server.failures as error:
@@ -195,7 +197,10 @@ class Launcher:
         cause = remedies.remedy(exit_code, tail)
         ended = "" if exit_code is None else f"\n(it ended with exit code {exit_code})"
         return ServerStartError(
-            self._server.name, str(self._log), f"{tail or f'(nothing; last seen: {problem})'}{ended}", cause
+            self._server.name,
+            str(self._log),
+            f"{tail or f'(nothing was written; the last check: {problem})'}{ended}",
+            cause,
         )
 
     def _tell(self, what: What) -> None:
@@ -203,7 +208,7 @@ class Launcher:
 
 
 def log_tail(log_file: Path, *, since_byte: int = 0) -> str:
-    """The last lines of a log, of those that were written after the given byte."""
+    """Return the last lines of a log, as far as they were written after the given byte."""
     if not log_file.exists():
         return ""
     size = log_file.stat().st_size

@@ -1,4 +1,4 @@
-"""All servers of one machine: what the operator's settings name is used, and the rest is started."""
+"""All servers of one machine. Servers that your settings name are used, and the rest is started."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from deployments.local.environment import (
     settings_values,
 )
 from deployments.local.mongod import Mongod
-from deployments.local.moves import ray_must_go
+from deployments.local.port_changes import stop_ray_on_port_change
 from deployments.local.private_files import write_private
 from deployments.local.ray_head import RayHead
 from deployments.local.redis_server import RedisServer
 from deployments.local.seaweedfs import SeaweedFS
 from deployments.local.server import Launcher
+from deployments.local.shutdown import stop_servers
 from deployments.local.state import StateFile
-from deployments.local.stopping import stop_servers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -60,19 +60,19 @@ class RunningStack:
 
     home: Home
     settings: Settings
-    """The operator's, completed by the addresses and the secret key of what was started."""
+    """The settings that you gave, completed by the addresses and the secret key of the started servers."""
     environment: dict[str, str] = field(repr=False)
-    """What a driver needs: `DARKROOM_*`, `AWS_*` and `RAY_*`, to be merged into its own environment."""
+    """The variables that a driver needs: `DARKROOM_*`, `AWS_*` and `RAY_*`, to be merged into its own environment."""
     embedded: frozenset[str]
     """The names of the servers that are this machine's own."""
     dashboard_url: str
-    """Where Ray's dashboard and Serve's REST API answer."""
+    """The URL of Ray's dashboard and of Serve's REST API."""
     ray_token: str | None = field(repr=False)
-    """None for a Ray that the operator named: Ray then finds his token by itself."""
+    """None for a Ray that you named: Ray then finds your token by itself."""
     http_port: int
-    """Of the service; it listens at `settings.host`."""
+    """The port of the service, which listens at `settings.host`."""
     url: str
-    """Where the service answers once it is deployed."""
+    """The URL of the service once it is deployed."""
 
     @property
     def ray_is_ours(self) -> bool:
@@ -81,9 +81,9 @@ class RunningStack:
 
     @property
     def replica_environment(self) -> dict[str, str]:
-        """What the applications need in their `runtime_env`: nothing, when they inherit it from our own Ray head.
+        """The variables for the applications' `runtime_env`. There are none when they inherit them from our own Ray.
 
-        Everybody who may look at the cluster can read it, so it has the paths of private files and nothing secret.
+        Every user of the cluster can read them. So they hold the paths of private files and nothing secret.
         """
         if self.ray_is_ours:
             return {}
@@ -93,16 +93,16 @@ class RunningStack:
         return files
 
     def dead(self) -> list[str]:
-        """The names of our own servers that do not run any more; `start` brings them back."""
+        """Return the names of our own servers that do not run any more. `start_servers` brings them back."""
         servers = StateFile(self.home.state_file).read().servers
         return [name for name in sorted(self.embedded) if name not in servers or not servers[name].is_alive]
 
 
 def embedded_servers(settings: Settings) -> frozenset[str]:
-    """The names of the servers that this machine must run itself, because the operator names no other.
+    """Return the names of the servers that this machine must run itself, because you name no others.
 
-    S3 is the operator's own when `DARKROOM_S3_ENDPOINT_URL` or `DARKROOM_S3_BUCKET` is set (the bucket alone means
-    AWS). AWS credentials alone do not count: many have them in their shell for other work.
+    S3 is yours when `DARKROOM_S3_ENDPOINT_URL` or `DARKROOM_S3_BUCKET` is set (the bucket alone means AWS). AWS
+    credentials alone do not count: many people have them in their shell for other work.
     """
     given = settings.model_fields_set
     named = {
@@ -114,19 +114,19 @@ def embedded_servers(settings: Settings) -> frozenset[str]:
     return frozenset(name for name, external in named.items() if not external)
 
 
-def start(
-    settings: Settings, home: Home, on_event: Callable[[Event], None], *, leave_alone: Collection[str] = ()
+def start_servers(
+    settings: Settings, home: Home, on_event: Callable[[Event], None], *, assume_running: Collection[str] = ()
 ) -> RunningStack:
-    """Bring up what the settings do not name, all at once, and adopt what runs already.
+    """Bring up all servers that the settings do not name at once, and adopt those that run already.
 
     Args:
-        settings: The operator's.
-        home: Where data, logs and keys are.
+        settings: The settings that you gave.
+        home: The folder of data, logs and keys.
         on_event: Called from several threads, at each server's every step.
-        leave_alone: Servers that are taken for good as they are; but not Ray, when a store must take another port.
+        assume_running: Servers that are left as they are. Ray is not, when a store must take another port.
 
     Raises:
-        ServerStartError: A server does not get ready; those that were started for this call are stopped again.
+        ServerStartError: A server does not get ready. The servers that this call started are stopped again.
         HomeBusyError: Another process starts or stops the servers of this folder.
         OSError: The folder cannot be written, or no port is free.
     """
@@ -135,29 +135,29 @@ def start(
         before = StateFile(home.state_file).read()
         for attempt in range(1, _PORT_ATTEMPTS + 1):
             numbers = _choose_ports(settings, home, embedded_servers(settings))
-            if ray_must_go(home, before, numbers, ray_is_ours=settings.ray_address is None):
-                leave_alone = {*leave_alone} - {RayHead.name}
+            if stop_ray_on_port_change(home, before, numbers, ray_is_ours=settings.ray_address is None):
+                assume_running = {*assume_running} - {RayHead.name}
             stack, servers = _plan(settings, home, numbers)
             StateFile(home.state_file).record_start(settings_environment(settings), numbers, stack.url)
             if not stack.ray_is_ours:
                 _hand_over(stack)
             try:
-                _bring_up([each for each in servers if each.name not in leave_alone], home, on_event)
+                _bring_up([each for each in servers if each.name not in assume_running], home, on_event)
                 break
             except ServerStartError as error:
-                # Another program has taken a port since we found it free.
+                # Another program has taken a port since it was found free.
                 if error.remedy != remedies.PORT_TAKEN or attempt == _PORT_ATTEMPTS:
                     raise
         return stack
 
 
-def known(home: Home) -> RunningStack | None:
-    """The stack that `start` brought up last, with the settings of then, whether it lives or not.
+def started_stack(home: Home) -> RunningStack | None:
+    """Return the stack that `start_servers` brought up last, with the settings of then, whether it lives or not.
 
-    None when there was none, or it was stopped.
+    It is None when there was none, or it was stopped.
 
     Raises:
-        ValueError: `state.json` or `secrets.json` is not what `start` wrote.
+        ValueError: `state.json` or `secrets.json` is damaged.
     """
     state = StateFile(home.state_file).read()
     return None if state.url is None else _plan(settings_from(state.settings), home, state.ports)[0]
@@ -190,7 +190,7 @@ def _plan(settings: Settings, home: Home, numbers: Mapping[str, int]) -> tuple[R
 
 
 def _hand_over(stack: RunningStack) -> None:
-    """Write what another's Ray cannot inherit from us: the settings, and the credentials of our own S3."""
+    """Write the settings, and the credentials of our own S3, since a Ray of your own cannot inherit them."""
     write_private(stack.home.settings_file, json.dumps(settings_values(stack.settings), indent=2))
     if SeaweedFS.name in stack.embedded:
         keys = {name.lower(): value for name, value in stack.environment.items() if name in _AWS_KEYS}
@@ -199,14 +199,14 @@ def _hand_over(stack: RunningStack) -> None:
 
 
 def _choose_ports(settings: Settings, home: Home, embedded: frozenset[str]) -> dict[str, int]:
-    """The ports of what runs, and free ones for what must be started; orphans that may hold one are removed first."""
+    """Return the ports of running servers, and free ones for the others. Orphans that may hold one are ended first."""
     state = StateFile(home.state_file).read()
     numbers = dict(state.ports)
     for name in sorted(embedded):
         started = state.servers.get(name)
         if started is None or not started.is_alive:
             if started is not None:
-                processes.stop_family(started.process, home.path, grace_seconds=1)
+                processes.stop_tree(started.process, home.path, grace_seconds=processes.ORPHAN_GRACE_SECONDS)
             numbers |= ports.choose(_PORTS[name], numbers)
     if RayHead.name not in embedded:
         return {**numbers, ports.HTTP.name: settings.port}
@@ -214,18 +214,18 @@ def _choose_ports(settings: Settings, home: Home, embedded: frozenset[str]) -> d
 
 
 def check_port(settings: Settings, home: Home) -> None:
-    """Return when the service can have the port that the operator named, if he did.
+    """Check that the service can have the port that you named, if you named one.
 
     Raises:
         ServerStartError: Another process has it.
     """
-    ours = StateFile(home.state_file).read().ports.get(ports.HTTP.name) if known(home) is not None else None
+    ours = StateFile(home.state_file).read().ports.get(ports.HTTP.name) if started_stack(home) is not None else None
     if "port" in settings.model_fields_set and settings.port != ours and not ports.is_free(settings.port):
         raise ServerStartError(
-            "the HTTP service",
-            "(no log)",
-            f"another process listens on port {settings.port}",
-            "Set DARKROOM_PORT to another port, or unset it to have a free one chosen.",
+            "The HTTP service",
+            "",
+            f"Another process listens on port {settings.port}.",
+            "Set DARKROOM_PORT to another port, or unset it: then a free one is chosen.",
         )
 
 
@@ -261,7 +261,7 @@ def _host_of(ray_address: str) -> str:
 
 
 def _http_host(settings: Settings, *, ours: bool) -> str:
-    """Where a client on this machine reaches a service that listens at `settings.host`."""
+    """Return the host by which a client on this machine reaches the service."""
     if settings.host not in _ANY_HOST:
         return settings.host
     return ports.LOOPBACK if ours else _host_of(settings.ray_address or "")
@@ -273,7 +273,7 @@ def _bring_up(servers: list[Server], home: Home, on_event: Callable[[Event], Non
     launchers = [Launcher(server, state, on_event, cancelled) for server in servers]
     try:
         _launch_all(launchers, cancelled)
-    except BaseException:  # an interrupt by the operator too must leave nothing half started
+    except BaseException:  # an interrupt, too, must leave nothing half started
         stop_servers(home, [launcher.name for launcher in launchers if launcher.started], on_event)
         raise
 
@@ -288,4 +288,4 @@ def _launch_all(launchers: list[Launcher], cancelled: threading.Event) -> None:
             if errors:
                 raise errors[0]
         finally:
-            cancelled.set()  # the pool waits for the others; they need not go on when one has failed
+            cancelled.set()  # the pool waits for the others, which need not go on when one has failed

@@ -1,4 +1,4 @@
-"""What was started: kept in `state.json`, so that another process can adopt it or stop it."""
+"""The record of started servers in `state.json`, by which another process can adopt or stop them."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class StartedServer(BaseModel):
 
     process: ProcessId
     vital: list[ProcessId] = Field(default_factory=list)
-    """Those of its family without which it is of no use, though it lives on."""
+    """The processes of its tree that it cannot do without, though it lives on when they end."""
     environment_digest: str = ""
-    """Of the environment that it hands on to its children; empty when it has none."""
+    """The digest of the environment that it hands on. It is empty when it hands on none."""
 
     @property
     def is_alive(self) -> bool:
@@ -39,18 +39,18 @@ class State(BaseModel):
 
     servers: dict[str, StartedServer] = Field(default_factory=dict)
     ports: dict[str, int] = Field(default_factory=dict)
-    """By the ports' names; kept after a stop, for the next start."""
+    """The ports by their names. They are kept after a stop, for the next start."""
     settings: dict[str, str] = Field(default_factory=dict)
-    """What the operator had set, as environment variables; secrets too, so only the owner may read this file."""
+    """Your settings as environment variables, with their secrets: so only the owner may read this file."""
     url: str | None = None
-    """Where the service answers; None when it was stopped."""
+    """The URL of the service, or None when it was stopped."""
 
     @classmethod
     def read(cls, path: Path) -> State:
-        """The state; an empty one when there is no file.
+        """Read the state. It is empty when there is no file.
 
         Raises:
-            ValueError: The file is not what `StateFile` wrote.
+            ValueError: The file is damaged.
         """
         return cls.model_validate_json(path.read_bytes()) if path.exists() else cls()
 
@@ -63,7 +63,7 @@ class StateFile:
         self._lock = threading.Lock()
 
     def read(self) -> State:
-        """The state; raises what `State.read` raises."""
+        """Read the state, as `State.read` does."""
         return State.read(self._path)
 
     def record_server(self, name: str, server: StartedServer) -> None:
@@ -80,12 +80,12 @@ class StateFile:
             self._write(state.model_copy(update={"servers": servers}))
 
     def record_start(self, settings: dict[str, str], ports: dict[str, int], url: str | None) -> None:
-        """Remember with which settings, and where."""
+        """Remember the settings, the ports and the URL of a start."""
         with self._lock:
             self._write(self.read().model_copy(update={"settings": settings, "ports": ports, "url": url}))
 
     def forget_url(self) -> None:
-        """The service does not answer any more."""
+        """Forget the URL, because the service is stopped."""
         with self._lock:
             self._write(self.read().model_copy(update={"url": None}))
 

@@ -1,1 +1,1 @@
-"""Benchmarks; `make bench` runs them. Compare figures of one run only: machines differ, and so do their neighbours."""
+"""Benchmarks, run by `make bench`. Compare figures of one run only: machines and their neighbours differ."""

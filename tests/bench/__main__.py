@@ -22,9 +22,9 @@ ROUNDS = 5
 
 
 def main() -> None:
-    """Run what is named, or all, one after another."""
+    """Run the named benchmarks, or all, one after another."""
     arguments = _arguments()
-    signal.signal(signal.SIGTERM, _leave)  # as an interrupt does, so that what was started is stopped
+    signal.signal(signal.SIGTERM, _leave)  # as an interrupt does, so that all servers are stopped
     print_machine()
     images, rounds = arguments.images or IMAGES, arguments.rounds
     chosen = arguments.benchmarks or BENCHMARKS

@@ -1,4 +1,4 @@
-"""What each contestant's codec costs and gives by itself, in a process of its own."""
+"""The cost and the output of each contestant's codec alone, in a process of its own."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Point(NamedTuple):
 
 
 def cpu_seconds(codec: str, photographs: Sequence[Path], coding: Coding) -> float:
-    """CPU seconds an image of a contestant's codec, with every core busy: cores that share a cache slow each other."""
+    """Return the codec's CPU seconds an image, with every core busy: cores that share a cache slow each other."""
     command = (
         node_bullmq.command("measure.mjs")
         if codec == node_bullmq.NodeBullMQ.codec
@@ -47,7 +47,7 @@ def cpu_seconds(codec: str, photographs: Sequence[Path], coding: Coding) -> floa
 
 
 def darkroom_curve(photographs: Sequence[Path], coding: Coding) -> list[Point]:
-    """Bytes and similarity of Darkroom's codec, from the lowest quality to the highest."""
+    """Return bytes and similarity of Darkroom's codec, from the lowest quality to the highest."""
     command = [sys.executable, "-m", "tests.bench.codecs", "darkroom"]
     points = []
     with LineProcess(command, environment=os.environ) as process, tempfile.TemporaryDirectory() as folder:
@@ -59,12 +59,12 @@ def darkroom_curve(photographs: Sequence[Path], coding: Coding) -> list[Point]:
 
 
 def point(photographs: Sequence[Path], outputs: Sequence[bytes]) -> Point:
-    """Where outputs are, by size and similarity."""
+    """Return the mean size and similarity of outputs."""
     return Point(mean_similarity(photographs, outputs), sum(map(len, outputs)) / len(outputs))
 
 
 def bytes_at(curve: Sequence[Point], similarity: float) -> float:
-    """The bytes that a codec needs for a similarity, between the qualities that were tried."""
+    """Return the bytes that a codec needs for a similarity, between the qualities that were tried."""
     lowest, highest = curve[0].similarity, curve[-1].similarity
     if not lowest <= similarity <= highest:
         raise ValueError(f"similarity {similarity:.4f} is not between {lowest:.4f} and {highest:.4f}")

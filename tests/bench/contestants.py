@@ -1,4 +1,4 @@
-"""What every contestant has: a source, a bucket, a way to run, and processes that play parts."""
+"""The base of all contestants: a source, a bucket, a way to run, and processes that play parts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _RAY_WORKER_TITLES = (b"ray::images:", b"ray::process_images", b"ray::IDLE")
 
 
 class Coding(StrEnum):
-    """How a JPEG's coefficients are coded."""
+    """The coding of a JPEG's coefficients."""
 
     BASELINE = "baseline"  # with the Huffman tables of the standard
     OPTIMISED = "optimised"  # with tables made for the picture
@@ -45,7 +45,7 @@ class Done:
 
     Attributes:
         seconds: From the request for it to the last result.
-        prefix: Of the outputs in the bucket; behind it come the image's number, a slash and a name.
+        prefix: The prefix of the outputs in the bucket. Behind it come the image's number, a slash and a name.
     """
 
     seconds: float
@@ -53,7 +53,7 @@ class Done:
 
 
 def new_objects(urls: Sequence[str]) -> tuple[str, list[tuple[str, str]]]:
-    """A prefix that no run had before, and each URL with the key of its output."""
+    """Return a prefix that no run had before, and each URL with the key of its output."""
     prefix = f"bench-{uuid.uuid4().hex}"
     return prefix, [(url, f"{prefix}/{number}/0.jpg") for number, url in enumerate(urls)]
 
@@ -65,14 +65,14 @@ class Running(Protocol):
         """Do these images and return when all of them are in the bucket."""
 
     def members(self) -> dict[int, Part]:
-        """The processes now."""
+        """Return the processes of now."""
 
 
 class Contestant(Protocol):
     """One way to do the work."""
 
     family: str
-    """Of its variants the fastest counts."""
+    """The name that all its variants share. The fastest variant counts."""
     name: str
     codec: str
     """The library that decodes and encodes, as `tests.bench.codec` knows it."""
@@ -85,7 +85,7 @@ class Contestant(Protocol):
 
 @dataclass(frozen=True)
 class Site:
-    """What all contestants share."""
+    """The service and the source that all contestants share."""
 
     service: Service
     source: Source
@@ -95,11 +95,11 @@ class Site:
         return self.service.settings.s3_bucket
 
     def redis_url(self, number: int) -> str:
-        """One of Redis' databases; Darkroom's own is 0."""
+        """Return the URL of one of Redis' databases. Darkroom's own is 0."""
         return f"{self.service.settings.redis_url.rpartition('/')[0]}/{number}"
 
     def environment(self, **more: str) -> dict[str, str]:
-        """For a process of a contestant."""
+        """Return the environment for a process of a contestant."""
         keys = {name: value for name, value in self.service.stack.environment.items() if name.startswith("AWS_")}
         return {
             **os.environ,
@@ -111,26 +111,26 @@ class Site:
         }
 
     def members(self) -> dict[int, Part]:
-        """What is not of any contestant alone. Ray is Darkroom's, and stands still while others run."""
+        """Return the shared processes. Ray is not one: it is Darkroom's, and stands still while others run."""
         found = {os.getpid(): Part.BENCHMARK, self.source.pid: Part.SOURCE}
         home = self.service.stack.home
         for name, started in State.read(home.state_file).servers.items():
             if name != _RAY:
-                found |= {each.pid: Part(name) for each in processes.family(started.process, home.path)}
+                found |= {each.pid: Part(name) for each in processes.process_tree(started.process, home.path)}
         return found
 
     def ray_members(self) -> dict[int, Part]:
-        """Ray's processes; a worker is known by its title."""
+        """Return Ray's processes. A worker is known by its title."""
         is_worker = {each.pid: _command_line(each.pid).startswith(_RAY_WORKER_TITLES) for each in self.ray_processes()}
         return {pid: Part.WORKERS if worker else Part.RUNTIME for pid, worker in is_worker.items()}
 
     def ray_processes(self) -> list[processes.ProcessId]:
         home = self.service.stack.home
-        return processes.family(State.read(home.state_file).servers[_RAY].process, home.path)
+        return processes.process_tree(State.read(home.state_file).servers[_RAY].process, home.path)
 
 
 class LineProcess:
-    """A child that answers every line of JSON with one, until its input ends; as a context, it ends with the block."""
+    """A child that answers every line of JSON with one, until its input ends. A context ends it with the block."""
 
     def __init__(self, command: Sequence[str], *, environment: Mapping[str, str], folder: Path | None = None) -> None:
         self._process = subprocess.Popen(
@@ -152,16 +152,16 @@ class LineProcess:
         return self._process.pid
 
     def send(self, job: Mapping[str, object]) -> None:
-        """Give it a job; another may be given before the answer is read."""
+        """Give the child a job. Another may be given before the answer is read."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(job) + "\n")
         self._process.stdin.flush()
 
     def answer(self) -> Any:  # noqa: ANN401 - JSON
-        """The next line.
+        """Return the next answer.
 
         Raises:
-            RuntimeError: It has ended; why is on its standard error.
+            RuntimeError: The child has ended. The reason is on its standard error.
         """
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
@@ -170,13 +170,13 @@ class LineProcess:
         return json.loads(line)
 
     def ask(self, job: Mapping[str, object]) -> Any:  # noqa: ANN401 - JSON
-        """One job, and its answer."""
+        """Give the child a job, and return the answer."""
         self.send(job)
         return self.answer()
 
 
 def descendants(pid: int) -> list[int]:
-    """The processes that a process has started, and theirs."""
+    """Return the processes that a process has started, and theirs."""
     try:
         return [child.pid for child in psutil.Process(pid).children(recursive=True)]
     except psutil.NoSuchProcess:

@@ -1,4 +1,4 @@
-"""What small requests wait for: a cluster that is busy with a large one, and each other."""
+"""The waits of small requests: for a cluster that is busy with a large one, and for each other."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Client:
         self._numbers = itertools.count()
 
     def seconds(self, images: int, *, priority: int = 5) -> float:
-        """From the upload of a request to its webhook."""
+        """Return the seconds from the upload of a request to its webhook."""
         path = f"/webhooks/{next(self._numbers)}"
         url = self._receiver.route(path, reply(status=204))
         begun = time.monotonic()
@@ -57,12 +57,12 @@ class Client:
         return self._receiver.requests_to(path)[0].at - begun
 
     def submit(self, images: int, *, webhook_url: str | None = None, priority: int = 5) -> str:
-        """Upload a request whose images nobody has asked for before."""
+        """Upload a request whose images no request has had before."""
         rows = [[url] for url in self._source.urls(images)]
         return self.darkroom.submit(catalogue(*rows), webhook_url=webhook_url, priority=priority).request_id
 
     def seconds_of_many(self, requests: int, images: int) -> float:
-        """From the first upload of several at once to the last webhook."""
+        """Return the seconds from the first upload of several at once to the last webhook."""
         begun = time.monotonic()
         with ThreadPoolExecutor(requests) as threads:
             list(threads.map(lambda _: self.seconds(images), range(requests)))
@@ -70,7 +70,7 @@ class Client:
 
 
 def run(*, rounds: int) -> None:
-    """Print how long small requests take, and by how much that is more than on an idle cluster."""
+    """Print how long small requests take, and how much longer than on an idle cluster."""
     with (
         Source(product_photographs()) as source,
         Origin() as receiver,

@@ -1,4 +1,4 @@
-"""How soon a warm and idle service shows something: a large request's first object, a small one's webhook."""
+"""The latency of a warm and idle service: a large request's first object, a small one's webhook."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _IDLE_SECONDS = 1
 
 
 def run(*, images: int, rounds: int) -> None:
-    """Print both."""
+    """Print both latencies."""
     with (
         Source(product_photographs()) as source,
         Origin() as receiver,

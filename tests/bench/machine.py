@@ -1,4 +1,4 @@
-"""What a report says on top: the machine, the day and the command."""
+"""The head of a report: the machine, the day and the command."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import psutil
 
 
 def print_machine() -> None:
-    """Figures mean something only together with these lines."""
+    """Print the lines without which the figures mean nothing."""
     memory = psutil.virtual_memory().total / 2**30
     command = shlex.join(["python", "-m", "tests.bench", *sys.argv[1:]])
     print(f"- machine: {_cpu_model()}, {os.cpu_count()} cores, {memory:.0f} GiB, Linux {platform.release()}")

@@ -1,4 +1,4 @@
-"""How many calls the queue manager has made to coordinators since it was first asked: `python -m` this, as a driver."""
+"""The calls from the queue manager to coordinators since the first question. `python -m` this runs as a driver."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def manager_calls(service: Service) -> int:
-    """Ask from a process of its own, because Ray reads where it may connect to when it is imported."""
+    """Ask from a process of its own, because Ray reads its address when it is imported."""
     command = [sys.executable, "-m", __name__]
     environment = os.environ | service.stack.environment
     return int(subprocess.run(command, env=environment, check=True, capture_output=True).stdout.split()[-1])
@@ -36,7 +36,7 @@ def _main() -> None:
 
 
 def _calls(manager: Any) -> int:  # noqa: ANN401 - runs in the actor
-    """What it was counted to have called; counting begins with the first look."""
+    """Return the number of its calls. Counting begins with the first question."""
     coordinators = manager._coordinators  # noqa: SLF001 - to look behind it
     if not hasattr(coordinators, "calls"):
         push, coordinators.calls = coordinators._update_share, 0  # noqa: SLF001 - the same

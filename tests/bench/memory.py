@@ -25,7 +25,7 @@ _COLUMNS = 8
 
 
 class Sample(NamedTuple):
-    """How large the worker was, in bytes; `peak_rss` is the highest RSS until then."""
+    """The size of the worker in bytes. `peak_rss` is the highest RSS until then."""
 
     images: int
     seconds: float
@@ -35,7 +35,7 @@ class Sample(NamedTuple):
 
 
 def run(*, images: int) -> None:
-    """Print the samples of each allocator, how fast memory grows, and what the setting costs."""
+    """Print the samples of each allocator, the growth of memory, and the cost of the setting."""
     mixed_pictures()  # made here, so that the first worker's memory does not show it
     allocators = dict(_ALLOCATORS)
     jemalloc = ctypes.util.find_library("jemalloc")
@@ -65,7 +65,7 @@ def _samples(images: int, name: str, environment: Mapping[str, str]) -> list[Sam
 
 
 def _print_samples(samples: Mapping[str, Sequence[Sample]]) -> None:
-    """A few of the samples, in MB: the rest is in the slope."""
+    """Print a few of the samples, in MB: the others are in the slope."""
     every = next(iter(samples.values()))
     step = max(1, (len(every) - 1) // _COLUMNS)
     print("| PSS, MB, after images |" + "".join(f" {sample.images} |" for sample in every[::step]))

@@ -1,4 +1,4 @@
-"""A process that compresses the mix, as one thread of a worker does, and says how large it is meanwhile."""
+"""A process that compresses the mix, as one thread of a worker does, and prints its own size meanwhile."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def main(images: int, *, tuned: bool) -> None:
 
 
 def _peak_rss() -> int:
-    """Of this program alone: what `getrusage` gives holds the memory of who started it, too."""
+    """Return the peak of this program alone: the figure of `getrusage` includes the program that started it."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) * _KIBIBYTE for line in lines if line.startswith("VmHWM:"))
 

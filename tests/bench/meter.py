@@ -1,4 +1,4 @@
-"""What processes use while something runs: CPU seconds and memory, by the part they play."""
+"""The CPU seconds and the memory of processes while something runs, by the part that they play."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ WEIGH_SECONDS = 0.5
 
 
 class Part(StrEnum):
-    """What a process is there for."""
+    """The part that a process plays."""
 
     WORKERS = "workers"  # they hold the codec
-    RUNTIME = "runtime"  # what starts, feeds and watches the workers
+    RUNTIME = "runtime"  # it starts, feeds and watches the workers
     MONGOD = "mongod"
     REDIS = "redis"
-    CLIENT = "client"  # who asks for the work, in a process of its own
-    BENCHMARK = "benchmark"  # who asks for the work otherwise, and measures
+    CLIENT = "client"  # it asks for the work, in a process of its own
+    BENCHMARK = "benchmark"  # it asks for the work otherwise, and measures
     SEAWEEDFS = "seaweedfs"
     SOURCE = "source"  # of the images
 
 
 class Usage(NamedTuple):
-    """Of one run.
+    """The usage of one run.
 
     Attributes:
         cpu_seconds: By part.
@@ -41,7 +41,7 @@ class Usage(NamedTuple):
 
 
 class Meter:
-    """Samples processes while a block runs; a process that ends counts up to its last sample.
+    """Samples processes while a block runs. A process that ends counts up to its last sample.
 
     To weigh a process takes the kernel 1 to 4 ms, and Darkroom has 25 of them: so never in a round that is timed.
 
@@ -74,7 +74,7 @@ class Meter:
 
     @property
     def usage(self) -> Usage:
-        """From the block's begin to its end.
+        """The usage from the block's begin to its end.
 
         Raises:
             RuntimeError: No worker was seen, so that what they used is in the other parts.
@@ -106,7 +106,7 @@ class Meter:
 
 
 def cpu_seconds(pid: int) -> float | None:
-    """User and system time of a process without its children; None when it has ended."""
+    """Return user and system time of a process without its children, or None when it has ended."""
     try:
         times = psutil.Process(pid).cpu_times()
     except psutil.NoSuchProcess:
@@ -115,7 +115,7 @@ def cpu_seconds(pid: int) -> float | None:
 
 
 def pss_bytes(pid: int) -> int:
-    """The proportional set size of a process, where shared pages are divided; 0 when it has ended."""
+    """Return the proportional set size of a process, where shared pages are divided, or 0 when it has ended."""
     try:
         return int(psutil.Process(pid).memory_full_info().pss)
     except psutil.NoSuchProcess:

@@ -55,16 +55,16 @@ MIX = (
     Kind(60, "WEBP", 480, 360, {"quality": 85}),
     Kind(2, "JPEG", 6000, 4000, {"quality": 90}),
 )
-"""A catalogue's; the shares add up to 1,000."""
+"""The mix of a catalogue. The shares add up to 1,000."""
 
 
 def product_photographs() -> list[Path]:
-    """Photographs of 2.5 megapixels, JPEG 4:2:0 of quality 92 and 400 to 800 KB."""
+    """Return photographs of 2.5 megapixels, JPEG 4:2:0 of quality 92 and 400 to 800 KB."""
     return [_kept(f"photograph-{number}.jpg", _Photograph(number).make) for number in range(DIFFERENT)]
 
 
 def mixed_pictures() -> list[tuple[Kind, list[Path]]]:
-    """A few different files of each kind of the mix."""
+    """Return a few different files of each kind of the mix."""
     return [
         (
             kind,
@@ -83,7 +83,7 @@ class _Photograph(NamedTuple):
     number: int
 
     def make(self) -> bytes:
-        """The file with the noise that gives it the size that such photographs have."""
+        """Make the file with the noise that gives it the size of such photographs."""
         picture = _fitted(self.number, WIDTH, HEIGHT)
         for level in _NOISE_LEVELS:
             data = _saved(_with_noise(picture, level, self.number), "JPEG", {"quality": _QUALITY, "subsampling": 2})
@@ -104,7 +104,7 @@ class _Mixed(NamedTuple):
 
 
 def _kept(name: str, make: Callable[[], bytes]) -> Path:
-    """The file of that name, made if it is not there yet."""
+    """Return the file of that name. Make it if it is not there yet."""
     version = hashlib.sha256(Path(__file__).read_bytes() + pillow_version.encode()).hexdigest()[:12]
     folder = Path(tempfile.gettempdir()) / f"darkroom-bench-{version}"
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -117,7 +117,7 @@ def _kept(name: str, make: Callable[[], bytes]) -> Path:
 
 
 def _fitted(number: int, width: int, height: int) -> Image.Image:
-    """The number-th largest of the demo's photographs, upright and cropped to the size."""
+    """Return the number-th largest of the demo's photographs, upright and cropped to the size."""
     with Image.open(_largest_photographs()[number]) as photograph:
         return ImageOps.fit(ImageOps.exif_transpose(photograph), (width, height), Image.Resampling.LANCZOS)
 

@@ -25,7 +25,7 @@ MAX_BYTES_RATIO = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A contestant's medians; CPU time is in milliseconds an image."""
+    """A contestant's medians. CPU time is in milliseconds an image."""
 
     family: str
     name: str
@@ -40,12 +40,12 @@ class Line:
 
     @property
     def outside_codec_ms(self) -> float:
-        """Of the workers."""
+        """The CPU time of the workers outside the codec."""
         return self.cpu_ms[Part.WORKERS] - self.codec_ms
 
 
 def print_report(coding: Coding, lines: Sequence[Line], curve: Sequence[Point], *, images: int, rounds: int) -> None:
-    """Everything that was found about one coding."""
+    """Print all findings about one coding."""
     print(f"### JPEG to JPEG, quality {QUALITY}, {coding} coding")
     print()
     print(
@@ -112,18 +112,18 @@ def _goals(fastest: dict[str, Line], curve: Sequence[Point]) -> Iterable[str]:
 
 
 def print_times(what: str, seconds: Sequence[float]) -> None:
-    """A row of a table of p50, p95, slowest, and how many there were."""
+    """Print a row of a table: p50, p95, slowest, and the number of values."""
     p95 = quantiles(seconds, n=20, method="inclusive")[-1] if len(seconds) > 1 else seconds[0]
     print(f"| {what} | {median(seconds):.2f} s | {p95:.2f} s | {max(seconds):.2f} s | {len(seconds)} |")
 
 
 def at_least(what: str, found: float, wanted: float) -> str:
-    """Whether a goal is reached."""
+    """Return a sentence that tells whether a goal is reached."""
     return f"{what}: {found:.3f}, at least {wanted:g} wanted: {_said(reached=round(found, 3) >= wanted)}"
 
 
 def at_most(what: str, found: float, wanted: float) -> str:
-    """Whether a goal is reached."""
+    """Return a sentence that tells whether a goal is reached."""
     return f"{what}: {found:.3f}, at most {wanted:g} wanted: {_said(reached=round(found, 3) <= wanted)}"
 
 

@@ -1,4 +1,4 @@
-"""How much an output looks like its source: the mean structural similarity of luma at half resolution."""
+"""The similarity of outputs and sources: the mean structural similarity of luma at half resolution."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _HALF = 2
 
 
 def mean_similarity(sources: Sequence[Path], outputs: Sequence[bytes]) -> float:
-    """1 for outputs that cannot be told from their sources."""
+    """Return the similarity, which is 1 for outputs that cannot be told from their sources."""
     return sum(map(_similarity, sources, outputs)) / len(outputs)
 
 

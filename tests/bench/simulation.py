@@ -1,4 +1,4 @@
-"""How far the control plane carries: all of it is real, only the workers do no image.
+"""The limits of the control plane. All of it is real, but the workers do no image.
 
 One request of a million images, and a thousand requests of a hundred.
 """
@@ -58,7 +58,7 @@ class Process(NamedTuple):
 
 
 def run(*, images: int) -> None:
-    """Print CPU by process, the memory of a coordinator, and what the queue manager was asked."""
+    """Print CPU by process, the memory of a coordinator, and the calls of the queue manager."""
     os.environ["PYTHONPATH"] = f"{STUB}{os.pathsep}{Path(__file__).parents[2]}"
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         limits = {"max_queued_requests_per_key": 2 * REQUESTS, "dedupe_seconds": 0}
@@ -126,15 +126,15 @@ def _done(darkroom: Darkroom) -> int:
 
 
 def _cpu(service: Service) -> dict[Process, float]:
-    """CPU seconds of each process until now."""
+    """Return the CPU seconds of each process until now."""
     servers = State.read(service.stack.home.state_file).servers
     found = {
         name: [each for title in titles for each in service.ray_processes(title)] for name, titles in ACTORS.items()
     }
-    family = processes.family(servers["ray"].process, service.stack.home.path)
+    family = processes.process_tree(servers["ray"].process, service.stack.home.path)
     found |= {name: [each for each in family if _program(each.pid) == name] for name in RAY}
     for name in SERVERS:
-        found[name] = processes.family(servers[name].process, service.stack.home.path)
+        found[name] = processes.process_tree(servers[name].process, service.stack.home.path)
     return {Process(name, each.pid): cpu_seconds(each.pid) or 0 for name in found for each in found[name]}
 
 

@@ -1,10 +1,10 @@
-"""The source of the images: as cheap a server as there is, in a process of its own, so that it does not decide a race.
+"""The source of the images, a server in a process of its own. It is too cheap to decide a race.
 
     with Source(paths) as source:
         urls = source.urls(600)
 
-Every URL answers with other bytes, by a comment of a few bytes behind the JPEG's first marker: what is fetched twice is
-nobody's repetition. The rest of a file goes from the page cache to the socket without a copy.
+Every URL answers with other bytes, by a comment of a few bytes behind the JPEG's first marker. So no fetch repeats
+another one. The rest of a file goes from the page cache to the socket without a copy.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ _END_OF_HEADERS = b"\r\n\r\n"
 
 
 class Delay(NamedTuple):
-    """How long the server waits before it answers."""
+    """The wait of the server before it answers."""
 
     usual_seconds: float = 0
     slow_seconds: float = 0
     slow_share: float = 0  # of the answers
 
     def pause(self) -> None:
-        """Wait as long as one answer does; around the usual time it varies by half of it."""
+        """Wait as long as one answer does. The usual time varies by half of it."""
         if random.random() < self.slow_share:  # noqa: S311 - of no secret
             time.sleep(self.slow_seconds)
         elif self.usual_seconds:
@@ -52,11 +52,11 @@ AT_ONCE = Delay()
 
 
 class Source:
-    """The server, as a context.
+    """The server, which runs for a block.
 
     Args:
-        files: JPEG files; a URL names one of them by its place, and a number that makes the answer unlike any other.
-        delay: Before each answer.
+        files: JPEG files. A URL names one by its place, with a number that makes the answer unlike any other.
+        delay: The wait before each answer.
     """
 
     def __init__(self, files: Sequence[Path], delay: Delay = AT_ONCE) -> None:
@@ -81,11 +81,11 @@ class Source:
 
     @property
     def pid(self) -> int:
-        """Of the server."""
+        """The pid of the server."""
         return self._process.pid
 
     def urls(self, count: int) -> list[str]:
-        """As many URLs that were never asked for, one file after another from the first."""
+        """Return as many URLs that were never asked for, one file after another from the first."""
         files = len(self._files)
         return [f"http://{_LOOPBACK}:{self._port}/{place % files}/{next(self._numbers)}.jpg" for place in range(count)]
 

@@ -1,4 +1,4 @@
-"""The cold start of a worker: how long a fresh process imports what it needs."""
+"""The cold start of a worker: how long the imports of a fresh process take."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PREFIX = "import time:"
 
 
 class Import(NamedTuple):
-    """One module's import, without those that it imports itself."""
+    """The import of one module, without the modules that it imports itself."""
 
     own_ms: float
     module: str
@@ -52,7 +52,7 @@ def _seconds(program: str) -> float:
 
 
 def _imports(module: str) -> list[Import]:
-    """From lines such as `import time:       210 |       1234 |   asyncio.events`, in microseconds."""
+    """Read lines such as `import time:       210 |       1234 |   asyncio.events`, in microseconds."""
     lines = _output(f"import {module}", "-X", "importtime").stderr.splitlines()
     cells = [line.removeprefix(_PREFIX).split("|") for line in lines if line.startswith(_PREFIX)]
     return [Import(int(own) / 1000, name.strip()) for own, _, name in cells[1:]]

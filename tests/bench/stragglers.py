@@ -1,4 +1,4 @@
-"""What slow answers cost: a source that needs 0.3 s, with and without one answer in a hundred that needs 10 s."""
+"""The cost of slow answers: a source takes 0.3 s, with and without one answer in a hundred that takes 10 s."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _RUN_SECONDS = 900
 
 
 class Run(NamedTuple):
-    """One request."""
+    """The figures of one request."""
 
     images_per_second: float  # from the upload to the end
     bulk_per_second: float  # until all but the last 2% were done
@@ -93,6 +93,6 @@ def _run(darkroom: Darkroom, source: Source, images: int) -> Run:
 
 
 def _cpu_seconds() -> float:
-    """What all cores have done until now, for whom ever."""
+    """Return the CPU seconds of all cores until now, for all processes."""
     times = psutil.cpu_times()
     return float(times.user + times.system + times.nice)

@@ -29,7 +29,7 @@ WARM_UP_IMAGES = 128
 
 @dataclass
 class _Record:
-    """What was measured of one contestant in one race."""
+    """The measurements of one contestant in one race."""
 
     contestant: Contestant
     seconds: list[float] = field(default_factory=list)
@@ -39,7 +39,7 @@ class _Record:
     peak_bytes: int = 0
     bytes_out: int = 0
     outputs: list[bytes] = field(default_factory=list)
-    """Of the photographs, one of each."""
+    """One output of each photograph."""
 
 
 def run(*, images: int, rounds: int, codings: Sequence[Coding]) -> None:
@@ -69,7 +69,7 @@ def run(*, images: int, rounds: int, codings: Sequence[Coding]) -> None:
 
 
 def _race(site: Site, contestants: Sequence[Contestant], coding: Coding, *, images: int, rounds: int) -> list[_Record]:
-    """In every round another one begins. After those that are timed comes one in which memory is weighed."""
+    """Race in rounds, each begun by another contestant. After the timed rounds, one weighs the memory."""
     records = [_Record(contestant) for contestant in contestants]
     for number in range(rounds + 1):
         first = number % len(records)
@@ -98,7 +98,7 @@ def _run_once(site: Site, record: _Record, coding: Coding, *, images: int, timed
 
 
 def _check_outputs(site: Site, record: _Record, done: Done, images: int) -> None:
-    """All of them are in the bucket; those of the first round are looked at later."""
+    """Check that all outputs are in the bucket, and keep those of the first round for a later look."""
     s3 = s3_client(site.service.stack)
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=site.bucket, Prefix=f"{done.prefix}/")
     sizes = {each["Key"]: each["Size"] for page in pages for each in page.get("Contents", [])}
@@ -112,7 +112,7 @@ def _check_outputs(site: Site, record: _Record, done: Done, images: int) -> None
 
 
 def _lines(records: Sequence[_Record], photographs: Sequence[Path], images: int) -> Iterator[Line]:
-    """The medians of each contestant."""
+    """Yield the medians of each contestant."""
     for record in records:
         used = record.cpu_seconds
         yield Line(

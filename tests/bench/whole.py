@@ -23,7 +23,7 @@ _OPTIONS: Mapping[Coding, Mapping[str, object]] = {Coding.BASELINE: {"effort": "
 
 @contextmanager
 def standing_still(site: Site) -> Iterator[None]:
-    """Ray's processes stopped for a block: idle they take an eighth of a core, and a contestant shall have it all."""
+    """Stop Ray's processes for a block: idle, they would take an eighth of a core from a contestant."""
     _signal_ray(site, signal.SIGSTOP)
     try:
         yield
@@ -32,8 +32,10 @@ def standing_still(site: Site) -> Iterator[None]:
 
 
 class DarkroomWhole:
-    """Args:
-    site: Where to work; its Ray stands still outside of a run.
+    """Darkroom, with all its parts.
+
+    Args:
+        site: The site to work on. Its Ray stands still outside of a run.
     """
 
     family = "darkroom"
@@ -67,7 +69,7 @@ class _Running:
         self._options = _OPTIONS[coding]
 
     def run(self, urls: Sequence[str]) -> Done:
-        """Timed to the moment that the service itself gives for the end: the client looks only now and then."""
+        """Run a request, timed to the end that the service itself gives: the client looks only now and then."""
         rows = catalogue(*[[url] for url in urls])
         with self._site.service.client() as darkroom:
             begun = time.time()

@@ -37,7 +37,7 @@ MAX_OUTSIDE_CODEC_MS = 5.0
 
 
 def run() -> None:
-    """Print the CPU of each round, an image."""
+    """Print the CPU time an image of each round."""
     keep_freed_memory()
     with (
         Source(product_photographs()) as source,
@@ -74,7 +74,7 @@ def run() -> None:
 
 
 def _codec_cpu_seconds() -> float:
-    """What the thread that compresses has used."""
+    """Return the CPU time of the threads that compress."""
     threads = {thread.native_id for thread in threading.enumerate() if thread.name.startswith("compress")}
     return sum(each.user_time + each.system_time for each in psutil.Process().threads() if each.id in threads)
 

@@ -1,4 +1,4 @@
-"""The commands as a person or a script runs them."""
+"""The commands, as you or a script run them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def run(folder: Path, *arguments: str, **variables: str) -> subprocess.Completed
 
 
 def at(service: Service) -> dict[str, str]:
-    """The environment in which commands find the service."""
+    """Return the environment in which commands find the service."""
     return {"DARKROOM_URL": service.url, "DARKROOM_API_KEY": service.token}
 
 
@@ -198,7 +198,7 @@ class Started(NamedTuple):
 
 @pytest.fixture(scope="module")
 def two(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Started]]:
-    """Two services that were started at the same time; the second was given a MongoDB by its name."""
+    """Two services that were started at the same time. The second one has a MongoDB that was named."""
     named = {"DARKROOM_MONGO_URL": service.settings.mongo_url, "DARKROOM_MONGO_DATABASE": "another"}
     folders = [tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("other")]
     with ThreadPoolExecutor() as pool:

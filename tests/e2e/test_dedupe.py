@@ -31,7 +31,7 @@ def tagged(body: bytes, *, strong: bool = True) -> dict[str, str]:
 
 
 def conditional(body: bytes) -> object:
-    """A source with strong ETags that answers 304 to who has its picture."""
+    """Return a source with strong ETags that answers 304 when the caller has its picture."""
 
     def answer(exchange: Exchange) -> None:
         if exchange.headers.get("If-None-Match") == tagged(body)["ETag"]:

@@ -1,4 +1,4 @@
-"""The demo is the first thing that anybody runs."""
+"""The demo, which is the first thing that you run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image
 
-from deployments.demo.catalogue import ARTICLES
+from deployments.demo.catalogue import ROWS
 from deployments.local.state import State
 from tests.support.command import DARKROOM
 
@@ -41,7 +41,7 @@ def test_the_demo_compresses_a_catalogue_and_leaves_nothing_running(tmp_path: Pa
 
     output = tmp_path / "darkroom-demo"
     with (output / "results.csv").open(newline="") as file:
-        assert [row["Product Name"] for row in csv.DictReader(file)] == [article.name for article in ARTICLES]
+        assert [row["Product Name"] for row in csv.DictReader(file)] == [row.name for row in ROWS]
     pictures = [path for path in (output / "pictures").iterdir() if path.is_file()]
     assert len(pictures) == report["request"]["counts"]["completed"]
     for path in pictures:

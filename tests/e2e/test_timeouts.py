@@ -1,4 +1,4 @@
-"""What takes too long ends, and its neighbours do not notice."""
+"""Work that takes too long is ended, and its neighbours do not notice."""
 
 from __future__ import annotations
 

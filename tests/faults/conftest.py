@@ -30,7 +30,7 @@ TRIED = pytest.StashKey[list[Tried]]()
 
 @pytest.fixture(scope="session")
 def seed() -> int:
-    """Of all that is left to chance; FAULTS_SEED=... repeats a run."""
+    """Return the seed of all that is left to chance. FAULTS_SEED=... repeats a run."""
     return int(os.environ.get("FAULTS_SEED") or random.SystemRandom().randrange(10_000))
 
 
@@ -41,7 +41,7 @@ def _print_seed(seed: int, request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture
 def note(request: pytest.FixtureRequest) -> Note:
-    """Enters a fault in the table: what it was, and the seconds until work went on; if the test finds nothing lost."""
+    """Return a function that enters a fault and its seconds in the table, if the test passes."""
     tried = request.node.stash.setdefault(TRIED, [])
     return lambda fault, seconds: tried.append(Tried(fault, seconds))
 

@@ -15,9 +15,9 @@ import pytest
 
 from cluster.errors import ApiError
 from deployments.local import processes
-from deployments.local import stack as servers
 from deployments.local.home import Home
 from deployments.local.seaweedfs import READY_KEY
+from deployments.local.stack import started_stack
 from deployments.local.state import State
 from deployments.local.supervisor import SUPERVISOR
 from tests.support.catalogues import catalogue
@@ -48,18 +48,18 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
 
 
 def procedures() -> list[list[str]]:
-    """The commands of the README: those of a backup, and those of a restore."""
+    """Return the commands of the README: those of a backup, and those of a restore."""
     (section,) = re.findall(r"^## Backup and restore$(.*?)^## ", README.read_text(), re.DOTALL | re.MULTILINE)
     blocks = re.findall(r"^```console$(.*?)^```$", section, re.DOTALL | re.MULTILINE)
     return [re.findall(r"^\$ (.*)$", block, re.MULTILINE) for block in blocks]
 
 
 class Machine:
-    """A folder in which a person types commands; `/safe` and `/backups` are kept elsewhere.
+    """A folder in which commands are typed. `/safe` and `/backups` are kept elsewhere.
 
     Args:
-        folder: What is lost with the machine.
-        elsewhere: What is not.
+        folder: The folder that is lost with the machine.
+        elsewhere: The folder that is not lost.
     """
 
     def __init__(self, folder: Path, elsewhere: Path) -> None:
@@ -83,15 +83,15 @@ class Machine:
         assert done.returncode == 0, (command, done.stdout, done.stderr)
 
     def service(self) -> Service:
-        stack = servers.known(self.home)
+        stack = started_stack(self.home)
         assert stack is not None
         return Service(stack.settings, stack, self.home.api_key_file.read_text().strip())
 
     def lose(self) -> None:
-        """End everything as a power cut would: the supervisor first, which would start again what ends before it."""
+        """End everything as a power cut would. The supervisor ends first, or it would start the others again."""
         running = State.read(self.home.state_file).servers
         leaders = [running[name].process for name in sorted(running, key=lambda name: name != SUPERVISOR)]
-        everything = [each for leader in leaders for each in processes.family(leader, self.home.path)]
+        everything = [each for leader in leaders for each in processes.process_tree(leader, self.home.path)]
         processes.send(everything, signal.SIGKILL)
         wait_until(lambda: not any(map(processes.is_alive, everything)), "everything is dead")
 
@@ -111,7 +111,7 @@ def elsewhere(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def machines(tmp_path: Path, elsewhere: Path) -> Iterator[list[Machine]]:
-    """The one that is lost, and the one that goes on."""
+    """The machine that is lost, and the one that goes on."""
     both = [Machine(tmp_path / name, elsewhere) for name in ("one", "other")]
     yield both
     for machine in both:
@@ -119,7 +119,7 @@ def machines(tmp_path: Path, elsewhere: Path) -> Iterator[list[Machine]]:
 
 
 def after(event: threading.Event, then: Answer) -> Answer:
-    """An answer that does not come before something has happened."""
+    """Return an answer that does not come before something has happened."""
 
     def answer(exchange: Exchange) -> None:
         while not event.is_set():
@@ -130,7 +130,7 @@ def after(event: threading.Event, then: Answer) -> Answer:
 
 
 def unless(event: threading.Event) -> Answer:
-    """An endpoint that is broken until something has happened."""
+    """Return an endpoint that is broken until something has happened."""
 
     def answer(exchange: Exchange) -> None:
         reply(status=204 if event.is_set() else 500)(exchange)
@@ -147,7 +147,7 @@ def webhook_ids(origin: Origin, path: str) -> set[str]:
 
 
 def serve(origin: Origin, backed_up: threading.Event, restored: threading.Event) -> list[str]:
-    """Pictures, of which a third each is there at once, after the backup, and after the restore; and two endpoints."""
+    """Serve two endpoints and the pictures: a third at once, a third after the backup, a third after the restore."""
     for path in ("/earlier", "/hook"):
         origin.route(path, unless(restored))
     urls = []
@@ -159,7 +159,7 @@ def serve(origin: Origin, backed_up: threading.Event, restored: threading.Event)
 
 
 def check_results(darkroom: Darkroom, request_id: str, before: Product) -> None:
-    """The results of a request of one row are as they were before."""
+    """Check that the results of a request of one row are as they were before."""
     (product,) = darkroom.products(request_id)
     assert (product.processing_status, product.images) == ("failed", before.images)
     assert f"{request_id}/2/0.jpg" in b"".join(darkroom.results(request_id)).decode()

@@ -1,4 +1,4 @@
-"""At random moments of a job, and at its end, everything that there is gets killed; nothing is lost, or there twice."""
+"""Everything is killed at random moments of a job and at its end. Nothing is lost, and nothing is there twice."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 IMAGES = 500
 SLOW_SECONDS = 0.4
 DOWNLOADS_PER_TASK = 2  # so that the job takes a minute when nothing happens
-HOST_DOWNLOADS = 12  # what a killed worker was granted is its own for a while; enough is left for the next one
-LAST = IMAGES - 120  # a client may see nothing of the work for ten seconds, and it is to see it go on
+HOST_DOWNLOADS = 12  # a killed worker holds its grant for a while: enough is left for the next one
+LAST = IMAGES - 120  # a client may see no work for ten seconds, and must see it go on
 REDONE_PER_KILL = 5  # on average; that many are in flight, and some were done and not recorded yet
 KILLS = 20  # each fault once, and others by chance, but no part of Ray: each time it is started again later
 AT_THE_END = 4  # of them: while the request is closed, and its webhook is called
@@ -34,7 +34,7 @@ TOGETHER = 0.5  # of the actors' deaths come before what died just now is back
 
 
 def power_off(service: Service) -> float:
-    """Everything at once, and `darkroom up` after it."""
+    """Kill everything at once, and run `darkroom up` after it."""
     at = kill_servers(service, SUPERVISOR, *service.stack.embedded)
     bring_up(service.given, service.stack.home, lambda _event: None)
     start_supervisor(service.stack.home)
@@ -61,7 +61,7 @@ PARTS_OF_RAY = {"raylet killed", "GCS killed", "power cut, then `darkroom up`"}
 
 
 def some_together(kills: list[str], chance: random.Random) -> list[list[str]]:
-    """The same ones, alone or in pairs, of which the second is an actor's."""
+    """Return the same kills, alone or in pairs. The second kill of a pair is an actor's."""
     groups: list[list[str]] = []
     for fault in kills:
         if groups and len(groups[-1]) == 1 and fault not in PARTS_OF_RAY and chance.random() < TOGETHER:

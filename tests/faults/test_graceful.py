@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from deployments.local.applications import Serve
 from deployments.local.environment import settings_environment
-from deployments.local.service import DRAIN_SECONDS, SERVE_CONFIG, bring_up
+from deployments.local.serve_client import ServeClient
+from deployments.local.service import DRAIN_WAIT_SECONDS, SERVE_CONFIG, bring_up
 from tests.support.catalogues import catalogue
 from tests.support.command import up_in_the_foreground
 from tests.support.jobs import delivered
@@ -35,7 +35,7 @@ STARTED = 10
 HOOK_SECONDS = 11.0  # longer than the process that drains takes to start, and nearly too long for a call
 UPLOAD_EVERY_SECONDS, REPLACED_SECONDS = 1.0, 90
 GIVEN_UP = 8  # downloads, by each small request, which lets batches end early: four on two cores
-STOP_SECONDS = DRAIN_SECONDS + 30  # with a start of the process that drains, and the servers' own ends
+STOP_SECONDS = DRAIN_WAIT_SECONDS + 30  # with a start of the process that drains, and the servers' own ends
 pytestmark = pytest.mark.timeout(180)
 
 
@@ -60,7 +60,7 @@ def origin() -> Iterator[Origin]:
 
 @pytest.fixture
 def jobs(own: Service, origin: Origin) -> Iterator[Callable[[int], WatchedJob]]:
-    """Begins a job of so many images; returns when some of them are done."""
+    """Return a function that begins a job of so many images, and returns when some of them are done."""
     with ExitStack() as stack:
 
         def begin(images: int) -> WatchedJob:
@@ -81,7 +81,7 @@ def test_sigterm_finishes_what_runs_and_the_next_up_goes_on(
             small = darkroom.submit(file, webhook_url=hook).request_id
         wait_until(lambda: bool(origin.requests_to("/slow-hook")), "a webhook is being called")
         job = jobs(STOPPED_IMAGES)
-        kill_titled(own, "QueueManager")  # the next one has to find out first who is at work
+        kill_titled(own, "QueueManager")  # the next one has to find the running coordinators first
         begun = time.monotonic()  # SIGTERM comes now
     assert time.monotonic() - begun < STOP_SECONDS
     assert "Ray             was running" in (tmp_path / "told").read_text()
@@ -110,7 +110,7 @@ def test_a_changed_config_replaces_the_replicas_and_the_work_goes_on(
     changed = tmp_path / "serve.yaml"
     changed.write_text(yaml.safe_dump(config))
     begun = time.monotonic()
-    serve = Serve(own.stack.dashboard_url, own.stack.ray_token)
+    serve = ServeClient(own.stack.dashboard_url, own.stack.ray_token)
     serve.deploy(
         changed,
         http_host=own.settings.host,

@@ -1,4 +1,4 @@
-"""What was accepted is finished, and is there once: a store, an actor, or everything is killed in the middle of it."""
+"""Accepted work is finished, and is there once, although a store, an actor or everything is killed meanwhile."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from cluster.mongo.connection import Database
 from cluster.mongo.lease import QueueLease
 from cluster.redis.progress import Progress
 from deployments.local import processes
-from deployments.local import stack as servers
-from deployments.local.applications import Serve
-from deployments.local.service import SERVE_CONFIG, bring_up, revive
+from deployments.local.serve_client import ServeClient
+from deployments.local.service import SERVE_CONFIG, bring_up, restart_dead
+from deployments.local.stack import start_servers
 from deployments.local.supervisor import start_supervisor, stop_supervisor
 from tests.support.catalogues import catalogue
 from tests.support.jobs import check_refused, delivered, upload
@@ -46,7 +46,7 @@ STARTED = 5  # images that are terminal before something is killed
 ADMISSION_SECONDS = 20  # of a small request, by new actors
 TAKEOVER_SECONDS = 10
 DOWNLOADS_PER_TASK = 2
-IN_FLIGHT = 40  # at most, on two cores: downloads at once, and what was done in the second since the last record
+IN_FLIGHT = 40  # at most, on two cores: concurrent downloads, and images of the second since the last record
 GIVEN_UP = 8  # downloads, when another request lets batches end early
 UPLOADS, SENDERS = 8, 3
 ROWS = 3000  # so that storing them takes a moment, and some die in the middle of it
@@ -56,7 +56,7 @@ pytestmark = pytest.mark.timeout(180)
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service of this module's own, because others would not like what happens to it."""
+    """A service of this module's own, because its kills would disturb others."""
     changes = {"webhook_retry_seconds": (0.5,) * 100, "downloads_per_task": DOWNLOADS_PER_TASK}
     with running_service(tmp_path_factory.mktemp("faults"), **changes) as running:
         yield running
@@ -88,7 +88,7 @@ def test_work_waits_for_each_store_that_was_killed_and_goes_on(own: Service, ori
             wait_until(is_told, f"readyz tells that {store} is away")
             check_refused(upload(own, catalogue(["https://shop.example/a.jpg"])))
             begun = time.monotonic()
-            servers.start(own.given, own.stack.home, lambda _event: None)
+            start_servers(own.given, own.stack.home, lambda _event: None)
             note(f"{store} killed, from its next start", job.seconds_until_work_went_on(begun))
         job.check()  # A store that was away costs no image a second download, as long as the task could wait for it.
 
@@ -100,7 +100,7 @@ def test_progress_is_right_again_when_redis_was_emptied(own: Service, job: Watch
             return products.count_documents({"requestId": job.request_id, "processingStatus": "completed"})
 
     async def counted() -> int:
-        """By Redis; -1 when it does not know. A client would be told what MongoDB counts."""
+        """Return the count of Redis, or -1 when it has none. A client would get the count of MongoDB."""
         progress = Progress(own.settings)
         try:
             found = await progress.read(job.request_id, epochs(own, job)["RequestCoordinator"])
@@ -120,7 +120,7 @@ def test_progress_is_right_again_when_redis_was_emptied(own: Service, job: Watch
 
 
 def epochs(service: Service, job: WatchedJob) -> dict[str, int]:
-    """Of those that take over from each other: who has the request, and who has the queue."""
+    """Return the epochs of the coordinator of the request and of the queue manager."""
     with MongoClient[dict[str, Any]](service.settings.mongo_url) as client:
         database = client[service.settings.mongo_database]
         request = database["processing_requests"].find_one({"requestId": job.request_id})
@@ -223,7 +223,7 @@ def test_a_queue_manager_that_another_has_succeeded_leaves(own: Service, job: Wa
 
 def restart_mongod(service: Service) -> None:
     kill_servers(service, "mongod")
-    servers.start(service.given, service.stack.home, lambda _event: None)
+    start_servers(service.given, service.stack.home, lambda _event: None)
 
 
 UPLOAD_FAULTS: dict[str, Callable[[Service], object]] = {
@@ -234,7 +234,7 @@ UPLOAD_FAULTS: dict[str, Callable[[Service], object]] = {
 
 
 def submit_until_accepted(service: Service, file: bytes, filename: str) -> str:
-    """The request, by as many uploads with one idempotency key as it takes."""
+    """Return the request after as many uploads with one idempotency key as it takes."""
     key = uuid.uuid4().hex
     with service.client() as darkroom:
         while True:
@@ -298,7 +298,7 @@ def fail_to_deploy(service: Service, folder: Path) -> None:
         application["import_path"] = "deployments.serve:nothing"
     broken = folder / "broken.yaml"
     broken.write_text(yaml.safe_dump(config))
-    serve = Serve(service.stack.dashboard_url, service.stack.ray_token)
+    serve = ServeClient(service.stack.dashboard_url, service.stack.ray_token)
     serve.deploy(broken, http_host=service.settings.host, http_port=service.stack.http_port, replica_environment={})
     wait_until(lambda: serve.failure() is not None, "they have failed", timeout_seconds=60)
 
@@ -307,5 +307,5 @@ def fail_to_deploy(service: Service, folder: Path) -> None:
 def test_a_start_that_has_failed_to_deploy_is_finished_by_the_next_one(own: Service, tmp_path: Path) -> None:
     fail_to_deploy(own, tmp_path)
     assert own.stack.dead() == []
-    revive(own.stack.home, lambda _event: None)
+    restart_dead(own.stack.home, lambda _event: None)
     assert is_ready(own.url)

@@ -1,4 +1,4 @@
-"""What was accepted is finished on a cluster of three nodes, of which one dies, or is cut off from others."""
+"""Accepted work is finished on a cluster of three nodes, of which one dies or is cut off from others."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Workers(NamedTuple):
 
 @contextmanager
 def job_at_work(cluster: Cluster, origin: Origin, *, site: Workers | None = None) -> Iterator[WatchedJob]:
-    """A job of half a minute, some of which is done."""
+    """Run a job of half a minute, some of which is done."""
     job = WatchedJob(site or cluster, origin, images=IMAGES, slow_seconds=SLOW_SECONDS, hook_failures=0.5)
     with job:
         job.await_done(STARTED)
@@ -106,7 +106,7 @@ def epoch_of(cluster: Cluster, job: WatchedJob) -> int:
 
 
 def lease_epoch(cluster: Cluster) -> int:
-    """Of the queue manager."""
+    """Return the epoch of the queue manager."""
     (lease,) = cluster.database["leases"].find()
     return int(lease["epoch"])
 
@@ -117,7 +117,7 @@ def living(cluster: Cluster, name: str) -> Actor:
 
 
 def keep_off(cluster: Cluster, node: str, *names: str) -> None:
-    """Ray puts actors anywhere; those on this node are killed until it has put them elsewhere, and they stay there."""
+    """Kill the actors on this node until Ray, which puts them anywhere, has put them elsewhere for good."""
     since = time.monotonic()
 
     def is_done() -> bool:
@@ -136,7 +136,7 @@ def keep_off(cluster: Cluster, node: str, *names: str) -> None:
 
 
 def submit_by_any_node(cluster: Cluster, origin: Origin) -> str:
-    """A request of one image, sent to whichever node accepts it."""
+    """Send a request of one image to the first node that accepts it."""
     accepted: list[str] = []
 
     def is_accepted() -> bool:
@@ -155,7 +155,7 @@ def submit_by_any_node(cluster: Cluster, origin: Origin) -> str:
 
 
 def is_ready(cluster: Cluster, node: str, *, head: bool = True) -> bool:
-    """Whether it says so, and that the head is there, or is not."""
+    """Return whether the node is ready and tells that the head is there, or is not."""
     try:
         answer = httpx.get(f"{cluster.url(node)}/readyz", timeout=5, trust_env=False)
     except httpx.HTTPError:
@@ -181,15 +181,15 @@ def seconds_since(begun: float, predicate: Callable[[], bool], description: str,
 
 
 def seconds_to_next(job: WatchedJob, begun: float) -> float:
-    """Since then, until more is done than now."""
+    """Return the seconds since then until more is done than now."""
     done = job.done
     return seconds_since(begun, lambda: job.done > done, "work goes on", GOES_ON_SECONDS)
 
 
 def write_late(cluster: Cluster, request_id: str, epoch: int) -> bool:
-    """What a batch of an earlier coordinator writes that has hung until now; returns whether it was taken in.
+    """Write as a batch of an earlier coordinator that has hung until now. Return whether the write was accepted.
 
-    Until the newer one has taken over the products, it would be as if it had not hung.
+    Before the newer coordinator has taken over the products, the write would not be late.
     """
     unfinished = {"requestId": request_id, "processingStatus": {"$nin": ["completed", "failed"]}}
     rows: list[int] = []
@@ -211,14 +211,14 @@ def write_late(cluster: Cluster, request_id: str, epoch: int) -> bool:
 
 
 def seconds_to_takeover(_cluster: Cluster, _old: Actor, begun: float, is_taken_over: Callable[[], bool]) -> float:
-    """Since then, until another does the work of an actor whose node Ray takes for dead."""
+    """Return the seconds since then until another actor works in place of one whose node Ray takes for dead."""
     return seconds_since(begun, is_taken_over, "another takes over", TAKEOVER_SECONDS)
 
 
 def seconds_to_leaving(cluster: Cluster, old: Actor, begun: float, is_taken_over: Callable[[], bool]) -> float:
-    """Since then, until an actor that is cut off from the stores has left, and another does its work.
+    """Return the seconds since then until an actor without stores has left and another does its work.
 
-    For Ray its node is well, so it may be started there again, to leave again: that is not waited for.
+    For Ray its node is well. So the actor may be started there again and leave again, which the test does not await.
     """
     wait_until(lambda: not processes.command_line(old.pid), "the old one leaves", timeout_seconds=LEAVES_SECONDS)
     keep_off(cluster, old.node, registry.QUEUE_MANAGER, COORDINATORS)
@@ -226,7 +226,7 @@ def seconds_to_leaving(cluster: Cluster, old: Actor, begun: float, is_taken_over
 
 
 def check(cluster: Cluster, job: WatchedJob, recorder: Recorder) -> None:
-    """Nothing was lost, and no late write came through."""
+    """Check that nothing was lost and no late write came through."""
     job.check(fetched_again=REDONE)
     late = recorder.late_writes(job.request_id)
     logger.info("late writes: %s", Counter(each.machine for each in late))

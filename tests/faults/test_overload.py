@@ -1,4 +1,4 @@
-"""Four times as much is sent as can be done: refusals say when to come again, memory stays flat, nothing is lost."""
+"""Four times the possible work is sent. Refusals say when to try again, memory stays flat, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -59,9 +59,9 @@ class Crowd:
     """Clients that send at a steady rate, whatever they are answered.
 
     Args:
-        service: Who is overloaded.
-        file: What each sends.
-        requests_per_second: All of them together.
+        service: The service that is overloaded.
+        file: The file that each client sends.
+        requests_per_second: The rate of all clients together.
     """
 
     def __init__(self, service: Service, file: bytes, requests_per_second: float) -> None:
@@ -89,7 +89,7 @@ class Crowd:
 
 
 class Memory:
-    """The resident memory of every process of a service, again and again."""
+    """Samples the resident memory of every process of a service."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -109,7 +109,7 @@ class Memory:
         home = self._service.stack.home
         while not self._stopped.wait(SAMPLE_SECONDS):
             for name, started in State.read(home.state_file).servers.items():
-                for each in processes.family(started.process, home.path):
+                for each in processes.process_tree(started.process, home.path):
                     part = f"ray: {ray_part(processes.command_line(each.pid))}" if name == "ray" else name
                     if part in {"ray: images", "ray: idle workers"}:
                         part = "ray: image worker"  # between its batches its title says that it is idle
@@ -120,14 +120,14 @@ class Memory:
                     self.samples[part, each.pid].append((time.monotonic(), size))
 
     def ended(self) -> dict[str, int]:
-        """By part, how many of its processes were there, and were not to the end."""
+        """Return by part how many of its processes ended before the last sample."""
         last = max(samples[-1][0] for samples in self.samples.values())
         return Counter(
             part for (part, _), samples in self.samples.items() if last - samples[-1][0] > 2 * SAMPLE_SECONDS
         )
 
     def slopes(self) -> dict[str, list[float]]:
-        """By part, the bytes a minute by which each of its processes grew in the second half of its samples."""
+        """Return by part the bytes a minute by which each process grew in the second half of its samples."""
         found: defaultdict[str, list[float]] = defaultdict(list)
         for (part, _), samples in self.samples.items():
             half = samples[len(samples) // 2 :]

@@ -36,7 +36,7 @@ POISONED = Path(__file__).parents[1] / "support" / "poisoned"
 
 @contextmanager
 def running_with_faults(folder: Path, environment: Mapping[str, str], **changes: object) -> Iterator[Service]:
-    """A service whose decoder has faults."""
+    """Run a service whose decoder has faults."""
     with pytest.MonkeyPatch.context() as patch:
         folders = [str(POISONED), *filter(None, [os.environ.get("PYTHONPATH")])]
         for name, value in {"PYTHONPATH": os.pathsep.join(folders), **environment}.items():
@@ -47,7 +47,7 @@ def running_with_faults(folder: Path, environment: Mapping[str, str], **changes:
 
 @pytest.fixture(scope="module")
 def poisonable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """One that sees by itself which image takes too much memory."""
+    """A service that sees by itself which image takes too much memory."""
     changes = {"max_image_memory_bytes": MAX_IMAGE_MEMORY_BYTES, "image_timeout_seconds": 2}
     with running_with_faults(tmp_path_factory.mktemp("poison"), {}, **changes) as running:
         yield running
@@ -55,7 +55,7 @@ def poisonable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 @pytest.fixture
 def crowded(tmp_path: Path) -> Iterator[Service]:
-    """One whose machine is short of memory before that: Ray ends a task, guilty or not."""
+    """A service whose machine is short of memory before that. Ray ends a task, guilty or not."""
     memory = psutil.virtual_memory()
     threshold = (memory.total - memory.available + ROOM_BYTES) / memory.total
     # So that nothing but memory ends it; and it is alone soon.
@@ -71,7 +71,7 @@ def poison(kind: str, seed: int) -> bytes:
 
 
 class Outcome(NamedTuple):
-    """What became of the bad pictures of a job."""
+    """The results of the bad pictures of a job."""
 
     seconds: float  # that the whole job took
     codes: Counter[str]
@@ -79,7 +79,7 @@ class Outcome(NamedTuple):
 
 
 def done_with_poison(service: Service, *, good: int, bad: list[str]) -> Outcome:
-    """All good pictures are done, and each bad one has failed."""
+    """Run a job, and check that all good pictures are done and each bad one has failed."""
     with Origin() as origin, service.client() as darkroom:
         urls = [origin.route(f"/good-{number}.jpg", reply(jpeg(seed=number))) for number in range(good)]
         for number, kind in enumerate(bad):
@@ -114,7 +114,7 @@ def test_poison_fails_alone(poisonable: Service, good: int, each: int, note: Not
 @pytest.mark.brief
 @pytest.mark.timeout(120)
 def test_a_process_that_hangs_is_ended_although_its_coordinator_has_died(poisonable: Service, note: Note) -> None:
-    """Nothing in it can tell the time, and whoever sent the batch and could is gone."""
+    """Nothing in it can tell the time, and the coordinator that could is gone."""
     with Origin() as origin, poisonable.client() as darkroom:
         url = origin.route("/bad.jpg", reply(poison("lock", seed=1000)))
         request_id = darkroom.submit(catalogue([url])).request_id
@@ -132,7 +132,7 @@ def test_a_process_that_hangs_is_ended_although_its_coordinator_has_died(poisona
 @pytest.mark.long
 @pytest.mark.timeout(300)
 def test_an_image_that_takes_the_memory_of_the_machine_fails_alone(crowded: Service, note: Note) -> None:
-    """Ray ends many processes then, our actors among them, and nobody can know which one was guilty of what."""
+    """Ray then ends many processes, our actors among them, and nothing tells which one was guilty."""
     outcome = done_with_poison(crowded, good=40, bad=["memory"])
     assert outcome.codes.keys() <= {"out_of_memory", "decoder_crashed"}
     logs = crowded.stack.home.ray.glob("session_2*/logs/raylet.out")

@@ -1,4 +1,4 @@
-"""A store is away for long, silent, slow, breaks connections, or garbles what it says: work waits, and goes on."""
+"""A store is away for long, silent or slow, breaks connections or garbles its answers. Work waits and goes on."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
 from deployments.local import processes
-from deployments.local import stack as servers
 from deployments.local.home import Home
+from deployments.local.shutdown import stop_all
+from deployments.local.stack import start_servers
 from deployments.local.state import State
-from deployments.local.stopping import stop
 from tests.support.catalogues import catalogue
 from tests.support.jobs import check_refused, upload
 from tests.support.origin import Origin
@@ -72,8 +72,8 @@ class Stores(NamedTuple):
             self.start()
 
     def start(self) -> None:
-        """Start what does not run; MongoDB tells its clients where it is, and that is to be its proxy."""
-        servers.start(self.settings, self.home, lambda _: None)
+        """Start the stores that do not run. Let MongoDB give the address of its proxy to its clients."""
+        start_servers(self.settings, self.home, lambda _: None)
         with MongoClient[dict[str, Any]](
             port=State.read(self.home.state_file).ports["mongod"], directConnection=True
         ) as client:
@@ -100,7 +100,7 @@ class Stores(NamedTuple):
 
 
 def moved(client: MongoClient[dict[str, Any]], config: dict[str, Any]) -> bool:
-    """Give MongoDB a new configuration; it refuses one that it cannot reach itself by at once, on a busy machine."""
+    """Give MongoDB a new configuration. On a busy machine it refuses an address that it cannot reach at once."""
     try:
         client.admin.command("replSetReconfig", config, force=True)
     except OperationFailure as error:
@@ -116,8 +116,8 @@ def both(tmp_path_factory: pytest.TempPathFactory, seed: int) -> Iterator[tuple[
     home = Home(folder / "stores")
     given = impatient_settings(home.path).model_copy(update={"ray_address": NO_RAY})
     with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
-        stack.callback(stop, home, lambda _: None)
-        running = servers.start(given, home, lambda _: None)
+        stack.callback(stop_all, home, lambda _: None)
+        running = start_servers(given, home, lambda _: None)
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             patch.setenv(name, running.environment[name])
         ports = State.read(home.state_file).ports
@@ -136,7 +136,7 @@ def both(tmp_path_factory: pytest.TempPathFactory, seed: int) -> Iterator[tuple[
 
 
 def resident(service: Service) -> dict[ProcessId, int]:
-    """The memory of each process of the service that is at work; an idle one may still have everything to import."""
+    """Return the memory of each working process of the service. An idle one may not have imported everything."""
     sizes = {}
     for each in set(service.ray_processes("")) - set(service.ray_processes("IDLE")):
         try:
@@ -147,7 +147,7 @@ def resident(service: Service) -> dict[ProcessId, int]:
 
 
 class Memory:
-    """How far each process of the service grew that has been there since the beginning, and how large any was."""
+    """The growth of each process that has been there since the beginning, and the size of the largest process."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -164,7 +164,7 @@ class Memory:
 
     @property
     def grown(self) -> dict[str, int]:
-        """Bytes at the worst look, by the process's first title and its number."""
+        """The bytes of growth at the worst look, by the process's first title and its number."""
         return {f"{self._titles[each]} {each.pid}": peak - self._first[each] for each, peak in self._peaks.items()}
 
 
@@ -190,7 +190,7 @@ class Uploads:
         return self.answers[key]
 
     def accepted(self) -> set[str]:
-        """The requests, after all were sent again: what was accepted is the same, whatever was answered."""
+        """Send all uploads again, check that accepted ones are the same, and return the requests."""
         before = {key: answer.json() for key, answer in self.answers.items() if answer.is_success}
         after = {key: self.send(key) for key in self.answers}
         assert {answer.status_code for answer in after.values()} == {202}
@@ -200,7 +200,7 @@ class Uploads:
 
 
 def check_answers_while_away(service: Service, store: str, uploads: Uploads) -> None:
-    """The service tells which store is away, and accepts nothing that it could not do now."""
+    """Check that the service tells which store is away, and accepts nothing that it could not do now."""
 
     def is_told() -> bool:
         answer = httpx.get(f"{service.url}/readyz", timeout=20, trust_env=False)
@@ -216,7 +216,7 @@ def requests_of(service: Service) -> set[str]:
 
 
 def check_hears(darkroom: Darkroom, job: WatchedJob) -> None:
-    """Its coordinator still does what it is asked to, after all that it has seen."""
+    """Check that the job's coordinator still obeys after all these faults."""
     darkroom.pause(job.request_id)
     wait_until(lambda: job.seen[-1][1].status == "pending", "it waits", timeout_seconds=60)
     darkroom.resume(job.request_id)

@@ -38,14 +38,14 @@ def test_what_dies_is_started_again_until_the_end(tmp_path: Path) -> None:
         with neighbour(port):
             wait_until(lambda: servers(home)["mongod"] != store, "MongoDB is started again")
             log = home.log_file("supervisor")
-            wait_until(lambda: "all runs again" in log.read_text(), "the supervisor says so", timeout_seconds=90)
-        wait_until(lambda: "All runs again." in told.read_text(), "`up` says so, too")
+            wait_until(lambda: "everything runs again" in log.read_text(), "the supervisor says so", timeout_seconds=90)
+        wait_until(lambda: "Everything runs again." in told.read_text(), "`up` says so, too")
         wait_until(lambda: is_ready(home.url), "all is ready", timeout_seconds=60)
         assert State.read(home.state_file).ports["mongod"] != port
         assert servers(home)["ray"] != head  # all that ran on it knew the old port
-        everything = [each for leader in servers(home).values() for each in processes.family(leader, home.path)]
+        everything = [each for leader in servers(home).values() for each in processes.process_tree(leader, home.path)]
     assert "mongod died and is started again" in told.read_text()
-    assert told.read_text().count("All runs again.") == 1
+    assert told.read_text().count("Everything runs again.") == 1
     assert not any(map(processes.is_alive, everything))
     assert servers(home) == {}
     assert "mongod died" in log.read_text()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Api(httpx.AsyncClient):
-    """A client of the application, with a key that may do everything, and the services behind it."""
+    """A client of the application, with a key of all scopes, and the services behind it."""
 
     def __init__(self, services: Services, transport: httpx.AsyncBaseTransport, token: str) -> None:
         headers = {"authorization": f"Bearer {token}"} if token else {}
@@ -30,19 +30,19 @@ class Api(httpx.AsyncClient):
         self.services = services
 
     async def stored(self) -> tuple[int, int]:
-        """How many requests and products MongoDB has."""
+        """Return how many requests and products MongoDB has."""
         database = self.services.database
         return await database.requests.count_documents({}), await database.products.count_documents({})
 
     async def key(self, *scopes: Scope) -> dict[str, str]:
-        """The header of a new key."""
+        """Return the header of a new key."""
         _, token = await self.services.keys.create(name="another", scopes=scopes)
         return {"authorization": f"Bearer {token}"}
 
 
 @asynccontextmanager
 async def running_app(settings: Settings, *, prepared: bool = True) -> AsyncIterator[Api]:
-    """Both applications, routed as Ray Serve does it; with `prepared` False, it is not awaited that stores answer."""
+    """Run both applications, routed as by Ray Serve. With `prepared` False, do not wait for the stores."""
     services = Services(settings)
     upload, status = upload_app(services), status_app(services)
 

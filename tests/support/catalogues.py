@@ -13,7 +13,7 @@ HEADER = ("Serial Number", "Product Name", "Input Image Urls")
 
 
 def catalogue(*rows: Sequence[str], header: Sequence[str] = HEADER) -> bytes:
-    """A CSV: for each row the image URLs of a product, which is numbered and named."""
+    """Return a CSV with a row for each product: its number, its name and its image URLs."""
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(header)

@@ -1,4 +1,4 @@
-"""Darkroom on three nodes and stores beside them, all machines of `tests.support.network`, as an operator runs it."""
+"""Darkroom on three nodes and stores beside them, all machines of `tests.support.network`, as you run it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,6 @@ from cluster.mongo.connection import Database
 from cluster.records import Scope
 from cluster.settings import Settings
 from deployments.local import ports, processes
-from deployments.local.applications import Serve
 from deployments.local.credentials import Credentials
 from deployments.local.environment import aws_environment, settings_environment
 from deployments.local.home import Home
@@ -35,6 +34,7 @@ from deployments.local.mongod import REPLICA_SET, Mongod
 from deployments.local.ray_head import TUNING_ENVIRONMENT
 from deployments.local.redis_server import RedisServer
 from deployments.local.seaweedfs import SeaweedFS, remove_sockets
+from deployments.local.serve_client import ServeClient
 from deployments.local.service import SERVE_CONFIG
 from tests.support.network import Network
 from tests.support.waiting import wait_until
@@ -55,7 +55,7 @@ _READY_SECONDS = 120
 _CLIENT_SECONDS = 5
 _RAY = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--log-color=false", "--disable-usage-stats"]
 _NODE = Path(__file__).parents[2] / "cluster" / "ray-node.sh"
-# What systemd does with `Restart=always`.
+# It restarts a command as systemd does with `Restart=always`.
 _RESTARTED = ["/bin/sh", "-c", 'while :; do "$@"; echo "ended with $?"; sleep 1; done', "supervisor", str(_NODE)]
 
 
@@ -72,7 +72,7 @@ class Actor:
 
 @dataclass
 class Cluster:
-    """A running cluster; `start` and `Network.kill` are what an operator and a power cut do to a node."""
+    """A running cluster. `start` starts a node as you do, and `Network.kill` ends one as a power cut does."""
 
     network: Network
     home: Home
@@ -83,12 +83,12 @@ class Cluster:
 
     @cached_property
     def credentials(self) -> Credentials:
-        """Read once: whoever reads them writes files, too."""
+        """The credentials. They are read once, because reading them writes files, too."""
         return Credentials.of(self.home)
 
     @property
     def database(self) -> MongoDatabase[dict[str, Any]]:
-        """What is true, to look at behind the service."""
+        """The database, to look behind the service."""
         return self.mongo[self.settings.mongo_database]
 
     @property
@@ -96,31 +96,31 @@ class Cluster:
         return f"http://{self.network.addresses[HEAD]}:{_DASHBOARD_PORT}"
 
     def url(self, node: str) -> str:
-        """The service by the proxy of one node."""
+        """Return the URL of the service by the proxy of one node."""
         return f"http://{self.network.addresses[node]}:{_HTTP_PORT}"
 
     def clients(self, nodes: Sequence[str] = NODES) -> list[Darkroom]:
-        """One for each node's proxy; they do not wait long, since there are others."""
+        """Return a client for each node's proxy. They do not wait long, since there are others."""
         return [Darkroom(self.url(node), api_key=self.token, timeout_seconds=_CLIENT_SECONDS) for node in nodes]
 
     def folder(self, node: str) -> Path:
-        """Where a node's Ray keeps its session: short, because Unix sockets are in it."""
+        """Return the folder of a node's Ray session. Its path is short, because Unix sockets are in it."""
         return self.home.path / "ray" / node
 
     def log(self, node: str) -> str:
-        """All that a node's actors and workers of this and earlier sessions have logged."""
+        """Return all that a node's actors and workers of this and earlier sessions have logged."""
         files = sorted(self.folder(node).glob("session_2*/logs/worker-*.err"))
         return "\n".join(file.read_text(errors="replace") for file in files)
 
     def keep_logs(self, folder: Path) -> None:
-        """Copy what all nodes and stores have logged."""
+        """Copy the logs of all nodes and stores."""
         shutil.copytree(self.home.logs, folder / "stores")
         for node in NODES:
             for session in self.folder(node).glob("session_2*"):
                 shutil.copytree(session / "logs", folder / node / session.name)
 
     def object_keys(self, prefix: str) -> set[str]:
-        """The keys of all objects under a prefix."""
+        """Return the keys of all objects under a prefix."""
         client = boto3.client(
             "s3",
             endpoint_url=self.settings.s3_endpoint_url,
@@ -133,7 +133,7 @@ class Cluster:
             return {each["Key"] for page in found for each in page.get("Contents", [])}
 
     def actors(self) -> list[Actor]:
-        """All that live or are being restarted; none when the head does not answer."""
+        """Return the actors that live or are being restarted, or none when the head does not answer."""
         names = {address: name for name, address in self.network.addresses.items()}
         nodes = {each["node_id"]: names.get(each["node_ip"], "") for each in self._listed("nodes")}
         return [
@@ -143,7 +143,7 @@ class Cluster:
         ]
 
     def alive(self) -> set[str]:
-        """The nodes that the head takes for alive."""
+        """Return the nodes that the head takes for alive."""
         names = {address: name for name, address in self.network.addresses.items()}
         return {names[each["node_ip"]] for each in self._listed("nodes") if each["state"] == "ALIVE"}
 
@@ -157,7 +157,7 @@ class Cluster:
         return (((answer or {}).get("data") or {}).get("result") or {}).get("result") or []
 
     def start(self, node: str) -> None:
-        """Start a node, under a supervisor; returns at once."""
+        """Start a node under a supervisor, and return at once."""
         address, folder = self.network.addresses[node], self.folder(node)
         folder.mkdir(parents=True, exist_ok=True)
         # Ray starts no head beside another one, which it sees by this file and by processes: here, those of all nodes.
@@ -198,13 +198,13 @@ class Cluster:
 
         self.token = asyncio.run(made())
         wait_until(lambda: self.alive() == set(NODES), "all nodes are there", timeout_seconds=_READY_SECONDS)
-        serve = Serve(self.dashboard_url, self.credentials.ray_token)
+        serve = ServeClient(self.dashboard_url, self.credentials.ray_token)
         everywhere = ".".join("0000")
         serve.deploy(SERVE_CONFIG, http_host=everywhere, http_port=_HTTP_PORT, replica_environment={})
         serve.await_ready(self.url(HEAD), timeout_seconds=_READY_SECONDS)
 
     def use_environment(self) -> None:
-        """What every node has in its environment, as `ray.service` gives it, and what nodes that share cores need."""
+        """Make the environment of every node, as `ray.service` gives it, with additions for nodes that share cores."""
         keys = self.credentials
         self._environment = {
             **settings_environment(self.settings),
@@ -219,7 +219,7 @@ class Cluster:
         }
 
     def _elsewhere(self, command: Sequence[str]) -> list[str]:
-        """The command of an embedded server, which listens on loopback, for the machine of the stores."""
+        """Return the command of an embedded server, changed from loopback to the machine of the stores."""
         return [part.replace(ports.LOOPBACK, self.network.addresses[STORES]) for part in command]
 
     def _spawn(self, machine: str, name: str, command: Sequence[str], environment: dict[str, str]) -> None:
@@ -249,7 +249,7 @@ def _store_ports() -> dict[str, int]:
 
 @contextmanager
 def running_cluster(folder: Path, **changes: object) -> Iterator[Cluster]:
-    """Everything, started and deployed; `folder` must have a short path. `changes` are settings."""
+    """Run a whole cluster with the applications. `folder` must have a short path. `changes` are settings."""
     home = Home(folder)
     home.create()
     with Network.made(STORES, *NODES) as network:

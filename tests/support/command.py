@@ -1,4 +1,4 @@
-"""The `darkroom` of this environment, and `darkroom up` as a person has it in a terminal."""
+"""The `darkroom` of this environment, and `darkroom up` as in a terminal."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _STOP_SECONDS = 90
 
 @contextmanager
 def up_in_the_foreground(home: Path, told: Path, settings: Mapping[str, str] | None = None) -> Iterator[None]:
-    """`darkroom up` from the moment it is ready until it has ended after SIGTERM; what it tells goes to a file."""
+    """Run `darkroom up` from the moment it is ready until it has ended by SIGTERM. Its output goes to a file."""
     environment = {**os.environ, **(settings or {}), "COLUMNS": "200"}
     command: list[str | Path] = [DARKROOM, "up", "--home", home]
     with told.open("w") as file, subprocess.Popen(command, env=environment, stdout=file, stderr=file) as running:

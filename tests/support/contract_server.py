@@ -1,4 +1,4 @@
-"""A small real HTTP server that answers what a test tells it to, in the shapes of the API's contract."""
+"""A small real HTTP server that gives the answers of a test, in the shapes of the API's contract."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Reply:
-    """What the server answers; with `cut`, it hangs up after half of the body."""
+    """An answer of the server. With `cut`, it hangs up after half of the body."""
 
     status: int
     body: bytes
@@ -42,13 +42,13 @@ class Reply:
 
 @dataclass
 class Script:
-    """The answers for each method and path, in order; the last one is repeated."""
+    """The answers for each method and path, in order. The last one is repeated."""
 
     replies: dict[tuple[str, str], list[Reply]] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
 
     def next(self, method: str, path: str) -> Reply:
-        """The next answer; 404 when the test gave none."""
+        """Return the next answer, or 404 when the test gave none."""
         replies = self.replies.get((method, path))
         if not replies:
             body = json.dumps({"status": 404, "code": "not_found", "detail": "There is no such request."})
@@ -65,7 +65,7 @@ class ContractServer(LoopbackServer):
 
     @property
     def calls(self) -> list[Call]:
-        """What it was asked, in order."""
+        """The calls to the server, in order."""
         return self._script.calls
 
     def answer(
@@ -78,7 +78,7 @@ class ContractServer(LoopbackServer):
         headers: Mapping[str, str] | None = None,
         cut: bool = False,
     ) -> None:
-        """Queue an answer; a dict becomes JSON, a problem document when the status says so."""
+        """Queue an answer. A dict becomes JSON, or a problem document when the status says so."""
         content_type = PROBLEM if status >= 400 else JSON
         content = json.dumps(body).encode() if isinstance(body, dict) else body
         given = {"content-type": content_type, **(headers or {})}
@@ -86,14 +86,14 @@ class ContractServer(LoopbackServer):
 
 
 def accepted(**fields: object) -> dict[str, Any]:
-    """The answer to an upload."""
+    """Return the answer to an upload."""
     counts = {"rows": 2, "products": 2, "images": 4}
     known = {"requestId": REQUEST_ID, "status": "pending", "message": "Accepted.", "counts": counts, "rejectedRows": []}
     return {**known, **fields}
 
 
 def status_of(state: str, *, completed: int = 0, failed: int = 0, **fields: object) -> dict[str, Any]:
-    """The answer about a request of four images."""
+    """Return the answer about a request of four images."""
     counts = {"rows": 2, "products": 2, "images": 4, "completed": completed, "failed": failed, "inFlight": 0}
     return {
         "requestId": REQUEST_ID,

@@ -1,4 +1,4 @@
-"""Jobs sent to the service by its client, and what holds for each of them."""
+"""Jobs sent to the service by its client, and checks that hold for each of them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def finished(
     timeout_seconds: float = 60,
     **form: Any,  # noqa: ANN401 - as `submit` takes them
 ) -> tuple[RequestStatus, list[Product]]:
-    """Submit, wait for the end, and check what holds for every request that has ended."""
+    """Submit, wait for the end, and check the rules of every request that has ended."""
     submission = darkroom.submit(file, **form)
     seen: list[float] = []
     status = darkroom.wait(
@@ -65,6 +65,6 @@ def upload(service: Service, file: bytes, *, idempotency_key: str | None = None)
 
 
 def check_refused(answer: httpx.Response) -> None:
-    """It was not accepted, and says when to come again."""
+    """Check that an upload was not accepted, and that the answer says when to try again."""
     assert answer.status_code == 503, answer.text
     assert int(answer.headers["retry-after"]) > 0

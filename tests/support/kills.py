@@ -1,6 +1,6 @@
-"""Ending parts of a running service as a crash or a power cut would, and nobody else's.
+"""Functions that end parts of a running service, and no others, as a crash or a power cut would.
 
-Each function returns when it did so, of `time.monotonic()`.
+Each returns the moment of the kill, of `time.monotonic()`.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ def kill_servers(service: Service, *names: str) -> float:
     """End servers with all their processes."""
     started, at = State.read(service.stack.home.state_file).servers, time.monotonic()
     for name in names:
-        processes.send(processes.family(started[name].process, service.stack.home.path), signal.SIGKILL)
+        processes.send(processes.process_tree(started[name].process, service.stack.home.path), signal.SIGKILL)
     wait_until(lambda: not any(processes.is_alive(started[name].process) for name in names), "they are dead")
     return at
 
 
 def kill_titled(service: Service, title: str, *, one: bool = False) -> float:
-    """End the processes of a class of actors, or of a kind of task; or one of them."""
+    """End the processes of a class of actors or of a kind of task, or one of them."""
     found: list[ProcessId] = []
 
     def is_there() -> bool:
@@ -44,12 +44,12 @@ def kill_titled(service: Service, title: str, *, one: bool = False) -> float:
 
 
 def kill_part_of_ray(service: Service, command: str) -> float:
-    """End the one process of Ray's own that has this in its command line."""
+    """End the process of Ray itself that has this in its command line."""
     found: list[ProcessId] = []
 
     def is_there() -> bool:
         leader = State.read(service.stack.home.state_file).servers["ray"].process
-        family = processes.family(leader, service.stack.home.path)
+        family = processes.process_tree(leader, service.stack.home.path)
         found[:] = [each for each in family if command in processes.command_line(each.pid)]
         return bool(found)
 

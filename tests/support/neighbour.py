@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def neighbour(number: int) -> Iterator[None]:
-    """It takes the port as soon as that is free, and hangs up on whoever calls."""
+    """Take the port for the block, as soon as it is free, and hang up on all callers."""
     with ExitStack() as stack:
 
         def listens() -> bool:

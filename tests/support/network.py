@@ -1,7 +1,7 @@
 """A network of machines that are network namespaces, whose links can be cut and healed. Needs root and iproute2.
 
 with Network.made("stores", "head", "worker1") as network:
-    network.command("head", ["ray", "start", ...])  # to be run by whoever starts it: a process of that machine
+    network.command("head", ["ray", "start", ...])  # the command of a process on that machine
     network.cut("worker1", "head")  # silently: neither hears anything from the other
     network.heal("worker1", "head")
 """
@@ -30,19 +30,19 @@ _counter = itertools.count(1)
 
 
 def is_possible() -> bool:
-    """Whether this process may make networks."""
+    """Return whether this process may make networks."""
     return os.geteuid() == 0 and shutil.which("ip") is not None
 
 
 class Network:
-    """Machines on one switch, and the driver on it, too.
+    """Machines and the driver on one switch.
 
-    A cut makes both sides send to a hardware address that nobody has, so that packets vanish in the network: a route
-    that says "blackhole" would tell the sender at once.
+    A cut makes both sides send to a hardware address that no machine has, so that packets vanish in the network. A
+    route that says "blackhole" would tell the sender at once.
 
     Args:
-        prefix: The first three numbers of its addresses.
-        machines: Their names.
+        prefix: The first three numbers of the network's addresses.
+        machines: The names of the machines.
     """
 
     def __init__(self, prefix: str, machines: Sequence[str]) -> None:
@@ -55,7 +55,7 @@ class Network:
     @classmethod
     @contextlib.contextmanager
     def made(cls, *machines: str) -> Iterator[Network]:
-        """A network whose machines have nothing but an address and loopback; nothing of it is left after the block."""
+        """Make a network for the block. Its machines have nothing but an address and loopback."""
         taken = _ip("-brief", "address") + _ip("route")
         network = cls(next(prefix for prefix in RANGES if f"{prefix}." not in taken), machines)
         try:
@@ -65,17 +65,17 @@ class Network:
             network._remove()
 
     def command(self, machine: str, command: Sequence[str]) -> list[str]:
-        """The command, for a process on that machine; the process has the same pid as the one that runs it."""
+        """Return the command for a process on that machine. Its pid is that of the process that runs the command."""
         if machine == DRIVER:
             return list(command)
         return [str(shutil.which("ip")), "netns", "exec", self._namespace(machine), *command]
 
     def others(self, machine: str) -> list[str]:
-        """All but one, the driver among them."""
+        """Return all machines but one, the driver among them."""
         return [name for name in self.addresses if name != machine]
 
     def pids(self, machine: str) -> list[int]:
-        """All processes of a machine."""
+        """Return all processes of a machine."""
         return [int(pid) for pid in _ip("netns", "pids", self._namespace(machine)).split()]
 
     def kill(self, machine: str) -> None:

@@ -1,4 +1,4 @@
-"""What happens to a node of `tests.support.cluster`, and how it is mended."""
+"""The faults of a node of `tests.support.cluster`, and their repair."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ FAULT_SECONDS = 10.0
 
 
 class Fault(NamedTuple):
-    """Something that happens to a node, and how it is mended."""
+    """A fault of a node, and its repair."""
 
     begin: Callable[[Cluster, str], None]
     end: Callable[[Cluster, str], None]
 
     @contextmanager
     def of(self, cluster: Cluster, node: str) -> Iterator[float]:
-        """It lasts for the block, and long enough for all to notice; yields when it began, of `time.monotonic()`."""
+        """Keep the fault for the block, and long enough for all to notice. Yield its begin, of `time.monotonic()`."""
         begun = time.monotonic()
         self.begin(cluster, node)
         try:
@@ -35,7 +35,7 @@ class Fault(NamedTuple):
 
 
 def cut_from(*others: str) -> Fault:
-    """The node does not reach these machines, nor they it."""
+    """Return the fault that the node and these machines do not reach each other."""
     return Fault(
         lambda cluster, node: cluster.network.cut(node, *others),
         lambda cluster, node: cluster.network.heal(node, *others),
@@ -43,7 +43,7 @@ def cut_from(*others: str) -> Fault:
 
 
 def _power_off(cluster: Cluster, node: str) -> None:
-    """Nobody hears of it: a process that is killed would still say good-bye to all it was connected with."""
+    """Cut the node off first: a process that is killed would still say good-bye to its connections."""
     cluster.network.cut(node, *cluster.network.others(node))
     cluster.network.kill(node)
 

@@ -35,18 +35,18 @@ class ReceivedRequest:
 
     method: str
     path: str
-    """With the query."""
+    """The path with the query."""
     headers: Mapping[str, str]
-    """Names in lower case."""
+    """The headers, with their names in lower case."""
     body: bytes
     client_port: int
-    """The same for requests that came over the same connection."""
+    """The port of the client, which is the same for all requests of one connection."""
     at: float
-    """Of `time.monotonic()`."""
+    """The moment of its arrival, of `time.monotonic()`."""
 
 
 class Exchange(BaseHTTPRequestHandler):
-    """One connection; an answer writes to it."""
+    """One connection, which an answer writes to."""
 
     protocol_version = "HTTP/1.1"
     origin: Origin
@@ -79,7 +79,7 @@ class Exchange(BaseHTTPRequestHandler):
         self.end_headers()
 
     def pause(self, seconds: float) -> None:
-        """Wait, unless the origin hurries; break the connection off when it stops."""
+        """Wait, unless the origin hurries. When it stops, break the connection off."""
         self.origin.hurrying.wait(seconds)
         if self.origin.stopping.is_set():
             raise ConnectionAbortedError
@@ -94,12 +94,12 @@ class _Server(ThreadingHTTPServer):
     origin: Origin
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - the signature is socketserver's
-        """A client that leaves is no error here; anything else fails the test when the origin closes."""
+        """Ignore a client that leaves. Any other error fails the test when the origin closes."""
         self.origin.note_error(sys.exception())
 
 
 class Origin:
-    """The server; routes may be set at any time, and a path without one is a 404.
+    """The server. Routes may be set at any time, and a path without one is a 404.
 
     Args:
         ssl_context: Set for https.
@@ -125,29 +125,29 @@ class Origin:
 
     @property
     def port(self) -> int:
-        """Its port."""
+        """The port of the server."""
         return self._server.server_port
 
     @property
     def url(self) -> str:
-        """Without a slash at the end."""
+        """The URL of the server, without a slash at the end."""
         return f"{self._scheme}://{self._host}:{self.port}"
 
     def route(self, path: str, answer: Answer) -> str:
-        """Answer a path from now on; returns its URL."""
+        """Answer a path from now on, and return its URL."""
         self._routes[path] = answer
         return self.url + path
 
     def requests_to(self, path: str) -> list[ReceivedRequest]:
-        """The requests to one path, whatever their query."""
+        """Return the requests to one path, whatever their query."""
         return [request for request in self.requests if urlsplit(request.path).path == path]
 
     def hurry(self) -> None:
-        """Be slow no more: nothing that is left needs it."""
+        """Be slow no more, because nothing needs it any longer."""
         self.hurrying.set()
 
     def answer_of(self, path: str) -> Answer:
-        """The answer of a path."""
+        """Return the answer of a path."""
         return self._routes.get(path, reply(b"nothing here", status=404, content_type="text/plain"))
 
     def note_error(self, error: BaseException | None) -> None:
@@ -180,7 +180,7 @@ def reply(
     content_type: str = "image/jpeg",
     headers: Mapping[str, str] | None = None,
 ) -> Answer:
-    """A whole answer at once."""
+    """Return a whole answer at once."""
 
     def answer(exchange: Exchange) -> None:
         exchange.start(status, {"Content-Type": content_type, "Content-Length": str(len(body)), **(headers or {})})
@@ -191,7 +191,7 @@ def reply(
 
 
 def sequence(*answers: Answer) -> Answer:
-    """One answer after another; the last one repeats. `sequence(*[reply(status=500)] * 2, reply(status=204))`."""
+    """Return one answer after another, then the last again. `sequence(*[reply(status=500)] * 2, reply(status=204))`."""
     lock = threading.Lock()
     remaining = list(answers)
 
@@ -204,7 +204,7 @@ def sequence(*answers: Answer) -> Answer:
 
 
 def slow_headers(seconds: float, then: Answer) -> Answer:
-    """Nothing for a while, then another answer."""
+    """Return nothing for a while, then another answer."""
 
     def answer(exchange: Exchange) -> None:
         exchange.pause(seconds)
@@ -214,7 +214,7 @@ def slow_headers(seconds: float, then: Answer) -> Answer:
 
 
 def drip(body: bytes, *, chunk_bytes: int, pause_seconds: float) -> Answer:
-    """The headers at once, the body a little at a time."""
+    """Return the headers at once, and the body a little at a time."""
 
     def answer(exchange: Exchange) -> None:
         exchange.start(200, {"Content-Type": "image/jpeg", "Content-Length": str(len(body))})
@@ -226,7 +226,7 @@ def drip(body: bytes, *, chunk_bytes: int, pause_seconds: float) -> Answer:
 
 
 def truncated(body: bytes, *, missing_bytes: int = 1000) -> Answer:
-    """A body that ends before `Content-Length` says."""
+    """Return a body that ends before `Content-Length` says."""
 
     def answer(exchange: Exchange) -> None:
         exchange.start(200, {"Content-Type": "image/jpeg", "Content-Length": str(len(body) + missing_bytes)})
@@ -237,7 +237,7 @@ def truncated(body: bytes, *, missing_bytes: int = 1000) -> Answer:
 
 
 def hang_up() -> Answer:
-    """The connection closed without an answer."""
+    """Close the connection without an answer."""
 
     def answer(exchange: Exchange) -> None:
         exchange.close_connection = True
@@ -246,12 +246,12 @@ def hang_up() -> Answer:
 
 
 def redirect(location: str, *, status: int = 302) -> Answer:
-    """A redirect; one to its own path is a loop."""
+    """Return a redirect. A redirect to its own path is a loop."""
     return reply(status=status, headers={"Location": location})
 
 
 def stream(total_bytes: int) -> Answer:
-    """Zeros, chunked, so that no `Content-Length` warns."""
+    """Return zeros, chunked, so that no `Content-Length` warns."""
 
     def answer(exchange: Exchange) -> None:
         exchange.start(200, {"Content-Type": "image/jpeg", "Transfer-Encoding": "chunked"})
@@ -263,6 +263,6 @@ def stream(total_bytes: int) -> Answer:
 
 
 def gzip_bomb(total_bytes: int) -> Answer:
-    """Zeros, compressed about a thousand times."""
+    """Return zeros, compressed about a thousand times."""
     headers = {"Content-Encoding": "gzip"}
     return reply(gzip.compress(bytes(total_bytes)), headers=headers)

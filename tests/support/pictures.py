@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 
 def picture(*, width: int = 320, height: int = 240, seed: int = 1) -> Image.Image:
-    """A picture with edges and soft areas, different for every seed."""
+    """Make a picture with edges and soft areas, different for every seed."""
     numbers = random.Random(seed)  # noqa: S311 - repeatable test data
     image = Image.new("RGB", (width, height), tuple(numbers.choices(range(256), k=3)))
     draw = ImageDraw.Draw(image)
@@ -21,12 +21,12 @@ def picture(*, width: int = 320, height: int = 240, seed: int = 1) -> Image.Imag
 
 
 def jpeg(*, width: int = 320, height: int = 240, seed: int = 1) -> bytes:
-    """A JPEG of quality 95, as cameras write them."""
+    """Make a JPEG of quality 95, as cameras write them."""
     return _saved(picture(width=width, height=height, seed=seed), format="JPEG", quality=95)
 
 
 def png(*, width: int = 320, height: int = 240, seed: int = 1) -> bytes:
-    """A PNG with alpha."""
+    """Make a PNG with alpha."""
     image = picture(width=width, height=height, seed=seed)
     image.putalpha(picture(width=width, height=height, seed=seed + 1).convert("L"))
     return _saved(image, format="PNG", compress_level=1)

@@ -26,14 +26,14 @@ GARBLED_SHARE = 0.2
 
 
 class Fault(StrEnum):
-    """What the proxy does to its connections."""
+    """The faults of a proxy's connections."""
 
     DELAY = auto()
     """Each piece comes later."""
     CUT = auto()
     """Connections are closed, and new ones, too, after a moment."""
     RESET = auto()
-    """The same, by a TCP reset."""
+    """Connections are closed in the same way, by a TCP reset."""
     CORRUPT = auto()
     """Some pieces are replaced by noise of the same length."""
     SILENCE = auto()
@@ -62,7 +62,7 @@ class Proxy:
 
     @property
     def fault(self) -> Fault | None:
-        """What it does now."""
+        """The current fault."""
         return self._fault
 
     @fault.setter

@@ -1,4 +1,4 @@
-"""A request as MongoDB's own record has it while machines come and go."""
+"""The writes to a request by MongoDB's own record, while machines come and go."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Write(NamedTuple):
 
 
 class Recorder:
-    """What MongoDB was asked to write of requests, by whom, and what came of it: its profiler keeps every operation."""
+    """The writes of requests that MongoDB was asked for, with their origins and results, by its profiler."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._machines = {address: name for name, address in cluster.network.addresses.items()}
@@ -44,7 +44,7 @@ class Recorder:
         self._database.command("profile", 0)
 
     def late_writes(self, request_id: str) -> list[Write]:
-        """The writes of coordinators that came when a newer one had taken everything over."""
+        """Return the writes of coordinators that came after a newer one had taken over."""
         query = {"op": "update", "ns": {"$in": [self._products, self._requests]}, "command.q.requestId": request_id}
         operations = list(self._database["system.profile"].find(query))
         takeovers = {epoch["$lt"]: each["ts"] for each in operations if isinstance(epoch := _epoch(each), dict)}
@@ -56,7 +56,7 @@ class Recorder:
         ]
 
     def unfenced_writes(self, request_id: str) -> int:
-        """How many writes to products would have been made by any coordinator, whoever owns the request."""
+        """Return how many writes to products named no epoch, so that any coordinator could have made them."""
         query = {"op": "update", "ns": self._products, "command.q.requestId": request_id}
         return self._database["system.profile"].count_documents(query | {"command.q.epoch": {"$exists": False}})
 

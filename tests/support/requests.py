@@ -44,7 +44,7 @@ def product(request_id: str, row: int, images: int = 1) -> Product:
 
 
 async def committed(database: Database, *, products: int = 1, images: int = 1, **fields: object) -> ProcessingRequest:
-    """A request that was accepted and admitted, and whose coordinator has claimed it."""
+    """Make a request that was accepted, admitted, and claimed by its coordinator."""
     request = ProcessingRequest.model_validate(
         {
             "request_id": new_identifier("req"),

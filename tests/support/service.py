@@ -18,8 +18,8 @@ from cluster.records import Scope
 from cluster.secrets import Secrets
 from cluster.settings import Settings
 from deployments.local import processes
-from deployments.local.applications import readiness_problem
 from deployments.local.home import Home
+from deployments.local.serve_client import readiness_problem
 from deployments.local.service import bring_up, take_down
 from deployments.local.state import State
 
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Service:
-    """A running service and what a test needs to talk to it, and to look behind it."""
+    """A running service, with all that a test needs to talk to it and to look behind it."""
 
     given: Settings
-    """What it was started with."""
+    """The settings that it was started with."""
     stack: RunningStack
     token: str
 
@@ -56,18 +56,18 @@ class Service:
 
     @property
     def webhook_secret(self) -> str:
-        """Of the first key."""
+        """The webhook secret of the first key."""
         return Secrets(self.settings).webhook_secret(key_id_of(self.token))
 
     def client(self, token: str | None = None) -> Darkroom:
         return Darkroom(self.url, api_key=token or self.token)
 
     def clients(self) -> list[Darkroom]:
-        """One for each way in, of which there is one."""
+        """Return a client for each address, of which there is one."""
         return [self.client()]
 
     def new_key(self) -> str:
-        """The token of another key."""
+        """Make another key, and return its token."""
 
         async def made() -> str:
             async with Database.open(self.settings) as database:
@@ -77,20 +77,20 @@ class Service:
         return asyncio.run(made())
 
     def ray_processes(self, name: str) -> list[ProcessId]:
-        """The processes whose title says that they run an actor or a task of that name."""
+        """Return the processes whose title says that they run an actor or a task of that name."""
         ray = State.read(self.stack.home.state_file).servers.get("ray")
-        family = [] if ray is None else processes.family(ray.process, self.stack.home.path)
+        family = [] if ray is None else processes.process_tree(ray.process, self.stack.home.path)
         return [each for each in family if _title(each.pid).startswith(f"ray::{name}")]
 
     def object_keys(self, prefix: str) -> set[str]:
-        """The keys of all objects under a prefix."""
+        """Return the keys of all objects under a prefix."""
         pages = s3_client(self.stack).get_paginator("list_objects_v2")
         found = pages.paginate(Bucket=self.settings.s3_bucket, Prefix=prefix)
         return {each["Key"] for page in found for each in page.get("Contents", [])}
 
 
 def is_ready(url: str | None) -> bool:
-    """Whether the service there says that it is ready; None is a service that has not been started."""
+    """Return whether the service there says that it is ready. None is a service that has not been started."""
     return url is not None and readiness_problem(url) is None
 
 
@@ -112,7 +112,7 @@ def s3_client(stack: RunningStack) -> S3Client:
 
 
 def impatient_settings(home: Path) -> Settings:
-    """Settings for tests: loopback is open, and nothing is waited for long."""
+    """Return settings for tests: loopback is open, and no wait is long."""
     return Settings(
         home=home,
         allowed_networks=(IPv4Network("127.0.0.0/8"),),
@@ -131,7 +131,7 @@ def impatient_settings(home: Path) -> Settings:
 
 @contextmanager
 def running_service(folder: Path, **changes: object) -> Iterator[Service]:
-    """Start everything in a folder, and stop it; `changes` are settings that differ from the impatient ones."""
+    """Run everything in a folder for the block. `changes` are settings that differ from the impatient ones."""
     settings, home = impatient_settings(folder).model_copy(update=changes), Home(folder)
     try:
         stack = bring_up(settings, home, lambda _event: None)

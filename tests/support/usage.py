@@ -1,4 +1,4 @@
-"""What processes use."""
+"""The CPU time of processes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
-    """User and system time that these processes, and their children that have ended, have used so far."""
+    """Return the user and system time of these processes, and of their children that have ended."""
     total = 0.0
     for pid in pids:
         try:

@@ -13,7 +13,7 @@ POLL_SECONDS = 0.05
 
 
 def wait_until(predicate: Callable[[], bool], description: str, *, timeout_seconds: float = 20) -> None:
-    """Return when the predicate holds; fail with the description when it does not in time."""
+    """Return when the predicate holds. Fail with the description when it does not in time."""
     deadline = time.monotonic() + timeout_seconds
     while not predicate():
         if time.monotonic() > deadline:
@@ -28,7 +28,7 @@ async def wait_until_async(
     *,
     timeout_seconds: float = 20,
 ) -> None:
-    """The same for a predicate that must be awaited."""
+    """Do the same for a predicate that must be awaited."""
     deadline = time.monotonic() + timeout_seconds
     while not await predicate():
         if time.monotonic() > deadline:

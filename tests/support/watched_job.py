@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tests.support.origin import Exchange, Origin, ReceivedRequest
 
 POLL_SECONDS = 0.1
-ON_THEIR_WAY_SECONDS = 1.0  # images that were done before a fault may be seen so long after it
+ON_THEIR_WAY_SECONDS = 1.0  # a client may see images so long after they were done
 HOOK = "/hook"
 OPTIONS = {"quality": 60}
 INTERNAL_ERROR = "internal_error"  # a defect, whatever has died
@@ -36,34 +36,34 @@ ENDS = frozenset({"completed", "failed"})
 
 
 class Site(Protocol):
-    """Where a job is done."""
+    """The service that does a job."""
 
     def clients(self) -> list[Darkroom]:
-        """One for each way in."""
+        """Return a client for each address of the service."""
 
     def object_keys(self, prefix: str) -> set[str]:
-        """The keys of all objects under a prefix."""
+        """Return the keys of all objects under a prefix."""
 
 
 def is_away(error: ApiError) -> bool:
-    """Whether the service may say so while something of it is dead."""
+    """Return whether the service may answer so while a part of it is dead."""
     return is_transient(error) and error.code != INTERNAL_ERROR
 
 
 @functools.cache  # all jobs have the same ones
 def picture(number: int) -> bytes:
-    """The picture of a row, counted from 0."""
+    """Return the picture of a row, counted from 0."""
     return jpeg(seed=number)
 
 
 @functools.cache
 def output(number: int) -> bytes:
-    """What comes of it."""
+    """Return the output of the picture of a row."""
     return compressed(picture(number), **OPTIONS).data
 
 
 def check_outputs(products: Iterable[Product]) -> None:
-    """Under their links is, byte for byte, what comes of their pictures when nothing fails."""
+    """Check that the outputs under their links are the same bytes as without any fault."""
     with httpx.Client(trust_env=False) as http:
         for product in products:
             answer = http.get(str(product.output_image_urls[0])).raise_for_status()
@@ -71,17 +71,17 @@ def check_outputs(products: Iterable[Product]) -> None:
 
 
 class WatchedJob:
-    """`images` pictures of one product each; started and polled within the block.
+    """A job of `images` products with one picture each, which is started and polled within the block.
 
-    Its client takes the next way in when one does not answer, as behind a load balancer.
+    Its client uses the next address when one does not answer, as behind a load balancer.
 
     Args:
-        site: Where it is done.
-        origin: Where the pictures come from, and where the webhook goes.
-        images: How many.
-        slow_seconds: How long the origin takes for each.
-        hook_failures: The share of its calls that the webhook's endpoint answers with 500.
-        seed: Of the failures.
+        site: The service that does the job.
+        origin: The source of the pictures, and the receiver of the webhook.
+        images: The number of pictures.
+        slow_seconds: How long the origin takes for each picture.
+        hook_failures: The share of calls that the webhook's endpoint answers with 500.
+        seed: The seed of these failures.
     """
 
     def __init__(
@@ -145,23 +145,23 @@ class WatchedJob:
 
     @property
     def _darkroom(self) -> Darkroom:
-        """By the way in that answered last."""
+        """The client of the address that answered last."""
         return self._clients[self._way]
 
     @property
     def done(self) -> int:
-        """How many images a client has seen done."""
+        """The number of images that a client has seen done."""
         return self.seen[-1][1].counts.completed if self.seen else 0
 
     @property
     def fetches(self) -> list[str]:
-        """The pictures in the order in which they were fetched; one that was fetched again is there again."""
+        """The pictures in the order of their fetches. A picture that was fetched twice is there twice."""
         ours = set(self._paths)
         return [request.path for request in self.origin.requests if request.path in ours]
 
     @property
     def fetched(self) -> int:
-        """How often a picture was fetched."""
+        """The number of fetches of all pictures."""
         return len(self.fetches)
 
     @property
@@ -173,13 +173,13 @@ class WatchedJob:
         wait_until(lambda: self.done >= images, f"{images} images are done", timeout_seconds=timeout_seconds)
 
     def note_done(self) -> None:
-        """What is done by now must not be fetched again."""
+        """Note the pictures that are done by now and must not be fetched again."""
         products = self._darkroom.products(self.request_id, product_status="completed")
         done = {self._paths[product.row - 2] for product in products}
         self._done_by.append((done, self.fetched))
 
     def seconds_until_work_went_on(self, fault_at: float, *, timeout_seconds: float = 120) -> float:
-        """From a fault, of `time.monotonic()`, to the first poll that shows another image done."""
+        """Return the seconds from a fault, of `time.monotonic()`, to the first poll with another image done."""
         settled_at = fault_at + ON_THEIR_WAY_SECONDS
 
         def first() -> float | None:
@@ -193,7 +193,7 @@ class WatchedJob:
         return (first() or fault_at) - fault_at
 
     def seconds_until_hook_is_called(self, fault_at: float, *, timeout_seconds: float = 120) -> float:
-        """From a fault, of `time.monotonic()`, to the next call of the webhook."""
+        """Return the seconds from a fault, of `time.monotonic()`, to the next call of the webhook."""
 
         def first() -> float | None:
             return next((call.at for call in self.hook_calls if call.at > fault_at), None)
@@ -208,12 +208,12 @@ class WatchedJob:
         wait_until(is_over, "the request has ended", timeout_seconds=timeout_seconds)
 
     def check(self, *, deliveries: int = 1, fetched_again: int = 0) -> None:
-        """Nothing was lost, nothing is there twice, progress never fell, and the webhook came, in time.
+        """Check that nothing was lost or is there twice, progress never fell, and the webhook came in time.
 
-        From here on the pictures come at once: whatever was to happen to the job has happened.
+        From here on the pictures come at once, because all faults of the job are over.
 
         Args:
-            deliveries: How many there were; of a request that was tried again, one for each end.
+            deliveries: The number of deliveries. A request that was tried again has one for each end.
             fetched_again: How many pictures may have been fetched once more: those that were in flight.
         """
         self.origin.hurry()
@@ -272,7 +272,7 @@ class WatchedJob:
         return reply(status=500)(exchange)
 
     def _unreadable(self) -> str | None:
-        """What of the results a client cannot read now."""
+        """Return which results a client cannot read now."""
         status = self._darkroom.status(self.request_id, limit=1).status
         products = list(self._darkroom.products(self.request_id))
         unfinished = [each.row for each in products if each.processing_status not in ENDS]

@@ -1,4 +1,4 @@
-"""`python -m tests.bench.codecs pillow`: CPU time of one library's codec, and its outputs; a line in, a line out."""
+"""`python -m tests.bench.codecs pillow`: the CPU time of one library's codec, and its outputs, a line for each job."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def main(codec: str) -> None:
 
 
 def _cpu_seconds(compress: Any, sources: list[bytes], settings: dict[str, Any], passes: int) -> float:  # noqa: ANN401 - a module's
-    """Of one image, over all passes."""
+    """Return the CPU time of one image, over all passes."""
     before = time.process_time()
     for _ in range(passes):
         for source in sources:

@@ -14,14 +14,14 @@ keep_freed_memory()
 
 
 def compress(data: bytes, *, quality: int, optimise: bool) -> bytes:
-    """Upright and without metadata."""
+    """Compress, upright and without metadata."""
     [output] = compress_image(data, _options(quality, optimise), limits())
     return output.data
 
 
 @functools.lru_cache
 def limits() -> Limits:
-    """Those of a service that is not told otherwise."""
+    """Return the limits of a service by default."""
     settings = Settings()
     return Limits(**{field.name: getattr(settings, field.name) for field in dataclasses.fields(Limits)})
 

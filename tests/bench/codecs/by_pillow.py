@@ -8,7 +8,7 @@ from PIL import Image, ImageOps
 
 
 def compress(data: bytes, *, quality: int, optimise: bool) -> bytes:
-    """Upright and without metadata."""
+    """Compress, upright and without metadata."""
     with Image.open(io.BytesIO(data)) as image:
         file = io.BytesIO()
         ImageOps.exif_transpose(image).save(file, "JPEG", quality=quality, optimize=optimise)

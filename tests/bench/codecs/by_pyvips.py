@@ -9,7 +9,7 @@ pyvips.concurrency_set(1)
 
 
 def compress(data: bytes, *, quality: int, optimise: bool) -> bytes:
-    """Upright and without metadata."""
+    """Compress, upright and without metadata."""
     image = pyvips.Image.jpegload_buffer(data, access="sequential").autorot()
     compressed: bytes = image.jpegsave_buffer(Q=quality, optimize_coding=optimise, keep="none")
     return compressed

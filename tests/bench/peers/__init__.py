@@ -1,1 +1,1 @@
-"""The contestants that Darkroom is compared with. What runs in their workers imports nothing of Darkroom's."""
+"""The contestants that Darkroom is compared with. Their workers import nothing of Darkroom's."""

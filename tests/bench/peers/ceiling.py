@@ -17,9 +17,11 @@ _THREADS = 2
 
 
 class Ceiling:
-    """Args:
-    site: Where to work.
-    processes: 1 with two threads, or 2 with one each.
+    """The shortest loop.
+
+    Args:
+        site: The site to work on.
+        processes: 1 with two threads, or 2 with one each.
     """
 
     family = "ceiling"

@@ -29,7 +29,7 @@ class Signer:
     """AWS Signature Version 4 of puts to one bucket, their bodies left out.
 
     Args:
-        environment: With the bucket, its endpoint and region, and the credentials.
+        environment: The environment, with the bucket, its endpoint and region, and the credentials.
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
@@ -42,7 +42,7 @@ class Signer:
         self._keys: dict[str, bytes] = {}
 
     def headers(self, key: str) -> dict[str, str]:
-        """Of the put of an object."""
+        """Return the headers of the put of an object."""
         moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         day = moment[:8]
         scope = f"{day}/{self._region}/s3/aws4_request"
@@ -78,7 +78,7 @@ class Worker:
         self._signer = Signer(os.environ)
 
     async def do(self, job: dict[str, Any]) -> None:
-        """All images of a job: pairs of a URL and a key."""
+        """Do all images of a job, which are pairs of a URL and a key."""
         images = iter(job["images"])
         async with asyncio.TaskGroup() as tasks:
             for _ in range(job["inFlight"]):

@@ -25,9 +25,11 @@ _STOP_SECONDS = 30
 
 
 class CeleryPrefork:
-    """Args:
-    site: Where to work.
-    concurrency: Worker processes.
+    """Celery with prefork workers.
+
+    Args:
+        site: The site to work on.
+        concurrency: The number of worker processes.
     """
 
     family = "celery"

@@ -22,7 +22,7 @@ _REDIS_DATABASE = 2
 
 
 def has_node() -> bool:
-    """Whether Node is on this machine; its packages are then installed if they are not there."""
+    """Return whether Node is on this machine. If so, install its packages if they are missing."""
     if shutil.which("node") is None:
         return False
     if not (FOLDER / "node_modules").is_dir():
@@ -32,14 +32,16 @@ def has_node() -> bool:
 
 
 def command(program: str, *arguments: str) -> list[str]:
-    """One of the programs in the folder."""
+    """Return the command of a program in the folder."""
     return ["node", str(FOLDER / program), *arguments]
 
 
 class NodeBullMQ:
-    """Args:
-    site: Where to work.
-    processes: Workers; together they have 16 images in flight.
+    """Node with BullMQ and sharp.
+
+    Args:
+        site: The site to work on.
+        processes: The number of workers. Together they have 16 images in flight.
     """
 
     family = "node"

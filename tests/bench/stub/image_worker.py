@@ -1,4 +1,4 @@
-"""A worker that does no image: it waits as long as each would take, and records what a real one records."""
+"""A worker that does no image: it waits as long as each would take, and records the same as a real one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ IMAGE_SECONDS = 0.0002
 
 
 class Worker:
-    """The same from outside as the real one."""
+    """A worker with the same interface as the real one."""
 
     def __init__(self, settings: Settings) -> None:
         self._products = ProductStore(Database(settings))

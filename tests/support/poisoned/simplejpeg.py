@@ -1,6 +1,6 @@
 """The JPEG decoder that workers use, with four faults that a picture's comment sets off.
 
-Who has this folder on PYTHONPATH imports it in place of the real one, which does all the rest.
+With this folder on PYTHONPATH it is imported in place of the real one, which does all the rest.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ HANG_SECONDS = 600
 
 
 def _real() -> ModuleType:
-    """The next one on the path."""
+    """Import the next one on the path."""
     here = Path(__file__).parent
     sys.path = [folder for folder in sys.path if Path(folder).resolve() != here]
     this = sys.modules.pop(__name__)

@@ -32,7 +32,7 @@ ERRORS = [
     BlockedAddressError("shop.example", "loopback, RFC 1122"),
     HomeBusyError(".darkroom"),
     BackupError("target_exists", "It exists."),
-    NamedStoreError("DARKROOM_MONGO_URL", "does not answer."),
+    NamedStoreError("DARKROOM_MONGO_URL", "names a store that does not answer."),
     ServerStartError("redis", "redis.log", "oops", "Do this."),
     ApiError(409, "idempotency_conflict", "Used before.", {"code": "idempotency_conflict"}),
 ]

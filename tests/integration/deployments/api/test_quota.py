@@ -122,7 +122,7 @@ async def test_an_upload_that_is_being_stored_uses_the_quota(waiting: Waiting) -
 
 
 async def flooded(api: Api, count: int) -> Counter[int]:
-    """Upload so many catalogues, some at once; how often each status was answered."""
+    """Upload so many catalogues, some at once. Return how often each status was answered."""
     file, turns = catalogue(["https://shop.invalid/a.jpg"]), asyncio.Semaphore(AT_ONCE)
     statuses: Counter[int] = Counter()
 

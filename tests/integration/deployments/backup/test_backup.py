@@ -48,13 +48,13 @@ def secrets(isolated: Settings) -> Secrets:
 
 @pytest.fixture
 async def empty(isolated: Settings) -> AsyncIterator[Database]:
-    """Where to restore."""
+    """An empty database to restore into."""
     async with Database.open(isolated.model_copy(update={"mongo_database": new_identifier("new")})) as opened:
         yield opened
 
 
 async def fill(database: Database) -> tuple[str, str]:
-    """A request that has ended with its webhook pending, one that is at work, and a key: its id and its token."""
+    """Make a request that has ended with its webhook pending, one at work, and a key. Return its id and its token."""
     closed = ended(await committed(database))
     await RequestStore(database).close(closed, due_delivery(closed))
     await committed(database, products=3, images=2)
@@ -90,7 +90,7 @@ async def meanwhile(act: Any) -> AsyncIterator[None]:  # noqa: ANN401 - a corout
 
 @asynccontextmanager
 async def keeping_moments_for(seconds: int, settings: Settings) -> AsyncIterator[None]:
-    """Change for how long MongoDB keeps what was, for the block."""
+    """Change for the block how long MongoDB keeps a moment of its data."""
     name = "minSnapshotHistoryWindowInSeconds"
     async with AsyncMongoClient[dict[str, Any]](settings.mongo_url) as client:
         before = (await client.admin.command({"getParameter": 1, name: 1}))[name]
@@ -166,7 +166,7 @@ async def test_a_backup_is_one_moment_whatever_is_written_meanwhile(
     assert len(kept["processing_requests"]) < len(now["processing_requests"])
     assert len(kept["products"]) == made.collections["products"].documents > MANY
     of_requests = {each["requestId"] for each in kept["products"]} - {request_id}
-    # Whose products were written, but not the request yet, is the one at which the moment may have been.
+    # One request may be missing: its products were written by that moment, and its document was not.
     assert {each["requestId"] for each in kept["processing_requests"]} <= of_requests
     assert len(of_requests) - len(kept["processing_requests"]) <= 1
     originals = {each["_id"]: each for each in now["products"]}
@@ -228,7 +228,7 @@ async def test_a_restore_that_dies_leaves_no_request_and_can_be_begun_again(
 ) -> None:
     await fill(database)
     await back_up(database, tmp_path / "backup", secrets=secrets)
-    # What a full disk would do in the middle, an index does here: no two products may have the same state.
+    # A unique index does here what a full disk would do: no two products may have the same state.
     await empty.products.create_index("processingStatus", unique=True, name="in_the_way")
     assert await refusal(empty, tmp_path / "backup", secrets) == "restore_incomplete"
     assert await empty.products.find_one() is not None

@@ -1,4 +1,4 @@
-"""Homes for real servers, of which nothing is left after the test."""
+"""Folders with real servers, of which nothing is left after the test."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from deployments.local import Home
-from tests.integration.deployments.local.houses import House
+from tests.integration.deployments.local.servers import Servers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    MakeHouse = Callable[[str], House]
+    MakeServers = Callable[[str], Servers]
 
 
 @pytest.fixture(autouse=True, scope="package")
@@ -26,19 +26,19 @@ def _no_settings() -> Iterator[None]:
 
 
 @pytest.fixture
-def make_house(tmp_path: Path) -> Iterator[MakeHouse]:
-    houses: list[House] = []
+def make_servers(tmp_path: Path) -> Iterator[MakeServers]:
+    made: list[Servers] = []
 
-    def make(name: str) -> House:
-        house = House(Home(tmp_path / name / ".darkroom"))
-        houses.append(house)
-        return house
+    def make(name: str) -> Servers:
+        servers = Servers(Home(tmp_path / name / ".darkroom"))
+        made.append(servers)
+        return servers
 
     yield make
-    for house in houses:
-        house.stop()
+    for servers in made:
+        servers.stop()
 
 
 @pytest.fixture
-def house(make_house: MakeHouse) -> House:
-    return make_house("house")
+def servers(make_servers: MakeServers) -> Servers:
+    return make_servers("servers")

@@ -1,4 +1,4 @@
-"""Stores that the operator names are looked at before anything is started on them."""
+"""Stores that you name are checked before anything is started on them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from deployments.local.named_stores import check_named_stores, probe_named_store
 from deployments.local.service import bring_up
 
 if TYPE_CHECKING:
-    from tests.integration.deployments.local.houses import House
+    from tests.integration.deployments.local.servers import Servers
     from tests.support.service import Service
 
 pytestmark = pytest.mark.timeout(60)
@@ -31,28 +31,28 @@ pytestmark = pytest.mark.timeout(60)
     ],
 )
 def test_one_that_is_not_there_is_named_and_nothing_is_started(
-    house: House, setting: str, url: str, unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch
+    servers: Servers, setting: str, url: str, unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "any")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "any")
     settings = Settings.model_validate({setting: url.format(port=unused_tcp_port)})
     with pytest.raises(NamedStoreError, match="does not answer") as caught:
-        bring_up(settings, house.home, house.events.append)
+        bring_up(settings, servers.home, servers.events.append)
     assert f"DARKROOM_{setting.upper()}" in str(caught.value)
     assert str(unused_tcp_port) not in str(caught.value)
-    assert house.events == []
+    assert servers.events == []
     gc.collect()
 
 
-def test_an_address_that_is_none_is_told_without_the_password(house: House) -> None:
+def test_an_address_that_is_none_is_told_without_the_password(servers: Servers) -> None:
     with pytest.raises(NamedStoreError, match="must be escaped") as caught:
-        bring_up(Settings(mongo_url="mongodb://user:pa@ss@db.example/"), house.home, house.events.append)
+        bring_up(Settings(mongo_url="mongodb://user:pa@ss@db.example/"), servers.home, servers.events.append)
     assert "pa@ss" not in str(caught.value)
 
 
-def test_a_direct_connection_is_refused(house: House) -> None:
+def test_a_direct_connection_is_refused(servers: Servers) -> None:
     with pytest.raises(NamedStoreError, match="directConnection"):
-        bring_up(Settings(mongo_url="mongodb://db.example/?directConnection=true"), house.home, house.events.append)
+        bring_up(Settings(mongo_url="mongodb://db.example/?directConnection=true"), servers.home, servers.events.append)
 
 
 def test_those_that_answer_pass(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:

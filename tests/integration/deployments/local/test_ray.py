@@ -12,10 +12,10 @@ import pytest
 
 from cluster.errors import ServerStartError
 from deployments.local import Home, processes
-from deployments.local.applications import Serve
-from deployments.local.memory import memory
+from deployments.local.memory import memory_by_part
+from deployments.local.serve_client import ServeClient
 from deployments.local.service import APPLICATIONS, take_down
-from tests.integration.deployments.local.houses import House
+from tests.integration.deployments.local.servers import Servers
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -36,16 +36,16 @@ MEMORY_LIMIT_BYTES = 2.5 * 1024**3
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    house = House(Home(tmp_path_factory.mktemp("ray") / "a folder with a long name" / ".darkroom"))
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    servers = Servers(Home(tmp_path_factory.mktemp("ray") / "a folder with a long name" / ".darkroom"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(Path(__file__).parent))  # where the replicas find toy_app
-        yield house
-        house.stop()
+        yield servers
+        servers.stop()
 
 
 @pytest.fixture
-def stack(running: House) -> RunningStack:
+def stack(running: Servers) -> RunningStack:
     return running.start(max_rows=7)
 
 
@@ -55,8 +55,8 @@ def config(folder: Path, import_path: str) -> Path:
     return path
 
 
-def deploy(stack: RunningStack, config_file: Path) -> Serve:
-    serve = Serve(stack.dashboard_url, stack.ray_token)
+def deploy(stack: RunningStack, config_file: Path) -> ServeClient:
+    serve = ServeClient(stack.dashboard_url, stack.ray_token)
     serve.deploy(
         config_file, http_host="127.0.0.1", http_port=stack.http_port, replica_environment=stack.replica_environment
     )
@@ -87,7 +87,9 @@ def test_a_driver_with_the_environment_works_and_one_without_the_token_does_not(
     assert httpx.put(f"{stack.dashboard_url}/api/serve/applications/", json={}, trust_env=False).status_code == 401
 
 
-def test_an_application_is_deployed_and_finds_the_settings(running: House, stack: RunningStack, tmp_path: Path) -> None:
+def test_an_application_is_deployed_and_finds_the_settings(
+    running: Servers, stack: RunningStack, tmp_path: Path
+) -> None:
     serve = deploy(stack, config(tmp_path, "toy_app:app"))
     problems: list[str] = []
     serve.await_ready(stack.url, timeout_seconds=60, on_problem=problems.append)
@@ -98,7 +100,7 @@ def test_an_application_is_deployed_and_finds_the_settings(running: House, stack
         "maxRows": 7,
         "keys": ["AWS_ACCESS_KEY_ID", "DARKROOM_SECRET_KEY"],
     }
-    parts = dict(memory(running.home))
+    parts = dict(memory_by_part(running.home))
     assert {"mongod", "redis", "seaweedfs", "ray: gcs", "ray: raylet", "ray: ServeReplica:toy:Toy"} <= parts.keys()
     assert all(parts.values())
     assert sum(parts.values()) < MEMORY_LIMIT_BYTES
@@ -119,9 +121,9 @@ def test_a_config_that_serve_refuses_is_an_error_at_once(stack: RunningStack, tm
         deploy(stack, wrong)
 
 
-def test_a_head_that_was_killed_is_replaced_and_its_orphans_removed(running: House, stack: RunningStack) -> None:
+def test_a_head_that_was_killed_is_replaced_and_its_orphans_removed(running: Servers, stack: RunningStack) -> None:
     head = running.process("ray")
-    orphans = processes.family(head, running.home.path)
+    orphans = processes.process_tree(head, running.home.path)
     os.kill(head.pid, signal.SIGKILL)
     wait_until(lambda: stack.dead() == ["ray"], "the head is dead")
     again = running.start(max_rows=7)
@@ -131,7 +133,7 @@ def test_a_head_that_was_killed_is_replaced_and_its_orphans_removed(running: Hou
     assert not any(map(processes.is_alive, orphans))
 
 
-def test_a_changed_setting_reaches_the_replicas_by_a_new_head(running: House, stack: RunningStack) -> None:
+def test_a_changed_setting_reaches_the_replicas_by_a_new_head(running: Servers, stack: RunningStack) -> None:
     before = running.process("ray")
     assert running.start(max_rows=7).dead() == []
     assert running.process("ray") == before
@@ -141,7 +143,7 @@ def test_a_changed_setting_reaches_the_replicas_by_a_new_head(running: House, st
     assert not processes.is_alive(before)
 
 
-def test_a_stop_leaves_no_process_although_its_drain_is_interrupted(running: House) -> None:
+def test_a_stop_leaves_no_process_although_its_drain_is_interrupted(running: Servers) -> None:
     running.start(max_rows=8)
     left = running.everything()
     assert len(left) > len(EVERYTHING)

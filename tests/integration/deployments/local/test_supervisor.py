@@ -1,4 +1,4 @@
-"""What dies is started again, and what cannot start is tried ever less often."""
+"""A server that dies is started again. One that cannot start is tried ever less often."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING
 
 from deployments.local import processes
 from deployments.local.supervisor import Supervisor
-from tests.integration.deployments.local.houses import NO_RAY
+from tests.integration.deployments.local.servers import NO_RAY
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.integration.deployments.local.houses import House
+    from tests.integration.deployments.local.servers import Servers
 
 
 @contextmanager
-def watching(house: House, revive: Callable[[], bool]) -> Iterator[None]:
+def watching(servers: Servers, restart: Callable[[], bool]) -> Iterator[None]:
     stopped = threading.Event()
-    watcher = threading.Thread(target=Supervisor(house.home, revive).watch, args=(stopped,), name="watcher")
+    watcher = threading.Thread(target=Supervisor(servers.home, restart).watch, args=(stopped,), name="watcher")
     watcher.start()
     try:
         yield
@@ -32,39 +32,39 @@ def watching(house: House, revive: Callable[[], bool]) -> Iterator[None]:
         watcher.join()
 
 
-def test_a_server_that_dies_is_started_again_and_the_others_are_left_alone(house: House) -> None:
-    house.start(ray_address=NO_RAY)
-    others = {name: house.process(name) for name in ("mongod", "seaweedfs")}
-    killed = house.process("redis")
+def test_a_server_that_dies_is_started_again_and_the_others_are_left_alone(servers: Servers) -> None:
+    servers.start(ray_address=NO_RAY)
+    others = {name: servers.process(name) for name in ("mongod", "seaweedfs")}
+    killed = servers.process("redis")
 
-    def revive() -> bool:
-        return not house.start(ray_address=NO_RAY).dead()
+    def restart() -> bool:
+        return not servers.start(ray_address=NO_RAY).dead()
 
-    with watching(house, revive):
+    with watching(servers, restart):
         processes.send([killed], signal.SIGKILL)
-        wait_until(lambda: house.process("redis") != killed, "another has its place")
-        wait_until(lambda: "redis" in house.seen("ready"), "it is ready")
-    assert {name: house.process(name) for name in others} == others
+        wait_until(lambda: servers.process("redis") != killed, "another has its place")
+        wait_until(lambda: "redis" in servers.seen("ready"), "it is ready")
+    assert {name: servers.process(name) for name in others} == others
 
 
-def test_what_cannot_start_is_tried_ever_less_often(house: House) -> None:
-    house.start(ray_address=NO_RAY)
+def test_what_cannot_start_is_tried_ever_less_often(servers: Servers) -> None:
+    servers.start(ray_address=NO_RAY)
     tries: list[float] = []
 
-    def revive() -> bool:
+    def restart() -> bool:
         tries.append(time.monotonic())
         return False
 
-    with watching(house, revive):
-        processes.send([house.process("redis")], signal.SIGKILL)
+    with watching(servers, restart):
+        processes.send([servers.process("redis")], signal.SIGKILL)
         wait_until(lambda: len(tries) == 4, "it was tried four times")
     pauses = [later - earlier for earlier, later in itertools.pairwise(tries)]
     assert pauses == sorted(pauses)
     assert pauses[-1] > 4
 
 
-def test_it_leaves_when_the_servers_were_stopped(house: House) -> None:
-    house.start(ray_address=NO_RAY)
-    with watching(house, lambda: False):
-        house.stop()
+def test_it_leaves_when_the_servers_were_stopped(servers: Servers) -> None:
+    servers.start(ray_address=NO_RAY)
+    with watching(servers, lambda: False):
+        servers.stop()
         wait_until(lambda: not any(each.name == "watcher" for each in threading.enumerate()), "it has left")

@@ -18,7 +18,7 @@ api = FastAPI()
 
 @api.get("/readyz")
 def ready() -> dict[str, Any]:
-    """Say what is in the environment."""
+    """Return the settings of the environment."""
     settings = Settings()
     return {
         "mongoUrl": settings.mongo_url,
@@ -33,7 +33,7 @@ class Toy:
 
 
 class Broken:
-    """Cannot be made."""
+    """An application that cannot be made."""
 
     def __init__(self) -> None:
         raise RuntimeError("the reason that the operator must see")

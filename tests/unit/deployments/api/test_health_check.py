@@ -1,4 +1,4 @@
-"""Whether a store answers: asked once for all who want to know within a second."""
+"""The health check of a store: one probe answers all questions of a second."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from deployments.api.health_check import FRESH_SECONDS, HealthCheck
 
 
 async def problems(store: HealthCheck) -> list[str]:
-    """What three who ask at once are told, and one who asks a moment later."""
+    """Return the answers to three questions at once, and to one a moment later."""
     told = [
         *await asyncio.gather(*(store.check() for _ in range(3)), return_exceptions=True),
         *await asyncio.gather(store.check(), return_exceptions=True),

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import ExifTags, Image
 
-from deployments.demo.catalogue import ARTICLES
-from deployments.demo.gallery import Shot, Way, broken
+from deployments.demo.catalogue import ROWS
+from deployments.demo.image_host import Behaviour, SourceImage, broken
 from deployments.demo.run import PICTURES
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ FREE_LICENCES = {"CC0 1.0", "CC BY 2.0", "CC BY 4.0", "CC BY-SA 3.0", "CC BY-SA 
 LOWEST_JPEG_MEGAPIXELS, HIGHEST_JPEG_MEGAPIXELS = 0.24, 12.0
 
 FILES = sorted(path for path in PICTURES.iterdir() if path.name != LICENCE_FILE)
-SHOTS = [shot for article in ARTICLES for shot in article.shots]
+IMAGES = [source for row in ROWS for source in row.images]
 
 
 def megapixels(picture: Image.Image) -> float:
@@ -145,26 +145,28 @@ def test_each_has_its_licence() -> None:
 
 
 def test_each_is_in_the_catalogue() -> None:
-    used = {shot.picture for shot in SHOTS if shot.way != Way.MISSING}
+    used = {source.filename for source in IMAGES if source.behaviour != Behaviour.MISSING}
     assert used == {path.name for path in FILES}
-    assert not [shot for shot in SHOTS if shot.way == Way.MISSING and (PICTURES / shot.picture).exists()]
+    assert not [
+        source for source in IMAGES if source.behaviour == Behaviour.MISSING and (PICTURES / source.filename).exists()
+    ]
 
 
 def test_the_catalogue_has_each_kind_of_trouble_once_and_enough_that_succeeds() -> None:
-    ways = Counter(shot.way for shot in SHOTS)
-    assert (ways[Way.SLOW], ways[Way.BROKEN], ways[Way.MISSING]) == (1, 1, 1)
-    assert len([shot for shot in SHOTS if shot.way.expected_code is None]) >= MIN_SUCCEEDING_IMAGES
-    assert 16 <= len(ARTICLES) <= 20
-    assert len({article.name for article in ARTICLES}) == len(ARTICLES)
+    counts = Counter(source.behaviour for source in IMAGES)
+    assert (counts[Behaviour.SLOW], counts[Behaviour.BROKEN], counts[Behaviour.MISSING]) == (1, 1, 1)
+    assert len([source for source in IMAGES if source.behaviour.expected_code is None]) >= MIN_SUCCEEDING_IMAGES
+    assert 16 <= len(ROWS) <= 20
+    assert len({row.name for row in ROWS}) == len(ROWS)
 
 
 def test_a_product_in_trouble_keeps_a_good_picture() -> None:
-    for article in ARTICLES:
-        assert [shot for shot in article.shots if shot.way.expected_code is None], article.name
+    for row in ROWS:
+        assert [source for source in row.images if source.behaviour.expected_code is None], row.name
 
 
-@pytest.mark.parametrize("shot", [shot for shot in SHOTS if shot.way == Way.BROKEN], ids=str)
-def test_the_broken_one_opens_and_does_not_decode(shot: Shot) -> None:
-    content = broken((PICTURES / shot.picture).read_bytes())
+@pytest.mark.parametrize("source", [source for source in IMAGES if source.behaviour == Behaviour.BROKEN], ids=str)
+def test_the_broken_one_opens_and_does_not_decode(source: SourceImage) -> None:
+    content = broken((PICTURES / source.filename).read_bytes())
     with Image.open(io.BytesIO(content)) as picture, pytest.raises(OSError, match="truncated"):
         picture.load()

@@ -125,7 +125,7 @@ def test_who_waits_gets_the_folder_when_it_is_free(home: Home) -> None:
 def test_a_start_waits_for_another_one_but_not_for_ever(
     home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deployments.local.home.TURN_SECONDS", 0.2)
+    monkeypatch.setattr("deployments.local.home.START_LOCK_WAIT_SECONDS", 0.2)
     other = Home(tmp_path / "other")
     with home.one_start_at_a_time(), pytest.raises(HomeBusyError, match=r"start\.lock"), other.one_start_at_a_time():
         pass
@@ -136,18 +136,18 @@ def test_a_start_waits_for_another_one_but_not_for_ever(
 def test_a_short_path_is_used_as_it_is(home: Home) -> None:
     short = Home(home.path)
     short.path = home.path.__class__("/srv/.darkroom")
-    assert short.short() == short.path
+    assert short.short_path() == short.path
 
 
 def test_a_long_path_gets_a_link_that_leads_to_the_same_files(tmp_path: Path) -> None:
     home = Home(tmp_path / ("long" * 20) / ".darkroom")
     home.create()
     try:
-        assert len(str(home.short())) <= MAX_SHORT_CHARACTERS
-        assert (home.short() / "ray").samefile(home.ray)
-        assert home.short() == home.short()
+        assert len(str(home.short_path())) <= MAX_SHORT_CHARACTERS
+        assert (home.short_path() / "ray").samefile(home.ray)
+        assert home.short_path() == home.short_path()
     finally:
-        link = home.short()
+        link = home.short_path()
         home.remove_link()
     assert not link.is_symlink()
     assert home.ray.is_dir()
@@ -157,10 +157,10 @@ def test_a_link_that_leads_elsewhere_is_replaced(tmp_path: Path) -> None:
     home = Home(tmp_path / ("long" * 20) / ".darkroom")
     home.create()
     try:
-        link = home.short()
+        link = home.short_path()
         link.unlink()
         link.symlink_to(tmp_path)
-        assert home.short().readlink() == home.path
+        assert home.short_path().readlink() == home.path
     finally:
         home.remove_link()
 
@@ -172,14 +172,14 @@ def test_starts_beside_each_other_get_the_same_link(tmp_path: Path) -> None:
 
     def start(_number: int) -> Path:
         together.wait()
-        return home.short()
+        return home.short_path()
 
     try:
         with ThreadPoolExecutor(STARTS) as pool:
             for _ in range(ROUNDS):
                 home.remove_link()
                 assert len(set(pool.map(start, range(STARTS)))) == 1
-        link = home.short()
+        link = home.short_path()
         assert list(link.parent.glob(f"{link.name}*")) == [link]
     finally:
         home.remove_link()
@@ -190,8 +190,8 @@ def test_a_link_folder_that_others_can_write_is_refused(tmp_path: Path, monkeypa
     open_folder.mkdir()
     open_folder.chmod(0o777)
     monkeypatch.setattr("deployments.local.home._SHORT_FOLDER", str(open_folder))
-    with pytest.raises(PermissionError, match="belongs to someone else"):
-        Home(tmp_path / ("long" * 20)).short()
+    with pytest.raises(PermissionError, match="belongs to another user, or others can write to it"):
+        Home(tmp_path / ("long" * 20)).short_path()
 
 
 def test_after_the_link_is_gone_the_latest_session_is_still_found(tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_after_the_link_is_gone_the_latest_session_is_still_found(tmp_path: Path
     home.create()
     session = home.ray / "session_2026"
     session.mkdir()
-    (home.ray / "session_latest").symlink_to(home.short() / "ray" / "session_2026")
+    (home.ray / "session_latest").symlink_to(home.short_path() / "ray" / "session_2026")
     home.remove_link()
     assert (home.ray / "session_latest").samefile(session)
 

@@ -44,7 +44,7 @@ def spawn(tmp_path: Path, log: Path) -> Iterator[Spawn]:
 
     yield start
     for process in started:
-        processes.stop_family(process, tmp_path, grace_seconds=0)
+        processes.stop_tree(process, tmp_path, grace_seconds=0)
 
 
 def is_up(log: Path) -> Callable[[], bool]:
@@ -56,7 +56,7 @@ def test_the_output_goes_to_the_log_and_the_exit_code_comes_back(spawn: Spawn, l
     codes: list[int] = []
 
     def has_ended() -> bool:
-        code = processes.ended(process)
+        code = processes.reap(process)
         codes.extend([] if code is None else [code])
         return bool(codes)
 
@@ -78,8 +78,8 @@ def test_a_process_with_the_same_pid_is_not_taken_for_the_one_that_was_started(s
     for impostor in (later, rebooted):
         assert not processes.is_alive(impostor)
         processes.send([impostor], signal.SIGKILL)
-        assert processes.family(impostor, tmp_path) == []
-        processes.stop_family(impostor, tmp_path, grace_seconds=0)
+        assert processes.process_tree(impostor, tmp_path) == []
+        processes.stop_tree(impostor, tmp_path, grace_seconds=0)
     assert processes.is_alive(process)
 
 
@@ -92,9 +92,9 @@ def test_one_that_was_killed_is_dead_before_it_is_reaped(spawn: Spawn) -> None:
 def test_children_in_their_own_groups_belong_to_the_family(spawn: Spawn, log: Path, tmp_path: Path) -> None:
     process = spawn(PARENT)
     wait_until(is_up(log), "the children are there")
-    family = processes.family(process, tmp_path)
+    family = processes.process_tree(process, tmp_path)
     assert len(family) == 3
-    processes.stop_family(process, tmp_path, grace_seconds=2)
+    processes.stop_tree(process, tmp_path, grace_seconds=2)
     assert not [member for member in family if processes.is_alive(member)]
 
 
@@ -103,20 +103,20 @@ def test_orphans_that_write_into_the_folder_are_found_without_their_leader(
 ) -> None:
     process = spawn(PARENT)
     wait_until(is_up(log), "the children are there")
-    family = processes.family(process, tmp_path)
+    family = processes.process_tree(process, tmp_path)
     processes.send([process], signal.SIGKILL)
     processes.wait_gone([process], timeout_seconds=5)
-    orphans = processes.family(process, tmp_path)
+    orphans = processes.process_tree(process, tmp_path)
     assert len(orphans) == 2
-    assert processes.family(process, tmp_path / "elsewhere") == []
-    processes.stop_family(process, tmp_path, grace_seconds=2)
+    assert processes.process_tree(process, tmp_path / "elsewhere") == []
+    processes.stop_tree(process, tmp_path, grace_seconds=2)
     assert not [member for member in family if processes.is_alive(member)]
 
 
 def test_one_that_does_not_heed_is_killed(spawn: Spawn, log: Path, tmp_path: Path) -> None:
     process = spawn(STUBBORN)
     wait_until(is_up(log), "the signal is ignored")
-    processes.stop_family(process, tmp_path, grace_seconds=0.2)
+    processes.stop_tree(process, tmp_path, grace_seconds=0.2)
     assert not processes.is_alive(process)
 
 

@@ -37,17 +37,17 @@ CASES = [
             '{"t":{"$date":"2026-01-01T00:00:00"},"s":"E","c":"CONTROL","id":20568,"msg":"Error setting up listener",'
             '"attr":{"error":{"code":9001,"codeName":"SocketException","errmsg":"Address already in use"}}}'
         ),
-        "port was taken",
+        "took its port while it started",
     ),
     (
         1,
         "# Could not create server TCP listening socket 127.0.0.1:6379: bind: Address already in use",
-        "port was taken",
+        "took its port while it started",
     ),
     (
         1,
         "F0101 s3.go:231 S3 API Server listener on 127.0.0.1:8333 error: bind: address already in use",
-        "port was taken",
+        "took its port while it started",
     ),
     (1, "[Errno 28] No space left on device: '/x/.darkroom/state.json'", "disk is full"),
     (1, "Can't open the append-only file: Permission denied", "belong to another user"),
@@ -66,13 +66,13 @@ CASES = [
             '{"s":"E","c":"CONTROL","id":20557,"msg":"DBException in initAndListen, terminating","attr":{"error":'
             '"DBPathInUse: Unable to lock the lock file: /x/mongod.lock (Resource temporarily unavailable)."}}'
         ),
-        "end that one first",
+        "End that process first",
     ),
     (-4, "", "AVX"),
     (132, "Illegal instruction (core dumped)", "AVX"),
     (-9, "", "out of memory"),
     (None, "", "did not answer in time"),
-    (3, "something that nobody has seen", "See the log."),
+    (3, "something that nobody has seen", "The reason is not known. See the log."),
 ]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from deployments.local.home import Home
 from deployments.local.processes import ProcessId
 from deployments.local.state import StartedServer, StateFile
-from deployments.local.supervisor import Supervisor, pause_before
+from deployments.local.supervisor import Supervisor, backoff_seconds
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,7 +17,7 @@ STARTS = 5
 
 
 class Waits(threading.Event):
-    """Notes how long is waited, without waiting, and is set after so many starts."""
+    """Notes each wait without waiting, and is set after so many starts."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -30,8 +30,8 @@ class Waits(threading.Event):
 
 
 def test_the_first_start_comes_at_once_and_later_ones_ever_more_slowly() -> None:
-    assert [pause_before(attempts) for attempts in range(9)] == [0, 1, 2, 4, 8, 16, 32, 60, 60]
-    assert pause_before(10_000) == 60
+    assert [backoff_seconds(attempts) for attempts in range(9)] == [0, 1, 2, 4, 8, 16, 32, 60, 60]
+    assert backoff_seconds(10_000) == 60
 
 
 def test_a_start_that_cannot_even_begin_is_tried_ever_more_slowly(tmp_path: Path) -> None:
@@ -40,11 +40,11 @@ def test_a_start_that_cannot_even_begin_is_tried_ever_more_slowly(tmp_path: Path
     state.record_start({}, {}, "http://127.0.0.1:1")
     state.record_server("mongod", StartedServer(process=ProcessId(pid=2**22 + 1, started_ticks=0, boot_id="")))
 
-    def revive() -> bool:
+    def restart() -> bool:
         stopped.starts += 1
         raise MemoryError
 
-    Supervisor(home, revive).watch(stopped)
+    Supervisor(home, restart).watch(stopped)
     looks, pauses = stopped.seconds[::2], stopped.seconds[1::2]
     assert set(looks) == {1}
     assert pauses == [0, 1, 2, 4, 8]

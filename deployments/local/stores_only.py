@@ -14,9 +14,9 @@ from deployments.local.credentials import Credentials
 from deployments.local.mongod import Mongod
 from deployments.local.redis_server import RedisServer
 from deployments.local.server import Launcher
+from deployments.local.shutdown import stop_servers
 from deployments.local.stack import embedded_servers
 from deployments.local.state import State, StateFile
-from deployments.local.stopping import stop_servers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,14 +27,15 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def stores_alone(settings: Settings, home: Home, on_event: Callable[[Event], None]) -> Iterator[Settings]:
-    """The settings completed by MongoDB and Redis: those that are not named run during the block, and nothing else.
+def stores_only(settings: Settings, home: Home, on_event: Callable[[Event], None]) -> Iterator[Settings]:
+    """Run the embedded MongoDB and Redis for the block, and yield the settings with their URLs.
 
-    Nobody else can start or stop the servers of this folder meanwhile.
+    A store that the settings name is used and not started. Meanwhile no other process can start or stop the servers of
+    this folder.
 
     Args:
-        settings: The operator's.
-        home: Where data, logs and keys are.
+        settings: The settings that you gave.
+        home: The folder of data, logs and keys.
         on_event: Called at each server's every step.
 
     Raises:
@@ -47,9 +48,8 @@ def stores_alone(settings: Settings, home: Home, on_event: Callable[[Event], Non
     home.create()
     with home.locked():
         if State.read(home.state_file).servers:
-            raise BackupError(
-                "service_not_stopped", f"Darkroom runs in {home.path}, or died there: `darkroom down` first."
-            )
+            detail = f"Darkroom runs in {home.path}, or died there. Run `darkroom down`, then restore again."
+            raise BackupError("service_not_stopped", detail)
         started: list[Launcher] = []
         try:
             with home.one_start_at_a_time():
@@ -60,13 +60,13 @@ def stores_alone(settings: Settings, home: Home, on_event: Callable[[Event], Non
 
 
 def _with_secret_key(settings: Settings, home: Home) -> Settings:
-    """Never a new one: what a backup holds is encrypted with the one that was."""
+    """Return the settings with the secret key. A new key could not decrypt the secrets in a backup."""
     if settings.secret_key.get_secret_value():
         return settings
     if not home.secrets_file.exists():
         detail = (
-            "The secret key of the backup is needed: set DARKROOM_SECRET_KEY, or put the secrets.json that was in its "
-            f".darkroom/ into {home.path}."
+            "The secret key of the backup is missing. Set DARKROOM_SECRET_KEY to it, or copy the secrets.json from "
+            f"the .darkroom/ of the backup to {home.path}."
         )
         raise BackupError("other_secret_key", detail)
     return settings.model_copy(update={"secret_key": SecretStr(Credentials.of(home).secret_key)})

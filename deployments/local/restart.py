@@ -1,4 +1,4 @@
-"""`python -m deployments.local.revival HOME`: what has died since the last `darkroom up` is started again."""
+"""`python -m deployments.local.restart HOME`: start again the servers that died since the last `darkroom up`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from cluster.errors import DarkroomError
 from cluster.telemetry import log_as_json
 from deployments.local.home import Home
-from deployments.local.service import revive
+from deployments.local.service import restart_dead
 
 if TYPE_CHECKING:
     from deployments.local.server import Event
@@ -20,13 +20,13 @@ logger = logging.getLogger("darkroom.supervisor")
 
 
 def main() -> None:
-    """Exit code 0: everything runs; 1: something could not be started, and the log says why."""
+    """Exit with 0 when everything runs, and with 1 when something could not be started. The log gives the reason."""
     log_as_json()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was begun is stopped again on the way out
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the way out stops the servers that this start has begun
     try:
-        revive(Home(Path(sys.argv[1])), _tell)
+        restart_dead(Home(Path(sys.argv[1])), _tell)
     except (DarkroomError, OSError) as error:
-        logger.error("%s", error)  # noqa: TRY400 - it says all that an operator needs
+        logger.error("%s", error)  # noqa: TRY400 - the message says all that you need
         sys.exit(1)
 
 

@@ -1,4 +1,4 @@
-"""Deploying the applications to Ray Serve, and waiting until they answer."""
+"""A client of Ray Serve that deploys the applications and waits until they answer."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _PATH = "/api/serve/applications/"
-_TIMEOUT_SECONDS = 60.0
-_PROBE_SECONDS = 5.0
-_POLL_SECONDS = 0.2
+_DEPLOY_TIMEOUT_SECONDS = 60.0
+_PROBE_TIMEOUT_SECONDS = 5.0
+_SERVE_POLL_SECONDS = 0.2
 _SERVER_ERROR = 500
-_MESSAGE_CHARACTERS = 2000  # the end of a traceback is what says why
+_MESSAGE_CHARACTERS = 2000  # from the end: a traceback gives its reason there
 _LOGS = "Ray's session logs (ray/session_latest/logs/serve)"
 _NOT_DEPLOYED = frozenset({"NOT_STARTED", "DEPLOYING", "DEPLOY_FAILED"})
 _FAILED = frozenset({"DEPLOY_FAILED", "UNHEALTHY"})
 
 
-class Serve:
-    """Ray Serve of one cluster, by the REST API of its dashboard.
+class ServeClient:
+    """A client of one cluster's Ray Serve, by the REST API of its dashboard.
 
     Args:
-        dashboard_url: Where the dashboard answers.
-        token: The cluster's token; None leaves it to Ray to find the one of this process's environment.
-        log_path: What an error names as the log.
-        check: Called again and again while something is awaited; raises when that is of no use.
+        dashboard_url: The URL of the dashboard.
+        token: The cluster's token. With None, Ray finds the one of this process's environment.
+        log_path: The log that an error names.
+        check: Called again and again during a wait. It raises when there is no use in waiting.
     """
 
     def __init__(
@@ -58,17 +58,17 @@ class Serve:
         replica_environment: Mapping[str, str],
         timeout_seconds: float = 90,
     ) -> None:
-        """Send the applications of a Serve config file; they start afterwards, see `await_ready`.
+        """Send the applications of a Serve config file. They start afterwards: see `await_ready`.
 
         Args:
             config_file: YAML, as `serve deploy` takes it.
-            http_host: Overrides the file's.
-            http_port: Overrides the file's.
+            http_host: Overrides the host in the file.
+            http_port: Overrides the port in the file.
             replica_environment: Added to every application's `runtime_env`, when there is any.
-            timeout_seconds: How long to go on trying while the dashboard is not ready.
+            timeout_seconds: How long to try while the dashboard is not ready.
 
         Raises:
-            ServerStartError: The dashboard does not answer, or refuses, or the cluster serves other applications.
+            ServerStartError: The dashboard does not answer or refuses, or the cluster serves other applications.
         """
         config = configured(
             yaml.safe_load(config_file.read_text()),
@@ -79,45 +79,45 @@ class Serve:
         others = self.applications() - {each["name"] for each in config["applications"]}
         if others:
             raise self._error(
-                f"it serves {', '.join(sorted(others))}, too",
-                "This would remove those: add Darkroom's applications to their file, and `serve deploy` that.",
+                f"The cluster serves other applications: {', '.join(sorted(others))}.",
+                "It would remove other applications. Add Darkroom's to their Serve config file, and `serve deploy` it.",
             )
         deadline = time.monotonic() + timeout_seconds
         while (problem := self._put(config)) is not None:
             self._check()
             if time.monotonic() > deadline:
-                raise self._error(problem, f"Is Ray's dashboard at {self._url}? See its log.")
-            threading.Event().wait(_POLL_SECONDS)
+                raise self._error(problem, f"Check that Ray's dashboard runs at {self._url}, and see its log.")
+            threading.Event().wait(_SERVE_POLL_SECONDS)
 
     def applications(self) -> set[str]:
-        """The names of all that the cluster serves; none when nobody can say."""
+        """Return the names of all applications of the cluster, or none when the dashboard does not answer."""
         return set(self._found())
 
     def is_deployed(self) -> bool:
-        """Whether there are applications, and none has failed to start or has still to."""
+        """Return whether there are applications, and none of them has failed to start or has still to start."""
         statuses = {each.get("status") for each in self._found().values()}
         return bool(statuses) and not statuses & _NOT_DEPLOYED
 
     def failure(self) -> str | None:
-        """Why an application cannot start, in Serve's words; None when none has failed, or nobody can say."""
+        """Return why applications failed, in Serve's words. None: none failed, or the dashboard does not answer."""
         failed = [(name, each) for name, each in self._found().items() if each.get("status") in _FAILED]
         return "\n".join(line for name, each in failed for line in _messages(name, each)) or None
 
     def _deploying(self) -> str | None:
-        """Which application is not what was sent yet: until then an older one may answer."""
+        """Return which applications are not deployed yet. Until then an older one may answer."""
         starting = [name for name, each in self._found().items() if each.get("status") not in {"RUNNING", *_FAILED}]
         return f"{', '.join(starting)}: deploying" if starting else None
 
     def _found(self) -> dict[str, Any]:
         try:
-            with self._client(_PROBE_SECONDS) as client:
+            with self._client(_PROBE_TIMEOUT_SECONDS) as client:
                 found: dict[str, Any] = client.get(_PATH).raise_for_status().json().get("applications", {})
         except (httpx.HTTPError, ValueError):
             return {}
         return found
 
     def shutdown(self, *, timeout_seconds: float) -> None:
-        """Remove all applications, and return when their replicas have finished what they were answering.
+        """Remove all applications. Return when their replicas have sent the answers that they had begun.
 
         Raises:
             httpx.HTTPError: The dashboard does not answer, or not in time.
@@ -127,7 +127,7 @@ class Serve:
 
     def _put(self, config: Mapping[str, Any]) -> str | None:
         try:
-            with self._client(_TIMEOUT_SECONDS) as client:
+            with self._client(_DEPLOY_TIMEOUT_SECONDS) as client:
                 answer = client.put(_PATH, json=config)
         except httpx.TransportError as error:
             return f"{type(error).__name__}: {error}"
@@ -135,7 +135,7 @@ class Serve:
             return None
         text = f"{answer.status_code} {answer.text}"
         if answer.status_code < _SERVER_ERROR:
-            raise self._error(text, "Ray Serve refused the applications; the answer says why.")
+            raise self._error(text, "It refused the applications. Its answer gives the reason.")
         return text
 
     def _client(self, timeout_seconds: float) -> httpx.Client:
@@ -144,7 +144,7 @@ class Serve:
     def _headers(self) -> dict[str, str]:
         if self._token is not None:
             return {"Authorization": f"Bearer {self._token}"}
-        from ray._private.authentication.http_token_authentication import (  # noqa: PLC0415 - a second, for this alone
+        from ray._private.authentication.http_token_authentication import (  # noqa: PLC0415 - it takes a second
             get_auth_headers_if_auth_enabled,
         )
 
@@ -154,15 +154,15 @@ class Serve:
         return ServerStartError("Ray Serve", self._log_path, detail, remedy)
 
     def await_ready(self, url: str, *, timeout_seconds: float, on_problem: Callable[[str], None] | None = None) -> None:
-        """Return when `{url}/readyz` answers 200.
+        """Wait until `{url}/readyz` answers 200.
 
         Args:
-            url: Where the service answers.
+            url: The URL of the service.
             timeout_seconds: How long to wait.
-            on_problem: Told what is still missing, every time that it changes.
+            on_problem: Called with the reason for the wait, each time that it changes.
 
         Raises:
-            ServerStartError: Not in time, or an application has failed for good.
+            ServerStartError: The service is not ready in time, or an application has failed for good.
         """
         deadline = time.monotonic() + timeout_seconds
         last = ""
@@ -172,25 +172,25 @@ class Serve:
                 on_problem(problem)
             last = problem
             if (failure := self.failure()) is not None:
-                raise self._error(failure, "An application cannot start; the message says why.")
+                raise self._error(failure, "An application cannot start. Its message gives the reason.")
             if time.monotonic() > deadline:
-                raise self._error(problem, f"{url}/readyz was not green within {timeout_seconds:.0f} s; see the log.")
-            threading.Event().wait(_POLL_SECONDS)
+                raise self._error(problem, f"{url}/readyz was not ready within {timeout_seconds:.0f} s. See the log.")
+            threading.Event().wait(_SERVE_POLL_SECONDS)
 
 
 def configured(
     config: Mapping[str, Any], *, http_host: str, http_port: int, replica_environment: Mapping[str, str]
 ) -> dict[str, Any]:
-    """The config with the address, and the environment of its applications, filled in."""
+    """Return the config with the address and the environment of its applications filled in."""
     options = {**(config.get("http_options") or {}), "host": http_host, "port": http_port}
     applications = [_with_environment(each, replica_environment) for each in config["applications"]]
     return {**config, "http_options": options, "applications": applications}
 
 
 def readiness_problem(url: str) -> str | None:
-    """What `{url}/readyz` complains of; None when it answers 200."""
+    """Return the complaint of `{url}/readyz`, or None when it answers 200."""
     try:
-        answer = httpx.get(f"{url.rstrip('/')}/readyz", timeout=_PROBE_SECONDS, trust_env=False)
+        answer = httpx.get(f"{url.rstrip('/')}/readyz", timeout=_PROBE_TIMEOUT_SECONDS, trust_env=False)
     except httpx.HTTPError as error:
         return f"{type(error).__name__}: {error}"
     return None if answer.status_code == httpx.codes.OK else f"{answer.status_code} {answer.text[:2000]}"

@@ -20,8 +20,8 @@ DRIPS = 20
 KEPT_FRACTION_OF_BROKEN = 0.4
 
 
-class Way(StrEnum):
-    """How the host serves a picture; the value is the first part of the URL's path."""
+class Behaviour(StrEnum):
+    """The ways in which the host serves a picture. The value is the first part of the URL's path."""
 
     PLAIN = "pictures"
     SLOW = "slow"  # its bytes drip over two seconds
@@ -30,26 +30,26 @@ class Way(StrEnum):
 
     @property
     def expected_code(self) -> ImageErrorCode | None:
-        """How the service must judge such a picture; None means that it must succeed."""
+        """The error code that such a picture must get, or None when it must succeed."""
         return _EXPECTED_CODES.get(self)
 
 
-_EXPECTED_CODES = {Way.BROKEN: ImageErrorCode.CORRUPT_IMAGE, Way.MISSING: ImageErrorCode.NOT_FOUND}
+_EXPECTED_CODES = {Behaviour.BROKEN: ImageErrorCode.CORRUPT_IMAGE, Behaviour.MISSING: ImageErrorCode.NOT_FOUND}
 
 
 @dataclass(frozen=True)
-class Shot:
+class SourceImage:
     """One picture of a product."""
 
-    picture: str  # the file's name
-    way: Way = Way.PLAIN
+    filename: str
+    behaviour: Behaviour = Behaviour.PLAIN
 
 
-class Gallery(LoopbackServer):
+class ImageHost(LoopbackServer):
     """Serves a folder of pictures.
 
     Args:
-        folder: Where the pictures are; nothing outside of it and no subfolder is served.
+        folder: The folder of the pictures. Nothing outside of it and no subfolder is served.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -61,34 +61,34 @@ class Gallery(LoopbackServer):
         self._closing.set()
         super().__exit__(*exception)
 
-    def url_of(self, shot: Shot) -> str:
-        """Where a picture is found."""
-        return f"{self.url}/{shot.way}/{quote(shot.picture)}"
+    def url_of(self, source: SourceImage) -> str:
+        """Return the URL of a picture."""
+        return f"{self.url}/{source.behaviour}/{quote(source.filename)}"
 
-    def path_of(self, shot: Shot) -> Path:
-        """The file behind a picture."""
-        return self._pictures[shot.picture]
+    def path_of(self, source: SourceImage) -> Path:
+        """Return the path of a picture's file."""
+        return self._pictures[source.filename]
 
 
 def broken(content: bytes) -> bytes:
-    """A picture whose end is missing."""
+    """Return a picture without its end."""
     return content[: int(len(content) * KEPT_FRACTION_OF_BROKEN)]
 
 
 def _handler(pictures: dict[str, Path], closing: threading.Event) -> type[QuietHandler]:
     class Handler(QuietHandler):
         def get(self) -> None:
-            way, _, name = unquote(urlsplit(self.path).path).lstrip("/").partition("/")
+            behaviour, _, name = unquote(urlsplit(self.path).path).lstrip("/").partition("/")
             path = pictures.get(name)
-            if path is None or way not in set(Way) - {Way.MISSING}:
+            if path is None or behaviour not in set(Behaviour) - {Behaviour.MISSING}:
                 self.answer(404, b"There is no such picture.\n")
                 return
             content_type = mimetypes.guess_type(name, strict=False)[0] or "application/octet-stream"
             content = path.read_bytes()
-            if way == Way.SLOW:
+            if behaviour == Behaviour.SLOW:
                 self._drip(content, content_type)
             else:
-                self.answer(200, broken(content) if way == Way.BROKEN else content, content_type)
+                self.answer(200, broken(content) if behaviour == Behaviour.BROKEN else content, content_type)
 
         def _drip(self, content: bytes, content_type: str) -> None:
             self.send_response(200)

@@ -28,11 +28,11 @@ FINAL = frozenset({"ready", "adopted", "stopped", "failed"})
 REFRESHES_PER_SECOND = 8
 
 
-class Steps:
-    """Draws what starts or stops, with its seconds; into a file, a line when each has ended.
+class ServerProgress:
+    """Draws the servers that start or stop, with their seconds. A file gets a line when each has done so.
 
     Args:
-        console: Where to draw.
+        console: The console to draw on.
         quiet: Draw nothing.
     """
 
@@ -55,8 +55,8 @@ class Steps:
         if self._drawn:
             self._live.stop()
 
-    def tell(self, event: Event) -> None:
-        """Show an event; may be called from any thread."""
+    def update(self, event: Event) -> None:
+        """Show an event. Any thread may call this."""
         with self._lock:
             self._events[event.server] = (event, time.monotonic())
         if not self._quiet and not self._drawn and event.what in FINAL:

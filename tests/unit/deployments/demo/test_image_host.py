@@ -11,7 +11,7 @@ import httpx
 import pytest
 from standardwebhooks import Webhook
 
-from deployments.demo.gallery import DRIP_SECONDS, Gallery, Shot, Way, broken
+from deployments.demo.image_host import DRIP_SECONDS, Behaviour, ImageHost, SourceImage, broken
 from deployments.demo.receiver import WebhookReceiver
 
 if TYPE_CHECKING:
@@ -22,39 +22,39 @@ CONTENT = bytes(range(256)) * 40
 
 
 @pytest.fixture
-def gallery(tmp_path: Path) -> Iterator[Gallery]:
-    folder = tmp_path / "gallery"
+def image_host(tmp_path: Path) -> Iterator[ImageHost]:
+    folder = tmp_path / "pictures"
     (folder / "sub").mkdir(parents=True)
     (folder / "a chair.jpg").write_bytes(CONTENT)
     (folder / "sub" / "hidden.jpg").write_bytes(b"hidden")
     (tmp_path / "secret.jpg").write_bytes(b"secret")
-    with Gallery(folder) as running:
+    with ImageHost(folder) as running:
         yield running
 
 
-def test_each_way_serves_what_it_says(gallery: Gallery) -> None:
-    plain = httpx.get(gallery.url_of(Shot("a chair.jpg")))
+def test_each_behaviour_serves_what_it_says(image_host: ImageHost) -> None:
+    plain = httpx.get(image_host.url_of(SourceImage("a chair.jpg")))
     assert (plain.status_code, plain.content, plain.headers["content-type"]) == (200, CONTENT, "image/jpeg")
-    cut = httpx.get(gallery.url_of(Shot("a chair.jpg", Way.BROKEN)))
+    cut = httpx.get(image_host.url_of(SourceImage("a chair.jpg", Behaviour.BROKEN)))
     assert (cut.status_code, cut.content) == (200, broken(CONTENT))
     assert 0 < len(cut.content) < len(CONTENT)
-    assert httpx.get(gallery.url_of(Shot("a chair.jpg", Way.MISSING))).status_code == 404
+    assert httpx.get(image_host.url_of(SourceImage("a chair.jpg", Behaviour.MISSING))).status_code == 404
 
 
-def test_the_slow_one_drips_and_is_whole(gallery: Gallery) -> None:
+def test_the_slow_one_drips_and_is_whole(image_host: ImageHost) -> None:
     started = time.monotonic()
-    response = httpx.get(gallery.url_of(Shot("a chair.jpg", Way.SLOW)), timeout=10)
+    response = httpx.get(image_host.url_of(SourceImage("a chair.jpg", Behaviour.SLOW)), timeout=10)
     assert response.content == CONTENT
     assert time.monotonic() - started >= DRIP_SECONDS * 0.9
 
 
 @pytest.mark.parametrize("path", ["pictures/..%2Fsecret.jpg", "pictures/sub%2Fhidden.jpg", "a chair.jpg", ""])
-def test_nothing_else_is_served(gallery: Gallery, path: str) -> None:
-    assert httpx.get(f"{gallery.url}/{path}").status_code == 404
+def test_nothing_else_is_served(image_host: ImageHost, path: str) -> None:
+    assert httpx.get(f"{image_host.url}/{path}").status_code == 404
 
 
-def test_a_gallery_takes_no_posts(gallery: Gallery) -> None:
-    assert httpx.post(gallery.url, content=b"x").status_code == 405
+def test_the_image_host_takes_no_posts(image_host: ImageHost) -> None:
+    assert httpx.post(image_host.url, content=b"x").status_code == 405
 
 
 def test_a_signed_call_is_believed_and_another_is_not() -> None:

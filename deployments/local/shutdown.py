@@ -1,4 +1,4 @@
-"""Stopping exactly what was started, by process identity."""
+"""Stops exactly the servers that were started, by the identity of their processes."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ if TYPE_CHECKING:
     from deployments.local.home import Home
     from deployments.local.server import Server
 
-_LOCK_SECONDS = 10.0  # for an `up` in a terminal, which starts a supervisor when there is none
+_LOCK_WAIT_SECONDS = 10.0  # for an `up` in a terminal that starts a supervisor meanwhile
 _STORES: tuple[type[Server], ...] = (SeaweedFS, RedisServer, Mongod)
 
 
-def stop(home: Home, on_event: Callable[[Event], None]) -> None:
-    """Stop everything that was started from this folder, Ray first and the stores after it; return when all is gone.
+def stop_all(home: Home, on_event: Callable[[Event], None]) -> None:
+    """Stop everything that was started from this folder: Ray first, then the stores. Return when all is gone.
 
     Raises:
         HomeBusyError: Another process starts or stops the servers of this folder.
-        ValueError: `state.json` is not what `start` wrote.
+        ValueError: `state.json` is damaged.
     """
     if not home.state_file.exists():
         return
     stop_supervisor(home)
-    with home.locked(wait_seconds=_LOCK_SECONDS):
-        StateFile(home.state_file).forget_url()  # first: nobody is to start again what ends now
-        stop_supervisor(home)  # that of such an `up`
+    with home.locked(wait_seconds=_LOCK_WAIT_SECONDS):
+        StateFile(home.state_file).forget_url()  # first, so that no supervisor starts the servers again
+        stop_supervisor(home)  # an `up` may have started another one
         stop_servers(home, [RayHead.name, *(store.name for store in _STORES)], on_event)
         home.remove_link()
 
 
 def stop_servers(home: Home, names: Collection[str], on_event: Callable[[Event], None]) -> None:
-    """Stop some of them; the caller holds the folder's lock."""
+    """Stop some of the servers. The caller holds the folder's lock."""
     state = StateFile(home.state_file)  # one for all threads, because it holds their lock
     if RayHead.name in names:
         _stop_one(home, state, RayHead, on_event)
@@ -60,6 +60,6 @@ def _stop_one(home: Home, state: StateFile, server: type[Server], on_event: Call
         return
     begun = time.monotonic()
     on_event(Event(server.name, "stopping", 0))
-    processes.stop_family(started.process, home.path, grace_seconds=server.stop_seconds)
+    processes.stop_tree(started.process, home.path, grace_seconds=server.stop_grace_seconds)
     state.forget_server(server.name)
     on_event(Event(server.name, "stopped", time.monotonic() - begun))

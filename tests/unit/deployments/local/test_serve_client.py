@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from deployments.local.applications import configured
+from deployments.local.serve_client import configured
 
 CONFIG: dict[str, Any] = {
     "proxy_location": "EveryNode",

@@ -17,10 +17,10 @@ TEXT = "{task.completed:,.0f}/{task.total:,.0f} images"
 
 
 class ImageProgress:
-    """Draws a request's images, how fast they go, how long it takes and how many failed; draws nothing into a file.
+    """Draws the images of a request, their speed, the time that is left and the failures. Draws nothing into a file.
 
     Args:
-        console: Where to draw; standard error where standard output is for results.
+        console: The console to draw on: standard error when standard output is for results.
     """
 
     def __init__(self, console: Console) -> None:

@@ -1,4 +1,4 @@
-"""A folder with real servers, and what a test looks at in it."""
+"""Real servers in a folder, for tests."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from redis import Redis
 
 from cluster.settings import Settings
 from deployments.local import processes
-from deployments.local.stack import RunningStack, start
+from deployments.local.shutdown import stop_all
+from deployments.local.stack import RunningStack, start_servers
 from deployments.local.state import StateFile
-from deployments.local.stopping import stop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,37 +26,37 @@ if TYPE_CHECKING:
     from deployments.local.server import Event
 
 NO_RAY = "127.0.0.1:1"
-"""As `DARKROOM_RAY_ADDRESS`: then the stores alone are started."""
+"""A `DARKROOM_RAY_ADDRESS` by which only the stores are started."""
 
 
 @dataclass
-class House:
-    """A folder with servers, and what happened to them."""
+class Servers:
+    """The servers of a folder, and the events of their last start or stop."""
 
     home: Home
     events: list[Event] = field(default_factory=list)
 
     def start(self, **settings: Any) -> RunningStack:  # noqa: ANN401 - the operator's settings, of any type
         self.events.clear()
-        return start(Settings(**settings), self.home, self.events.append)
+        return start_servers(Settings(**settings), self.home, self.events.append)
 
     def stop(self) -> None:
-        stop(self.home, self.events.append)
+        stop_all(self.home, self.events.append)
 
     def seen(self, what: str) -> set[str]:
-        """The servers that this happened to since the last start."""
+        """Return the servers that had such an event since the last start."""
         return {event.server for event in self.events if event.what == what}
 
     def process(self, name: str) -> ProcessId:
         return StateFile(self.home.state_file).read().servers[name].process
 
     def everything(self) -> list[ProcessId]:
-        """All processes of all servers."""
+        """Return all processes of all servers."""
         servers = StateFile(self.home.state_file).read().servers.values()
-        return [each for server in servers for each in processes.family(server.process, self.home.path)]
+        return [each for server in servers for each in processes.process_tree(server.process, self.home.path)]
 
     def mentioned(self) -> list[str]:
-        """The command lines on this machine that name the folder."""
+        """Return the command lines on this machine that name the folder."""
         found = []
         for path in Path("/proc").glob("[0-9]*/cmdline"):
             try:
@@ -77,7 +77,7 @@ def write_everywhere(stack: RunningStack, text: str) -> None:
 
 
 def read_everywhere(stack: RunningStack) -> list[set[str]]:
-    """The texts in each store."""
+    """Return the texts in each store."""
     with MongoClient[dict[str, Any]](stack.settings.mongo_url) as mongo:
         in_mongo = {each["text"] for each in mongo["test"].get_collection("texts").find()}
     with Redis.from_url(stack.settings.redis_url, decode_responses=True) as redis:
@@ -92,7 +92,7 @@ def read_everywhere(stack: RunningStack) -> list[set[str]]:
 
 @contextmanager
 def s3_of(stack: RunningStack, **credentials: str) -> Iterator[Any]:
-    """A client with the stack's credentials, or with others."""
+    """Open a client with the stack's credentials, or with others."""
     ours = {
         "aws_access_key_id": stack.environment["AWS_ACCESS_KEY_ID"],
         "aws_secret_access_key": stack.environment["AWS_SECRET_ACCESS_KEY"],

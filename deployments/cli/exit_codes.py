@@ -1,9 +1,8 @@
-"""What the commands' exit codes say, and how errors reach the person or the script."""
+"""The exit codes of the commands, and the report of errors to you or your script."""
 
 from __future__ import annotations
 
 import functools
-import json
 import signal
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, ParamSpec
@@ -14,8 +13,8 @@ from rich.console import Console
 from rich.text import Text
 
 from cluster.client.transport import UNCODED_NOT_FOUND
-from cluster.errors import ApiError, BackupError, DarkroomError
-from deployments.cli.display import more_errors, row_errors
+from cluster.errors import ApiError, BackupError, DarkroomError, StoreUnavailableError
+from deployments.cli.display import more_errors, print_json, row_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +25,7 @@ P = ParamSpec("P")
 
 
 class ExitCode(IntEnum):
-    """0 says that all is good; 2 is typer's own, for wrong usage."""
+    """The exit codes beside 0 for success and 2 for wrong usage, which is typer's own."""
 
     ERROR = 1
     SOME_IMAGES_FAILED = 3
@@ -41,12 +40,12 @@ EXIT_CODES_HELP = (
 )
 
 
-def explained(command: Callable[P, None]) -> Callable[P, None]:
-    """A command whose errors end as a sentence, or as JSON with `--json`, and an exit code; never as a traceback."""
+def handle_errors(command: Callable[P, None]) -> Callable[P, None]:
+    """Turn a command's errors into a message, or JSON with `--json`, and an exit code in place of a traceback."""
 
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # what is stopped from outside cleans up, too
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # to clean up, too, when it is ended from outside
         try:
             command(*args, **kwargs)
         except KeyboardInterrupt:
@@ -60,6 +59,10 @@ def explained(command: Callable[P, None]) -> Callable[P, None]:
         except BackupError as error:
             _report(error.code, error.detail, as_json=bool(kwargs.get("as_json")))
             raise typer.Exit(ExitCode.ERROR) from None
+        except StoreUnavailableError as error:
+            detail = f"{error}. `darkroom doctor` checks all stores."
+            _report("error", detail, as_json=bool(kwargs.get("as_json")))
+            raise typer.Exit(ExitCode.ERROR) from None
         except (DarkroomError, OSError, TimeoutError, ValueError) as error:
             _report("error", str(error) or type(error).__name__, as_json=bool(kwargs.get("as_json")))
             raise typer.Exit(ExitCode.ERROR) from None
@@ -67,17 +70,12 @@ def explained(command: Callable[P, None]) -> Callable[P, None]:
     return wrapped
 
 
-def exit_with(status: RequestStatus) -> None:
-    """End as the request did."""
+def exit_for(status: RequestStatus) -> None:
+    """Exit with an error code if the request failed, or some of its images."""
     if status.status == "failed":
         raise typer.Exit(ExitCode.REQUEST_FAILED)
     if status.counts.failed:
         raise typer.Exit(ExitCode.SOME_IMAGES_FAILED)
-
-
-def print_json(document: dict[str, Any] | list[Any]) -> None:
-    """One JSON document on standard output."""
-    typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
 
 
 def _report_api_error(error: ApiError, *, as_json: bool) -> None:
@@ -87,7 +85,9 @@ def _report_api_error(error: ApiError, *, as_json: bool) -> None:
     console = Console(stderr=True)
     console.print(Text.assemble(("✗ ", "bold red"), error.detail, (f" ({error.code})", "dim")))
     if error.code == "invalid_api_key":
-        console.print("  Set DARKROOM_API_KEY, or use --home; `darkroom keys create NAME` makes a key.")
+        console.print(
+            "  Set DARKROOM_API_KEY, or name the folder of the key by --home. `darkroom keys create NAME` makes a key."
+        )
     errors: Any = error.problem.get("errors")
     if errors:
         console.print(row_errors(errors))
@@ -113,4 +113,4 @@ def _settings_message(error: ValidationError) -> str:
         f"DARKROOM_{str(each['loc'][0]).upper()}: {each['msg'].removeprefix('Value error, ')}"
         for each in error.errors()
     ]
-    return "The settings are not valid. " + "; ".join(problems)
+    return " ".join(["The settings are not valid.", *(f"{problem}." for problem in problems)])

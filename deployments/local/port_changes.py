@@ -1,4 +1,4 @@
-"""A store that cannot have its port again, because a stranger took it while the store was down."""
+"""A change of a store's port, because another program took the port while the store was down."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
     from deployments.local.home import Home
     from deployments.local.state import State
 
-_GRACE_SECONDS = 1.0  # what runs on it cannot work without the store
+_RAY_GRACE_SECONDS = 1.0  # nothing on Ray can work without the store
 
 
-def ray_must_go(home: Home, before: State, numbers: Mapping[str, int], *, ray_is_ours: bool) -> bool:
-    """Stop Ray when a store is to have another port: all that runs on Ray knows the old one.
+def stop_ray_on_port_change(home: Home, before: State, numbers: Mapping[str, int], *, ray_is_ours: bool) -> bool:
+    """Stop Ray when a store gets another port: everything on Ray knows the old one.
 
     Args:
         home: The folder.
-        before: What was started from it so far.
-        numbers: The ports to be, by name.
-        ray_is_ours: Whether it may be stopped.
+        before: The state before this start.
+        numbers: The new ports, by name.
+        ray_is_ours: Whether Ray may be stopped.
 
     Returns:
-        Whether a store moves.
+        Whether a store gets another port.
 
     Raises:
-        ServerStartError: One does, and Ray is the operator's.
+        ServerStartError: A store gets another port, and Ray is yours.
     """
     moved = next((each for each in (Mongod, RedisServer, SeaweedFS) if _moves(each.port.name, before, numbers)), None)
     if moved is None:
@@ -43,11 +43,11 @@ def ray_must_go(home: Home, before: State, numbers: Mapping[str, int], *, ray_is
         raise ServerStartError(
             moved.name,
             str(home.log_file(moved.name)),
-            f"another process listens on port {before.ports[moved.port.name]}, where your Ray looks for it",
-            "End that process; or let `darkroom down`, and then `darkroom up`, tell your Ray of another port.",
+            f"Another process listens on port {before.ports[moved.port.name]}, where your Ray looks for it.",
+            "End the process that has its port. Or let `darkroom down` and `darkroom up` tell your Ray a new port.",
         )
     if (started := before.servers.get(RayHead.name)) is not None:
-        processes.stop_family(started.process, home.path, grace_seconds=_GRACE_SECONDS)
+        processes.stop_tree(started.process, home.path, grace_seconds=_RAY_GRACE_SECONDS)
         StateFile(home.state_file).forget_server(RayHead.name)
     return True
 
