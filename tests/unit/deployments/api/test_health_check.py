@@ -1,4 +1,4 @@
-"""Whether a store answers: asked once for all who want to know within a second."""
+"""A health check pings a store once for all callers of the same second."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from deployments.api.health_check import FRESH_SECONDS, HealthCheck
 
 
 async def problems(store: HealthCheck) -> list[str]:
-    """What three who ask at once are told, and one who asks a moment later."""
+    """Return the errors of three checks at once, and of one check a moment later."""
     told = [
         *await asyncio.gather(*(store.check() for _ in range(3)), return_exceptions=True),
         *await asyncio.gather(store.check(), return_exceptions=True),
