@@ -80,10 +80,7 @@ class Settings(BaseSettings):
 
     # Secrets and the network.
     secret_key: SecretStr = SecretStr("")
-    """The key that encrypts webhook secrets. Each API key's own webhook secret is derived from it.
-
-    It has at least 32 characters.
-    """
+    """The key, of at least 32 characters, that encrypts webhook secrets. It also derives one for each API key."""
     allowed_networks: Annotated[tuple[IPNetwork, ...], NoDecode] = ()
     """Networks that downloads and webhooks may reach although they are not public. CIDR ranges, separated by commas."""
     allow_http_webhooks: bool = False

@@ -1,4 +1,4 @@
-"""A health check pings a store once for all callers of the same second."""
+"""The health check of a store: one probe answers all questions of a second."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from deployments.api.health_check import FRESH_SECONDS, HealthCheck
 
 
 async def problems(store: HealthCheck) -> list[str]:
-    """Return the errors of three checks at once, and of one check a moment later."""
+    """Return the answers to three questions at once, and to one a moment later."""
     told = [
         *await asyncio.gather(*(store.check() for _ in range(3)), return_exceptions=True),
         *await asyncio.gather(store.check(), return_exceptions=True),
