@@ -1,4 +1,4 @@
-"""The settings: environment variables with the prefix `DARKROOM_`, and the only reader of the environment."""
+"""The settings: environment variables with the prefix `DARKROOM_`. No other module reads the environment."""
 
 from __future__ import annotations
 
@@ -37,139 +37,139 @@ _URL_SCHEMES = {
 
 
 class Settings(BaseSettings):
-    """Everything an operator can set. Durations are in seconds, sizes in bytes."""
+    """The settings of a deployment. Durations are in seconds, sizes in bytes."""
 
     model_config = SettingsConfigDict(
         env_prefix="DARKROOM_", frozen=True, extra="ignore", use_attribute_docstrings=True
     )
 
     settings_file: Path | None = None
-    """A JSON object with more settings, by their names in lower case; the environment wins."""
+    """A JSON file with more settings, by their names in lower case without the prefix. The environment wins over it."""
 
     # The command line and the client.
     home: Path = Path(".darkroom")
-    """Where the embedded servers keep data, logs and keys."""
+    """The folder where the embedded servers keep data, logs and keys."""
     url: str | None = None
-    """Where the service is; unset means the one that `darkroom up` started from `home`."""
+    """The URL of the service for the command line. Without it, the service that `darkroom up` started."""
     api_key: SecretStr | None = None
-    """For the commands; unset means the one in `home`."""
+    """The API key that the command line sends. Without it, the key in the home folder."""
     host: str = "127.0.0.1"
-    """Where the HTTP server listens."""
+    """The address on which the HTTP server listens."""
     port: int = Field(default=8000, gt=0, lt=65536)
-    """Where the HTTP server listens; unset means 8000, or a free one near it."""
+    """The port on which the HTTP server listens. Without it, 8000 or a free port near it."""
 
     # The stores.
     mongo_url: str = "mongodb://127.0.0.1:27017/?replicaSet=darkroom"
-    """MongoDB, a replica set (closing a request is a transaction); `tls=true` for TLS."""
+    """The URL of MongoDB, which must be a replica set: closing a request is a transaction. `tls=true` turns on TLS."""
     mongo_database: str = "darkroom"
-    """Its database."""
+    """The name of the database in MongoDB."""
     redis_url: str = "redis://127.0.0.1:6379/0"
-    """Redis; `rediss://` for TLS."""
+    """The URL of Redis. `rediss://` turns on TLS."""
     s3_bucket: str = "darkroom"
-    """Where the outputs go; made when it is not there."""
+    """The bucket for the outputs. It is created when it does not exist."""
     s3_endpoint_url: str | None = None
-    """S3; unset means AWS."""
+    """The URL of the S3 service. Without it, S3 is AWS."""
     s3_public_url: str | None = None
-    """Where the bucket is readable by all, for example a CDN; unset means presigned links."""
+    """The URL under which everybody can read the bucket, for example a CDN. Without it, links are presigned."""
     s3_region: str = "us-east-1"
-    """Of the bucket."""
+    """The region of the bucket."""
     s3_server_side_encryption: str | None = None
-    """`AES256` or `aws:kms`, sent with every put."""
+    """The server-side encryption that each put asks for: `AES256` or `aws:kms`."""
     store_timeout_seconds: float = Field(default=10, gt=0)
-    """How long one call to a store may take before the store counts as away; a put has 10 s more for each MB."""
+    """The time for one call to a store, after which the store counts as away. A put gets 10 s more for each MB."""
 
     # Secrets and the network.
     secret_key: SecretStr = SecretStr("")
-    """At least 32 characters; webhook secrets are encrypted with it and the keys' own ones derived from it."""
+    """The key, of at least 32 characters, that encrypts webhook secrets. It also derives one for each API key."""
     allowed_networks: Annotated[tuple[IPNetwork, ...], NoDecode] = ()
-    """Networks (CIDR, separated by commas) that fetches and webhooks may reach although they are not public."""
+    """Networks that downloads and webhooks may reach although they are not public. CIDR ranges, separated by commas."""
     allow_http_webhooks: bool = False
-    """Whether a webhook may be plain http."""
+    """Whether a webhook may use plain http."""
     public_url: str | None = None
-    """Where clients reach this service; makes the links in a webhook absolute."""
+    """The URL under which clients reach this service. It makes the links in a webhook absolute."""
 
     # Ray.
     ray_address: str | None = None
-    """A running Ray cluster (`host:6379`); unset means `darkroom up` starts its own."""
+    """The address of a running Ray cluster, for example `host:6379`. Without it, `darkroom up` starts Ray itself."""
     ray_namespace: str = "darkroom"
-    """Of the actors; another one is another deployment on the same cluster."""
+    """The Ray namespace of the actors. Another namespace is another deployment on the same cluster."""
 
     # Admission.
     max_upload_bytes: int = Field(default=256 * MEBIBYTE, gt=0)
-    """Of a catalogue."""
+    """The size of the largest catalogue. The form around it may have 1 MiB more."""
     upload_idle_seconds: float = Field(default=30, gt=0)
-    """How long an upload may send nothing before it is given up."""
+    """The time in which an upload may send nothing. Then it is refused with 408."""
     upload_timeout_seconds: float = Field(default=900, gt=0)
-    """How long the whole body of an upload may take."""
+    """The time for the whole body of an upload. Then it is refused with 408."""
     max_rows: int = Field(default=1_000_000, gt=0)
-    """Of a catalogue."""
+    """The largest number of rows in a catalogue."""
     max_images_per_product: int = Field(default=100, gt=0)
-    """Image URLs in one row."""
+    """The largest number of image URLs in one row."""
     max_active_requests: int | None = Field(default=None, gt=0)
-    """Requests at work at once, each has a process; unset means four for each core, as far as memory goes."""
+    """The largest number of requests at work, each with a process. Without it, 4 for each core if memory allows."""
     max_queued_images: int = Field(default=5_000_000, gt=0)
-    """Of all requests, not done yet; beyond that, uploads are answered 503."""
+    """The largest number of images of all requests that are not done. Past it, uploads are refused with 503."""
     max_queued_images_per_key: int = Field(default=2_000_000, gt=0)
-    """Of the requests of one API key; beyond that, its uploads are answered 429."""
+    """The largest number of images of one API key that are not done. Past it, its uploads are refused with 429."""
     max_queued_requests: int = Field(default=10_000, gt=0)
-    """That have not ended; beyond that, uploads are answered 503."""
+    """The largest number of requests that have not ended. Past it, uploads are refused with 503."""
     max_queued_requests_per_key: int = Field(default=1_000, gt=0)
-    """Of one API key; beyond that, its uploads are answered 429."""
+    """The largest number of open requests of one API key. Past it, its uploads are refused with 429."""
 
     # Fetching a source image.
     download_timeout_seconds: float = Field(default=30, gt=0)
-    """From the first byte sent to the last byte received, redirects included."""
+    """The time for one download, from the lookup of the name to the last byte, redirects included."""
     connect_timeout_seconds: float = Field(default=5, gt=0)
-    """To a source or a webhook, its name's resolution included."""
+    """The time to connect to a source or a webhook endpoint. The lookup of the name is included."""
     max_image_bytes: int = Field(default=64 * MEBIBYTE, gt=0)
-    """Of a source image, after decompression, counted while it streams."""
+    """The size of the largest source image. It is counted while it streams, after HTTP decompression."""
     max_downloads_per_host: int = Field(default=64, gt=0)
-    """At once from one source host, by the whole cluster; halved when it answers 429 or 503."""
+    """The largest number of downloads at the same time from one host, for the whole cluster. A 429 or 503 halves it."""
     source_away_seconds: float = Field(default=60, gt=0)
-    """How long a host may give no answer at all before its images fail; it is probed meanwhile."""
+    """The time in which a host may give no answer before its images fail. Until then it is only probed."""
     max_redirects: int = Field(default=5, ge=0)
-    """That a fetch follows; each is checked again."""
+    """The largest number of redirects that a download follows. Each address is checked again."""
     max_attempts: int = Field(default=3, gt=0)
-    """How often an image with a transient error is tried."""
+    """The largest number of attempts at an image whose errors are transient."""
     retry_base_seconds: float = Field(default=1, gt=0)
-    """The pause before the second try is at most this, and doubles with each try."""
+    """The longest pause before the second attempt at an image. It doubles with each attempt."""
     retry_cap_seconds: float = Field(default=60, gt=0)
-    """The longest pause; a source may ask for up to an hour by `Retry-After`."""
+    """The longest pause between two attempts at an image. A source may ask for up to an hour by `Retry-After`."""
 
     dedupe_seconds: int = Field(default=24 * 3600, ge=0)
-    """How long a result is used again for the same source and options; 0: never, not within a request either."""
+    """The time in which a result is used again for the same source and options. 0 turns all reuse off."""
 
     # Decoding.
     max_pixels: int = Field(default=50_000_000, gt=0)
-    """Of an image, all frames together."""
+    """The largest number of pixels in an image, all frames together."""
     max_side_pixels: int = Field(default=16_384, gt=0)
-    """Width or height."""
+    """The longest side of an image, in pixels."""
     max_frames: int = Field(default=100, gt=0)
-    """Of an animation."""
+    """The largest number of frames in an animation."""
     max_buffered_pixels: int = Field(default=16_000_000, gt=0)
-    """Of GIF, WebP, AVIF, BMP and interlaced PNG, which are held in memory whole; all frames together."""
+    """The largest number of pixels in a GIF, WebP, AVIF, BMP or interlaced PNG, all frames together."""
     max_progressive_pixels: int = Field(default=20_000_000, gt=0)
-    """A progressive JPEG is held in memory whole and may hide many scans."""
+    """The largest number of pixels in a progressive JPEG."""
 
     # Batches.
     image_timeout_seconds: float = Field(default=120, gt=0)
-    """How long the compression of one image may take; its worker is replaced when it takes longer."""
+    """The time to compress one image. Then the attempt ends with `timeout`, and the worker process is replaced."""
     max_image_memory_bytes: int = Field(default=2048 * MEBIBYTE, gt=0)
-    """What the compression of one image may take; its worker is replaced when it takes more."""
+    """The memory to compress one image. Past it, the attempt ends with `out_of_memory`, and the process is replaced."""
     batch_timeout_seconds: float = Field(default=300, gt=0)
-    """How long a batch may run before its worker counts as hung and is ended."""
+    """The time for one batch. Then its worker counts as hung and is ended, and its images are sent again."""
     batch_seconds: float = Field(default=1.5, gt=0)
-    """How much work one Ray task should hold."""
+    """The amount of work in one batch, as the time that one core needs for it."""
     max_batch_images: int = Field(default=256, gt=0)
-    """In one Ray task."""
+    """The largest number of images in one batch."""
     downloads_per_task: int = Field(default=16, gt=0)
-    """At once, in one Ray task."""
+    """The largest number of downloads at the same time in one Ray task."""
 
     # Webhooks.
     webhook_timeout_seconds: float = Field(default=15, gt=0)
-    """How long an endpoint may take to answer."""
+    """The time in which a webhook endpoint must answer."""
     webhook_retry_seconds: Annotated[tuple[float, ...], NoDecode] = (5, 300, 1800, 7200, 18000, 36000, 50400)
-    """Pause before each further attempt (seconds, separated by commas), before jitter."""
+    """The pauses before each further call of a webhook, separated by commas. Each pause varies by up to 20%."""
 
     @classmethod
     def settings_customise_sources(
@@ -180,7 +180,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the same
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """What was given in code, then the environment, then the file that it names."""
+        """Arguments in code come first, then the environment, then the settings file."""
         path = os.environ.get(f"{cls.model_config['env_prefix']}SETTINGS_FILE")
         values = {} if path is None else _read_settings_file(Path(path), cls.model_fields)
         return init_settings, env_settings, InitSettingsSource(settings_cls, init_kwargs=values)
@@ -202,7 +202,7 @@ class Settings(BaseSettings):
     def _check_scheme(cls, url: str | None, info: ValidationInfo) -> str | None:
         schemes = _URL_SCHEMES[info.field_name or ""]
         if url is not None and not url.startswith(schemes):
-            # Not the URL itself: it may hold a password.
+            # The message leaves the URL out, because it may hold a password.
             raise ValueError(f"must start with {' or '.join(schemes)}")
         return url
 
@@ -228,7 +228,7 @@ def _read_settings_file(path: Path, known: Iterable[str]) -> dict[str, Any]:
 
 
 def unknown_settings() -> list[str]:
-    """The environment variables that look like settings and are none: most are misspelt."""
+    """Return the environment variables that have the prefix but name no setting. Most are misspelt."""
     prefix = str(Settings.model_config["env_prefix"])
     known = {f"{prefix}{name}".upper() for name in Settings.model_fields}
     return sorted(name for name in os.environ if name.startswith(prefix) and name not in known)

@@ -1,4 +1,4 @@
-"""The two Ray Serve deployments; `cluster/serve.yaml` names them and says how they scale."""
+"""The two Ray Serve deployments. `cluster/serve.yaml` names them and tells how they scale."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 def build_upload_app() -> ASGIApp:
-    """Called in each replica of `Upload`."""
+    """Return the application of a replica of `Upload`."""
     log_as_json()
     return upload_app(Services(Settings()))
 
 
 def build_status_app() -> ASGIApp:
-    """Called in each replica of `Status`."""
+    """Return the application of a replica of `Status`."""
     log_as_json()
     return status_app(Services(Settings()))
 

@@ -1,4 +1,4 @@
-"""The way from the API to the actors of the deployment."""
+"""The connection from the API to the actors of the deployment."""
 
 from __future__ import annotations
 

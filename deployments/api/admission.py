@@ -1,4 +1,7 @@
-"""From an upload to an accepted request: validated, its products written, then the request committed."""
+"""The way from an upload to an accepted request.
+
+The upload is validated, its products are written, and the request is committed last.
+"""
 
 from __future__ import annotations
 
@@ -28,17 +31,17 @@ if TYPE_CHECKING:
 
 _CHUNK_PRODUCTS = 1000
 _CHUNK_CHARACTERS = 4_000_000
-_STORE_SECONDS = 1800  # less than the age at which products without a request are swept
+MAX_STORING_SECONDS = 1800  # less than the age at which products without a request are swept
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """What is to be admitted.
+    """An upload that asks to be admitted.
 
     Attributes:
         form: The file and the fields.
         owner: The id of the API key.
-        idempotency_key: The same for every repeat of one upload.
+        idempotency_key: The same for every repeat of the same upload.
     """
 
     form: UploadForm
@@ -47,19 +50,19 @@ class Upload:
 
 
 async def admit(services: Services, upload: Upload) -> UploadAnswer:
-    """Validate and store an upload; on return it is promised to be finished, unless it was a dry run.
+    """Validate an upload and store it, unless it is a dry run. A stored upload is promised to be finished.
 
     Raises:
         CatalogueError: The CSV has errors.
         RefusedError: Another part of the upload is not accepted, or the queue is full.
-        StoreUnavailableError: A store does not answer. Nothing was accepted, unless it was MongoDB's answer to the
-            commit that was lost: a repeat with the same `Idempotency-Key` tells.
+        StoreUnavailableError: A store does not answer. Nothing was accepted, with one exception: MongoDB's answer to
+            the commit may be lost. Then a repeat with the same `Idempotency-Key` finds the accepted request.
     """
     settings, fields = services.settings, upload.form.fields
     webhook = _webhook(services, upload)
     catalogue, survey = await asyncio.to_thread(_validate, upload.form, settings)
     if fields.dry_run:
-        return _answer(survey, "The catalogue is valid; nothing was stored.")
+        return _answer(survey, "The catalogue is valid. Nothing was stored, because this was a dry run.")
     fingerprint = await asyncio.to_thread(_fingerprint, upload.form)
     if upload.idempotency_key is not None:
         earlier = await services.requests.find_repeat(upload.owner, upload.idempotency_key)
@@ -86,7 +89,7 @@ async def admit(services: Services, upload: Upload) -> UploadAnswer:
         idempotency_key=upload.idempotency_key,
         fingerprint=fingerprint,
     )
-    await services.require_stores()  # again: a large file takes its time
+    await services.require_stores()  # a second time, because a large file takes a while to read
     with services.quota.storing(upload.owner, survey.images):
         return await _store(services, request, catalogue, survey)
 
@@ -109,7 +112,7 @@ def _webhook(services: Services, upload: Upload) -> WebhookTarget | None:
     fields = upload.form.fields
     if fields.webhook_url is None:
         if fields.webhook_secret is not None:
-            raise RefusedError(400, "invalid_webhook_url", "webhookSecret is given, but no webhookUrl.")
+            raise RefusedError(400, "invalid_webhook_url", "The form has a webhookSecret but no webhookUrl.")
         return None
     url = _webhook_url(fields.webhook_url, allow_http=services.settings.allow_http_webhooks)
     secret = fields.webhook_secret
@@ -145,14 +148,14 @@ async def _store(services: Services, request: ProcessingRequest, catalogue: Cata
     deduplicates = services.settings.dedupe_seconds > 0
     duplicates = Duplicates(await asyncio.to_thread(survey.url_hashes.duplicated) if deduplicates else set())
     try:
-        async with asyncio.timeout(_STORE_SECONDS):
+        async with asyncio.timeout(MAX_STORING_SECONDS):
             async for products in _product_chunks(request.request_id, catalogue, duplicates):
                 await services.products.insert(products)
-            # When this fails the products stay: the commit may have been made although its answer was lost.
-            # What was not committed is swept.
+            # After an error the products stay, because the commit may have been made although its answer was lost.
+            # The sweep removes products without a request.
             committed = await services.requests.commit(request)
     except TimeoutError as error:
-        raise StoreUnavailableError("mongodb", "too slow for an upload") from error
+        raise StoreUnavailableError("mongodb", "it is too slow to store an upload") from error
     if committed.request_id != request.request_id:
         await services.products.delete(request.request_id)
         return _repeated(committed, request.fingerprint, survey)
@@ -169,7 +172,7 @@ async def _product_chunks(
 
 
 def _next_chunk(products: Iterator[Product]) -> list[Product]:
-    """As many as fit into both limits, since a single row may be a mebibyte."""
+    """Return as many products as fit into both limits, because a single row may have a mebibyte."""
     chunk: list[Product] = []
     left_characters = _CHUNK_CHARACTERS
     for product in itertools.islice(products, _CHUNK_PRODUCTS):
@@ -203,14 +206,15 @@ def _products(request_id: str, rows: Iterator[CatalogueRow], duplicates: Duplica
 def _repeated(earlier: ProcessingRequest, fingerprint: str, survey: Survey) -> UploadAnswer:
     if earlier.fingerprint != fingerprint:
         raise RefusedError(
-            409, "idempotency_conflict", "This Idempotency-Key was used for another upload; use a new one."
+            409, "idempotency_conflict", "This Idempotency-Key was used for another upload. Send a new one."
         )
-    return _answer(survey, "This upload was accepted before; nothing is processed twice.", earlier)
+    return _answer(survey, "This upload was accepted before. Nothing is processed twice.", earlier)
 
 
 def _accepted_message(survey: Survey) -> str:
-    skipped = f"; {_number(survey.rejected_rows, 'row')} with errors skipped" if survey.rejected_rows else ""
-    return f"Accepted: {_number(survey.images, 'image')} of {_number(survey.products, 'product')}{skipped}."
+    accepted = f"Accepted: {_number(survey.images, 'image')} of {_number(survey.products, 'product')}."
+    skipped = f" Skipped: {_number(survey.rejected_rows, 'row')} with errors." if survey.rejected_rows else ""
+    return accepted + skipped
 
 
 def _number(count: int, noun: str) -> str:

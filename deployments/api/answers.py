@@ -1,4 +1,4 @@
-"""What the API answers, as OpenAPI shows it. The records' own fields keep their names."""
+"""The answers of the API, as OpenAPI shows them. Fields of records keep their names."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class UploadCounts(Record):
-    """What a catalogue has; rows with errors are in `rows` only."""
+    """The counts of a catalogue. Rows with errors count in `rows` only."""
 
     rows: int
     products: int
@@ -37,7 +37,7 @@ class UploadCounts(Record):
 
 
 class UploadAnswer(Record):
-    """An accepted upload; of a dry run, without `requestId`."""
+    """An accepted upload. A dry run has no `requestId`."""
 
     request_id: str | None
     status: Status | None
@@ -48,7 +48,7 @@ class UploadAnswer(Record):
 
 
 class ImageCounts(Record):
-    """How many of what; `completed` to `unprocessed` count images and add up to `images`."""
+    """The counts of a request. `completed`, `failed`, `inFlight` and `unprocessed` add up to `images`."""
 
     rows: int
     products: int
@@ -60,7 +60,7 @@ class ImageCounts(Record):
 
 
 class WebhookAnswer(Record):
-    """Where the callback goes, and whether an endpoint has accepted it."""
+    """The webhook of a request, and whether its endpoint has accepted a call."""
 
     url: str
     triggered: bool
@@ -73,9 +73,11 @@ class RequestAnswer(Record):
     request_id: str
     status: Status
     reason: Reason | None
-    paused: bool = Field(description="Waits until it is resumed.")
-    stopping: Reason | None = Field(description="Why it is about to end although not all is done.")
-    progress: float = Field(ge=0, le=100, description="Percent of images that are terminal; 100 only at the end.")
+    paused: bool = Field(description="The request waits until it is resumed.")
+    stopping: Reason | None = Field(description="Why the request is about to end although not all images are done.")
+    progress: float = Field(
+        ge=0, le=100, description="Percent of the images that are terminal. It is 100 only at the end."
+    )
     counts: ImageCounts
     bytes: ByteCounts
     filename: str | None
@@ -104,25 +106,27 @@ class OutputAnswer(Record):
 class ImageAnswer(Record):
     """One image, aligned with `inputImageUrls`.
 
-    Of several outputs, `bytesOut` is the sum; width to decision are those of the first one.
+    With several outputs, `bytesOut` is their sum. The fields from `width` to `decision` tell of the first output.
     """
 
     status: Status
     error: ImageFailure | None
-    http_status: int | None = Field(description="What the source answered.")
+    http_status: int | None = Field(description="The status that the source answered.")
     attempts: int
     bytes_in: int
     bytes_out: int
     width: int | None
     height: int | None
     format: ImageFormat | None
-    quality: int | None = Field(description="Of the encoder; null when there was none to set, or nothing was coded.")
+    quality: int | None = Field(
+        description="The quality of the encoder. It is null for lossless formats and for a kept original."
+    )
     decision: Decision | None
-    outputs: list[OutputAnswer] = Field(description="When the options ask for several.")
+    outputs: list[OutputAnswer] = Field(description="The outputs when the options ask for several, else empty.")
 
     @classmethod
     def of(cls, image: Image, link: Callable[[str], str]) -> ImageAnswer:
-        """The image with links in place of object keys."""
+        """Return an image with links in place of object keys."""
         shown = image.model_dump(exclude={"outputs": {"__all__": {"key"}}, "repeats": True})
         for output, stored in zip(shown["outputs"], image.outputs, strict=True):
             output["url"] = link(stored.key)
@@ -135,14 +139,14 @@ class ProductAnswer(Record):
     serial_number: int
     product_name: str
     input_image_urls: list[str]
-    output_image_urls: list[str | None] = Field(description="Aligned with the inputs; null where an image failed.")
+    output_image_urls: list[str | None] = Field(description="Aligned with the inputs. Null where an image failed.")
     processing_status: Status
     row: int
     images: list[ImageAnswer]
 
     @classmethod
     def of(cls, product: Product, link: Callable[[str], str]) -> ProductAnswer:
-        """The product with links in place of object keys."""
+        """Return a product with links in place of object keys."""
         links = [None if key is None else link(key) for key in product.output_image_urls]
         return cls(
             serial_number=product.serial_number,
@@ -171,7 +175,7 @@ class RequestPageAnswer(Record):
 
 
 class DeliveryAnswer(Record):
-    """One webhook delivery; its `deliveryId` is the `webhook-id` of every attempt."""
+    """One webhook delivery. Its `deliveryId` is the `webhook-id` of every attempt."""
 
     delivery_id: str
     url: str
@@ -184,7 +188,7 @@ class DeliveryAnswer(Record):
 
     @classmethod
     def of(cls, delivery: Delivery) -> DeliveryAnswer:
-        """The delivery without its secret and body."""
+        """Return a delivery without its secret and body."""
         pending = delivery.state is DeliveryState.PENDING
         return cls(
             delivery_id=delivery.delivery_id,
@@ -205,20 +209,20 @@ class DeliveriesAnswer(Record):
 
 
 class CheckAnswer(Record):
-    """One thing that the service needs."""
+    """The check of one thing that the service needs."""
 
     ok: bool
     detail: str | None = None
 
 
 class ReadinessAnswer(Record):
-    """Whether the service can take and do work."""
+    """Whether the service can accept work and do it."""
 
     ready: bool
     checks: dict[Literal["mongodb", "redis", "s3", "queueManager", "preparation", "rayHead"], CheckAnswer]
 
 
 class HealthAnswer(Record):
-    """This process answers."""
+    """The process answers."""
 
     status: Literal["ok"] = "ok"

@@ -1,4 +1,4 @@
-"""The FastAPI applications: one that takes uploads, one that answers everything else."""
+"""The two FastAPI applications: one takes uploads, the other one answers all other routes."""
 
 from __future__ import annotations
 
@@ -24,19 +24,20 @@ if TYPE_CHECKING:
 UPLOAD_ROUTERS = (upload.router,)
 STATUS_ROUTERS = (status.router, results.router, control.router, deliveries.router, health.router)
 _PROBLEM_RESPONSE = {
-    "description": "What is wrong (RFC 9457): 400, 401, 403, 404, 408, 409, 413, 415, 422, 500 or 503.",
+    "description": "A problem document (RFC 9457): 400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 500 or 503.",
     "content": {PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
 }
-_FORM_OVERHEAD_BYTES = 1024 * 1024  # of fields and boundaries around the file
+FORM_OVERHEAD_BYTES = 1024 * 1024
+"""The size of the fields and boundaries around the file of an upload."""
 
 
 def upload_app(services: Services) -> ASGIApp:
-    """The application that takes uploads; scaled by how many come in at once."""
+    """Return the application that takes uploads. It scales with the number of simultaneous uploads."""
     return _complete(services, UPLOAD_ROUTERS, FastAPI(**_lifespan(services), openapi_url=None))
 
 
 def status_app(services: Services) -> ASGIApp:
-    """The application that answers all other routes, with `/docs` and `/openapi.json` for both."""
+    """Return the application that answers all other routes. Its `/docs` and `/openapi.json` show both applications."""
     app = FastAPIOffline(**_lifespan(services), title="Darkroom", version=__version__)
     app.openapi = _openapi  # type: ignore[method-assign] # how FastAPI's documentation extends the schema
     return _complete(services, STATUS_ROUTERS, app)
@@ -57,10 +58,10 @@ def _complete(services: Services, routers: Sequence[APIRouter], app: FastAPI) ->
         app.include_router(router)
     install_problem_handlers(app)
     settings = services.settings
-    # The last one added is the first to see a request.
+    # A request passes the last added middleware first.
     app.add_middleware(
         BodyLimit,
-        max_bytes=settings.max_upload_bytes + _FORM_OVERHEAD_BYTES,
+        max_bytes=settings.max_upload_bytes + FORM_OVERHEAD_BYTES,
         idle_seconds=settings.upload_idle_seconds,
         total_seconds=settings.upload_timeout_seconds,
     )
@@ -81,7 +82,7 @@ def _openapi() -> dict[str, Any]:
     schema["security"] = [{"apiKey": []}]
     for path, methods in schema["paths"].items():
         for operation in methods.values():
-            operation["responses"].pop("422", None)  # FastAPI's own; ours are problems
+            operation["responses"].pop("422", None)  # FastAPI's own form of an error
             operation["responses"]["default"] = _PROBLEM_RESPONSE
             if path in OPEN_PATHS:
                 operation["security"] = []

@@ -1,4 +1,4 @@
-"""Whether a store answers, asked before work is accepted that cannot be done without it."""
+"""The health check of a store, before work is accepted that needs it."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ FRESH_SECONDS = 1
 
 
 class HealthCheck:
-    """One store. What is known counts for a second, so that a flood of uploads does not become one of questions.
+    """The health check of one store. An answer counts for a second, so that many uploads cost one ping.
 
     Args:
-        store: Its name in the error.
-        ping: Returns when it answers; raises `StoreUnavailableError`.
-        timeout_seconds: How long it may take to answer.
+        store: The name of the store in the error.
+        ping: Returns when the store answers. Raises `StoreUnavailableError` when it refuses.
+        timeout_seconds: The time that the store may take to answer.
     """
 
     def __init__(self, store: str, ping: Callable[[], Awaitable[None]], *, timeout_seconds: float) -> None:
@@ -34,10 +34,10 @@ class HealthCheck:
         self._ask_once = SingleFlight(self._ask)
 
     async def check(self) -> None:
-        """Return when it answers, or did a moment ago.
+        """Return when the store answers, or has answered within the last second.
 
         Raises:
-            StoreUnavailableError: It does not.
+            StoreUnavailableError: The store does not answer.
         """
         if time.monotonic() > self._fresh_until:
             await self._ask_once()

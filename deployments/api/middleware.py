@@ -1,4 +1,4 @@
-"""What happens to every HTTP request before a route sees it."""
+"""The middleware that every HTTP request passes before a route sees it."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 
 
 class Outermost:
-    """Sees to the `X-Request-Id` of every answer, and routes by the whole path, whatever prefix Serve has matched.
+    """Adds an `X-Request-Id` to every answer, and routes by the whole path, without the prefix that Serve matched.
 
-    Ray Serve gives every request an id and repeats it in the answer; without Serve, this does.
+    Under Ray Serve, every request and its answer have an id already. This middleware adds one without Serve.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request, as ASGI has it."""
+        """Handle one ASGI request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -49,9 +49,9 @@ class Outermost:
 
 
 class Authentication:
-    """Lets nobody in without an API key, except to the health checks; puts the key into the request's state.
+    """Refuses every request without an API key, except health checks. Puts the key into the state of the request.
 
-    A key comes as `Authorization: Bearer <key>`; a browser may send it as the password of `Basic`.
+    A key comes as `Authorization: Bearer <key>`. A browser may send it as the password of `Basic`.
     """
 
     def __init__(self, app: ASGIApp, *, keys: ApiKeyStore) -> None:
@@ -59,7 +59,7 @@ class Authentication:
         self._keys = keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request, as ASGI has it."""
+        """Handle one ASGI request."""
         if scope["type"] != "http" or scope["path"] in OPEN_PATHS:
             await self._app(scope, receive, send)
             return
@@ -90,13 +90,13 @@ def _token(headers: Headers) -> str:
 
 
 class BodyLimit:
-    """Refuses a body that is larger than the limit, by its header or while it streams, and one that is too slow.
+    """Refuses a body that is too large or too slow. The size is checked in the header and while the body streams.
 
     Args:
         app: The next application.
-        max_bytes: Of the body.
-        idle_seconds: How long nothing may come.
-        total_seconds: How long the whole may take.
+        max_bytes: The size of the largest body.
+        idle_seconds: The time in which nothing may come.
+        total_seconds: The time that the whole body may take.
     """
 
     def __init__(self, app: ASGIApp, *, max_bytes: int, idle_seconds: float, total_seconds: float) -> None:
@@ -106,7 +106,7 @@ class BodyLimit:
         self._total_seconds = total_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request, as ASGI has it."""
+        """Handle one ASGI request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -133,17 +133,19 @@ class BodyLimit:
         await self._app(scope, counted_receive, send)
 
     def _too_large(self) -> RefusedError:
-        return RefusedError(413, "too_large", f"The upload is larger than {self._max_bytes:,} bytes, form included.")
+        return RefusedError(
+            413, "too_large", f"The upload is too large. At most {self._max_bytes:,} bytes are allowed, form included."
+        )
 
     def _too_slow(self) -> RefusedError:
         detail = (
-            f"The upload was given up: nothing came for {self._idle_seconds:g} s, "
-            f"or the whole took longer than {self._total_seconds:g} s."
+            f"The upload is too slow. Nothing came for {self._idle_seconds:g} s, "
+            f"or the whole upload took more than {self._total_seconds:g} s."
         )
         return RefusedError(408, "upload_too_slow", detail)
 
 
 def _declared_bytes(scope: Scope) -> int:
     value = Headers(scope=scope).get("content-length", "")
-    # More digits than any length has are too many for `int`, too.
+    # `int` refuses very long numbers, and a real length has fewer digits.
     return int(value[:_LENGTH_DIGITS]) if value.isascii() and value.isdecimal() else 0

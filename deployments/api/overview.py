@@ -1,4 +1,4 @@
-"""How far a request is: from Redis while it runs, from MongoDB when Redis does not know or the request has ended."""
+"""The progress of a request. It comes from Redis while the request runs, else from MongoDB."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from cluster.records import ProcessingRequest
     from deployments.api.services import Services
 
-_MOST_WHILE_RUNNING = 99.9  # percent
+_MAX_PERCENT_WHILE_RUNNING = 99.9
 logger = logging.getLogger("darkroom.api")
 
 
 async def overview(services: Services, request: ProcessingRequest) -> RequestAnswer:
-    """The request as clients see it, without its products.
+    """Return a request as clients see it, without its products.
 
     Raises:
-        StoreUnavailableError: MongoDB does not answer. Redis need not.
+        StoreUnavailableError: MongoDB does not answer. An answer of Redis is not needed.
     """
     reached = await _reached(services, request)
     counts = ImageCounts(
@@ -57,19 +57,19 @@ async def overview(services: Services, request: ProcessingRequest) -> RequestAns
 
 async def _reached(services: Services, request: ProcessingRequest) -> Snapshot:
     known = Snapshot(request.counts.completed, request.counts.failed, 0, request.bytes.in_, request.bytes.out)
-    # Until a retry has begun, Redis and the products still have the failures of before.
+    # Until a retry has begun, Redis and the products still have the earlier failures.
     if request.status is not Status.PROCESSING or request.retrying is not None:
         return known
     try:
         snapshot = await services.progress.read(request.request_id, request.epoch)
     except StoreUnavailableError as error:
-        logger.warning("progress is read from MongoDB: %s", error, extra={"requestId": request.request_id})
+        logger.warning("progress comes from MongoDB: %s", error, extra={"requestId": request.request_id})
         snapshot = None
     if snapshot is None:
         counts, byte_counts = await services.counted(request.request_id)
         await services.requests.keep_reached(request.request_id, request.epoch, counts, byte_counts)
         snapshot = Snapshot(counts.completed, counts.failed, 0, byte_counts.in_, byte_counts.out)
-    # MongoDB is ahead of Redis, and keeps what was counted in it: no answer takes back what an earlier one has shown.
+    # MongoDB may be ahead of Redis, and keeps earlier counts. So no answer shows less than an earlier one.
     reached = Snapshot(*map(max, snapshot, known))
     left = request.counts.images - reached.completed - reached.failed
     return reached._replace(in_flight=max(0, min(reached.in_flight, left)))
@@ -79,7 +79,7 @@ def _progress(request: ProcessingRequest, counts: ImageCounts) -> float:
     if request.terminal:
         return 100
     done = counts.completed + counts.failed
-    return min(_MOST_WHILE_RUNNING, round(100 * done / counts.images, 1))
+    return min(_MAX_PERCENT_WHILE_RUNNING, round(100 * done / counts.images, 1))
 
 
 def _eta_seconds(request: ProcessingRequest, counts: ImageCounts) -> float | None:

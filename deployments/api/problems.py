@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem documents: a stable code, a sentence for the client, and nothing internal."""
+"""Errors as RFC 9457 problem documents: a stable code, text for the client, and nothing internal."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ PROBLEM_SCHEMA: dict[str, Any] = {
         "type": {"type": "string"},
         "title": {"type": "string"},
         "status": {"type": "integer"},
-        "detail": {"type": "string", "description": "What is wrong and what to do about it."},
-        "code": {"type": "string", "description": "Stable; what a program should look at."},
-        "errorCount": {"type": "integer", "description": "Of a CSV, all its errors."},
+        "detail": {"type": "string", "description": "The error, and how to correct it."},
+        "code": {"type": "string", "description": "A stable code for programs."},
+        "errorCount": {"type": "integer", "description": "The number of all errors of a CSV."},
         "errors": {
             "type": "array",
-            "description": "Of a CSV, its first 1,000 errors.",
+            "description": "The first 1,000 errors of a CSV.",
             "items": {"$ref": "#/components/schemas/RowProblem"},
         },
     },
 }
-"""In OpenAPI's words."""
-_STORE_RETRY_SECONDS = 5
+"""The schema of a problem document for OpenAPI."""
+_STORE_AWAY_RETRY_SECONDS = 5
 _STORE_NAMES = {"mongodb": "MongoDB", "redis": "Redis", "s3": "S3"}
 logger = logging.getLogger("darkroom.api")
 
@@ -44,7 +44,7 @@ logger = logging.getLogger("darkroom.api")
 def problem(
     status: int, code: str, detail: str, *, headers: dict[str, str] | None = None, **members: object
 ) -> JSONResponse:
-    """A problem document. `members` are added to it in camelCase, as they are given."""
+    """Return a problem document. `members` are added as they are, so their names must be in camelCase."""
     body: dict[str, Any] = {
         "type": f"urn:darkroom:problem:{code}",
         "title": HTTPStatus(status).phrase,
@@ -66,8 +66,8 @@ def install_problem_handlers(app: FastAPI) -> None:
 
 
 async def refused(_request: Request, error: Exception) -> JSONResponse:
-    """The answer to a `RefusedError`."""
-    assert isinstance(error, RefusedError)  # noqa: S101 - what this handler was registered for
+    """Return the answer to a `RefusedError`."""
+    assert isinstance(error, RefusedError)  # noqa: S101 - the handler is registered for this class
     members: dict[str, object] = {}
     if isinstance(error, CatalogueError):
         members = {
@@ -81,27 +81,27 @@ async def refused(_request: Request, error: Exception) -> JSONResponse:
 
 
 async def store_unavailable(_request: Request, error: Exception) -> JSONResponse:
-    """The answer while a store is away."""
+    """Return the answer while a store is away."""
     logger.warning("answered 503: %s", error)
     store = error.store if isinstance(error, StoreUnavailableError) else ""
     return problem(
         HTTPStatus.SERVICE_UNAVAILABLE,
         "store_unavailable",
-        f"{_STORE_NAMES.get(store, 'A store')} does not answer; try again. "
-        "An upload may be repeated with the same Idempotency-Key, so that it is processed once.",
-        headers={"Retry-After": str(_STORE_RETRY_SECONDS)},
+        f"{_STORE_NAMES.get(store, 'A store')} does not answer. Try again later. "
+        "Repeat an upload with the same Idempotency-Key, and it is processed once.",
+        headers={"Retry-After": str(_STORE_AWAY_RETRY_SECONDS)},
     )
 
 
 async def _invalid_parameters(_request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError)  # noqa: S101 - what this handler was registered for
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - the handler is registered for this class
     first = error.errors()[0]
     name = ".".join(str(part) for part in first["loc"][1:])
     return problem(HTTPStatus.BAD_REQUEST, "invalid_parameter", f"{name}: {first['msg']}")
 
 
 async def _http_exception(_request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, HTTPException)  # noqa: S101 - what this handler was registered for
+    assert isinstance(error, HTTPException)  # noqa: S101 - the handler is registered for this class
     status = HTTPStatus(error.status_code)
     return problem(status, status.name.lower(), str(error.detail), headers=dict(error.headers or {}))
 
@@ -115,5 +115,5 @@ async def _unforeseen(request: Request, error: Exception) -> JSONResponse:
     return problem(
         HTTPStatus.INTERNAL_SERVER_ERROR,
         "internal_error",
-        "Darkroom failed on this request. The log has more, under the X-Request-Id of this answer.",
+        "Darkroom failed on this request. The log has details under the X-Request-Id of this answer.",
     )

@@ -1,4 +1,4 @@
-"""Whether the queue has room for another upload, in all and for one API key, and when it will have some."""
+"""The quota of the queue: the limits for all requests together and for each API key."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from cluster.redis.throughput import Throughput
     from cluster.settings import Settings
 
-_UNKNOWN_RATE_SECONDS = 60
-_MIN_SECONDS = 2
-_MAX_SECONDS = 3600
+_UNKNOWN_THROUGHPUT_RETRY_SECONDS = 60
+_MIN_RETRY_SECONDS = 2
+_MAX_RETRY_SECONDS = 3600
 
 
 class _Limit(NamedTuple):
-    """One limit, and how full it is."""
+    """A limit of the queue, and the load that counts against it."""
 
     status: int
     code: str
@@ -34,33 +34,37 @@ class _Limit(NamedTuple):
 
 
 class Quota:
-    """The room in the queue. What this replica is storing counts as stored; other replicas see it when it is committed.
+    """Checks uploads against the quota of the queue.
+
+    An upload that this replica is storing counts as stored. Other replicas see it when it is committed.
 
     Args:
-        queue: What is in it.
-        drain_rate: How fast it drains.
+        queue: The requests in MongoDB.
+        throughput: The images that are done in a second.
         settings: The limits.
     """
 
-    def __init__(self, queue: RequestQueue, drain_rate: Throughput, settings: Settings) -> None:
+    def __init__(self, queue: RequestQueue, throughput: Throughput, settings: Settings) -> None:
         self._queue = queue
-        self._throughput = drain_rate
+        self._throughput = throughput
         self._settings = settings
         self._storing_requests: Counter[str] = Counter()  # by owner
         self._storing_images: Counter[str] = Counter()
 
     async def check(self, owner: str, images: int = 1) -> None:
-        """Return when there is room for one more request of so many images.
+        """Return when the queue has room for one more request of this many images.
 
         Raises:
-            RefusedError: 413 when there can never be, 429 when the key has too much in the queue, 503 when all have;
-                both say when to come back.
+            RefusedError: The request is too large for any queue (413), or the queue is too full for this key (429) or
+                for all keys (503). The last two say when to try again.
             StoreUnavailableError: MongoDB does not answer.
         """
         settings = self._settings
         most = min(settings.max_queued_images, settings.max_queued_images_per_key)
         if images > most:
-            raise RefusedError(413, "too_many_images", f"The catalogue has {images:,} images; {most:,} are allowed.")
+            raise RefusedError(
+                413, "too_many_images", f"The catalogue has {images:,} images. At most {most:,} are allowed."
+            )
         loads = await self._queue.load()
         own = self._with_storing(loads.get(owner, Load(0, 0)), owner)
         every = Load(
@@ -82,7 +86,7 @@ class Quota:
 
     @contextmanager
     def storing(self, owner: str, images: int) -> Iterator[None]:
-        """Count an upload while it is stored."""
+        """Count an upload for the time in which it is stored."""
         self._storing_requests[owner] += 1
         self._storing_images[owner] += images
         try:
@@ -90,7 +94,7 @@ class Quota:
         finally:
             self._storing_requests[owner] -= 1
             self._storing_images[owner] -= images
-            self._storing_requests += Counter()  # forgets those who are storing nothing
+            self._storing_requests += Counter()  # drops owners that store nothing
             self._storing_images += Counter()
 
     def _with_storing(self, load: Load, owner: str) -> Load:
@@ -100,15 +104,15 @@ class Quota:
         load = limit.load
         too_many_images = load.images + images - limit.max_images
         if too_many_images > 0:
-            detail = f"{limit.whose} has {load.images:,} images waiting; {limit.max_images:,} are allowed."
+            detail = f"{limit.whose} has {load.images:,} unfinished images. At most {limit.max_images:,} are allowed."
             seconds = await self._seconds_until(too_many_images)
         elif load.requests >= limit.max_requests:
-            detail = f"{limit.whose} has {load.requests:,} requests waiting; {limit.max_requests:,} are allowed."
-            # Until one of them is done, as they are on average.
+            detail = f"{limit.whose} has {load.requests:,} open requests. At most {limit.max_requests:,} are allowed."
+            # The time for a request of average size.
             seconds = await self._seconds_until(load.images / load.requests)
         else:
             return
-        detail += f" Nothing was stored; try again in {seconds} seconds."
+        detail += f" Nothing was stored. Try again in {seconds} seconds."
         raise RefusedError(limit.status, limit.code, detail, seconds)
 
     async def _seconds_until(self, images: float) -> int:
@@ -117,5 +121,5 @@ class Quota:
         except StoreUnavailableError:
             per_second = None
         if not per_second:
-            return _UNKNOWN_RATE_SECONDS
-        return math.ceil(min(_MAX_SECONDS, max(_MIN_SECONDS, images / per_second)))
+            return _UNKNOWN_THROUGHPUT_RETRY_SECONDS
+        return math.ceil(min(_MAX_RETRY_SECONDS, max(_MIN_RETRY_SECONDS, images / per_second)))

@@ -1,4 +1,4 @@
-"""The result CSV: the catalogue as it came, with what became of it."""
+"""The result CSV: the catalogue with the links of the outputs and the errors."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _NUMBER = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)*")
 
 
 class ResultsCsv:
-    """Writes the rows of a request, with the delimiter and the byte order mark that its file had.
+    """Writes the rows of a request, with the delimiter and the byte order mark of its catalogue.
 
     Args:
-        request: Whose results.
-        link: From an object key to the address where it can be read.
-        only_failed: Rows hold the image URLs that failed and no others, so that they can be uploaded again.
+        request: The request.
+        link: Returns the address under which an object can be read.
+        only_failed: Whether rows have only image URLs that failed. Such a file can be uploaded again.
     """
 
     def __init__(self, request: ProcessingRequest, *, link: Callable[[str], str], only_failed: bool) -> None:
@@ -36,13 +36,13 @@ class ResultsCsv:
         self._output_names = request.options.output_names or [""]
 
     def header(self) -> bytes:
-        """The first line."""
+        """Return the header line."""
         mark = "\ufeff" if self._request.byte_order_mark else ""
         outputs = map(output_urls_column, self._output_names)
         return (mark + self._lines([[*self._request.columns, *outputs, ERRORS_COLUMN]])).encode()
 
     def rows(self, products: Iterable[Product]) -> bytes:
-        """The lines of some products."""
+        """Return the lines of products."""
         return self._lines(map(self._row, products)).encode()
 
     def _row(self, product: Product) -> list[str]:
@@ -58,7 +58,7 @@ class ResultsCsv:
         return [*cells, *outputs, _errors(product)]
 
     def _links(self, product: Product, shown: Iterable[int], position: int) -> str:
-        """The links of the outputs at one position, aligned with the images that are shown."""
+        """Return the links of the outputs at one position, aligned with the images that are shown."""
         keys = [_output_key(product, index, position) for index in shown]
         return _URL_SEPARATOR.join("" if key is None else self._link(key) for key in keys) if any(keys) else ""
 
@@ -70,7 +70,7 @@ class ResultsCsv:
 
 
 def neutralised(cell: str) -> str:
-    """The cell, with an apostrophe before it when a spreadsheet would run it as a formula; plain numbers stay.
+    """Return a cell that no spreadsheet runs as a formula. An apostrophe is put before it. Plain numbers stay.
 
     Source: OWASP, "CSV Injection".
     """

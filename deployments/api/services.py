@@ -1,4 +1,4 @@
-"""What the routes work with: the stores, the secrets, and the way to the actors."""
+"""The services behind the routes: the stores, the secrets and the actors."""
 
 from __future__ import annotations
 
@@ -34,13 +34,12 @@ if TYPE_CHECKING:
 
     from cluster.settings import Settings
 
-_NOTICE_SECONDS = 5
-_ANSWER_SECONDS = 5.0  # of a store, to an upload
+_MAX_HEALTH_CHECK_SECONDS = 5.0
 logger = logging.getLogger("darkroom.api")
 
 
 class Services:
-    """Everything that a replica holds for its lifetime."""
+    """The connections and caches that a replica holds for its lifetime."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -48,7 +47,7 @@ class Services:
         self.requests = RequestStore(self.database)
         self.products = ProductStore(self.database)
         self.result_counts = ResultCounts(self.database)
-        self.counted = FreshCalls(self.result_counts.count)  # of a large request it is too much for everybody who asks
+        self.counted = FreshCalls(self.result_counts.count)  # shared, because a count of a large request is expensive
         self.outbox = Outbox(self.database)
         self.keys = ApiKeyStore(self.database)
         self.control = RequestControl(self.database)
@@ -57,19 +56,19 @@ class Services:
         self.quota = Quota(RequestQueue(self.database), self._throughput, settings)
         self.bucket = Bucket(settings)
         self.ping_bucket = SingleFlight(self._ping_bucket)
-        seconds = min(_ANSWER_SECONDS, settings.store_timeout_seconds)
+        seconds = min(_MAX_HEALTH_CHECK_SECONDS, settings.store_timeout_seconds)
         self._needed = (
             HealthCheck("redis", self.progress.ping, timeout_seconds=seconds),
             HealthCheck("s3", self.ping_bucket, timeout_seconds=seconds),
         )
         self.secrets = Secrets(settings)
         self.actors = Actors(settings)
-        self.unprepared: str | None = "preparing"
-        """Why nothing is accepted yet: what must be made before is not there; None when it is."""
+        self.unprepared: str | None = "the stores are being prepared"
+        """The reason why nothing is accepted yet, or None when the indexes and the bucket are there."""
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Prepare the stores in the background, however long they are away, and close all at the end."""
+        """Prepare the stores in the background, however long they are away. Close all connections at the end."""
         preparation = asyncio.create_task(self._prepare())
         try:
             yield
@@ -99,16 +98,16 @@ class Services:
             raise
         except Exception:
             logger.exception("the stores cannot be prepared")
-            self.unprepared = "the stores cannot be prepared; the log says why"
+            self.unprepared = "the stores cannot be prepared, and the log has the reason"
             raise
 
     async def require_stores(self) -> None:
-        """Nothing is accepted without the indexes that keep it unique and the bucket, nor while Redis or S3 is away.
+        """Return when an upload may be accepted: indexes and bucket are there, and Redis and S3 answer.
 
-        Whether MongoDB is there, the upload itself will tell.
+        MongoDB is not checked here, because the upload itself writes to it.
 
         Raises:
-            StoreUnavailableError: They are not, or Redis or S3 does not answer.
+            StoreUnavailableError: Indexes or bucket are missing, or Redis or S3 does not answer.
         """
         if self.unprepared is not None:
             raise StoreUnavailableError("a store", self.unprepared)
@@ -116,22 +115,22 @@ class Services:
 
 
 def services_of(request: Request) -> Services:
-    """The services of the application that serves this request."""
+    """Return the services of the application that serves this request."""
     services: Services = request.app.state.services
     return services
 
 
 def reader(request: Request) -> ApiKey:
-    """The caller's key, which may read.
+    """Return the caller's key if it may read.
 
     Raises:
-        RefusedError: It may not.
+        RefusedError: It may not read.
     """
     return _key_with(Scope.READ, request)
 
 
 def writer(request: Request) -> ApiKey:
-    """The caller's key, which may upload and change.
+    """Return the caller's key if it may upload and change requests.
 
     Raises:
         RefusedError: It may not.
@@ -140,14 +139,14 @@ def writer(request: Request) -> ApiKey:
 
 
 async def owned_request(services: Services, request_id: str, key: ApiKey) -> ProcessingRequest:
-    """A request of this key.
+    """Return a request of this key.
 
     Raises:
-        RefusedError: There is none, or it is another key's; the two look the same.
+        RefusedError: There is no such request, or it belongs to another key. Both get the same answer.
     """
     request = await services.requests.get(request_id, owner=key.owner)
     if request is None:
-        raise RefusedError(404, "request_not_found", "There is no such request.")
+        raise RefusedError(404, "request_not_found", "This API key has no such request.")
     return request
 
 

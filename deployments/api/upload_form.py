@@ -1,4 +1,4 @@
-"""The form of an upload, from a multipart body or from a raw CSV with query parameters."""
+"""The form of an upload: a multipart body, or a raw CSV with query parameters."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-_MEMORY_BYTES = 1024 * 1024  # a larger file goes to disk
-_MAX_FILES = 4
-_MAX_FIELDS = 20
-_MAX_FIELD_BYTES = 64 * 1024
+_MAX_BYTES_IN_MEMORY = 1024 * 1024  # a larger file goes to disk
+MAX_FILES = 4
+MAX_FIELDS = 20
+MAX_FIELD_BYTES = 64 * 1024
 MAX_DEADLINE_SECONDS = 30 * 24 * 3600
 _CSV_TYPES = frozenset({"text/csv", "application/csv"})
 
@@ -39,20 +39,30 @@ FORM_SCHEMA: dict[str, Any] = {
                     "type": "object",
                     "required": ["file"],
                     "properties": {
-                        "file": {"type": "string", "format": "binary", "description": "The CSV."},
-                        "webhookUrl": {"type": "string", "description": "Is called when the request ends."},
-                        "webhookSecret": {"type": "string", "description": "`whsec_` and base64 of 24 to 64 bytes."},
+                        "file": {"type": "string", "format": "binary", "description": "The catalogue, a CSV."},
+                        "webhookUrl": {
+                            "type": "string",
+                            "description": "The URL that is called when the request has ended.",
+                        },
+                        "webhookSecret": {
+                            "type": "string",
+                            "description": "Signs the call: `whsec_` and the base64 of 24 to 64 bytes.",
+                        },
                         "priority": {"type": "integer", "minimum": 0, "maximum": 9, "default": 5},
                         "deadlineSeconds": {
                             "type": "number",
-                            "description": "The request fails when it has not ended by then; what is done stays.",
+                            "description": "Seconds until the request fails. Images that are done by then stay.",
                         },
-                        "options": {"type": "string", "description": 'JSON, for example `{"quality": 70}`.'},
+                        "options": {"type": "string", "description": 'A JSON object, for example `{"quality": 70}`.'},
                         "onInvalidRow": {"type": "string", "enum": ["reject", "skip"], "default": "reject"},
-                        "dryRun": {"type": "boolean", "default": False, "description": "Validate only."},
+                        "dryRun": {
+                            "type": "boolean",
+                            "default": False,
+                            "description": "Validate the catalogue and store nothing.",
+                        },
                         "columns": {
                             "type": "string",
-                            "description": 'JSON: `{"Input Image Urls": "the name in your file"}`.',
+                            "description": 'A JSON object with your column names: `{"Input Image Urls": "Photos"}`.',
                         },
                     },
                 }
@@ -61,16 +71,16 @@ FORM_SCHEMA: dict[str, Any] = {
         },
     }
 }
-"""The body in OpenAPI's words; FastAPI cannot see it, because it is read as a stream."""
+"""The schema of the body for OpenAPI. FastAPI cannot derive it, because the body is read as a stream."""
 
 
 class UploadFields(BaseModel):
-    """The form's fields but for the file."""
+    """The fields of the form without the file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel)
 
     webhook_url: str | None = None
-    webhook_secret: str | None = None  # signs the callback; by default the API key's own secret does
+    webhook_secret: str | None = None  # signs the call in place of the API key's own secret
     priority: int = Field(default=5, ge=0, le=9)
     deadline_seconds: float | None = Field(default=None, ge=1, le=MAX_DEADLINE_SECONDS)
     options: ImageOptions = ImageOptions()
@@ -96,7 +106,7 @@ class UploadFields(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class UploadForm:
-    """One upload, as it was sent."""
+    """One upload as it was sent."""
 
     file: IO[bytes]
     filename: str | None
@@ -105,10 +115,10 @@ class UploadForm:
 
 @asynccontextmanager
 async def upload_form(request: Request) -> AsyncIterator[UploadForm]:
-    """Read the form; its file is on disk when it is large, and gone at the end of the block.
+    """Read the form of an upload. A large file goes to disk, and is removed at the end of the block.
 
     Raises:
-        RefusedError: 400 malformed form, 413 too large, 415 neither a form nor a CSV.
+        RefusedError: 400 for a malformed form, 413 for a large one, 415 for a body that is neither a form nor a CSV.
     """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type == "multipart/form-data":
@@ -126,16 +136,16 @@ async def upload_form(request: Request) -> AsyncIterator[UploadForm]:
 @asynccontextmanager
 async def _multipart(request: Request) -> AsyncIterator[UploadForm]:
     try:
-        form = await request.form(max_files=_MAX_FILES, max_fields=_MAX_FIELDS, max_part_size=_MAX_FIELD_BYTES)
+        form = await request.form(max_files=MAX_FILES, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES)
     except (MultiPartException, HTTPException) as error:
         reason = error.message if isinstance(error, MultiPartException) else error.detail
-        raise RefusedError(400, "malformed_form", f"The form is not valid multipart/form-data: {reason}") from error
+        raise RefusedError(400, "malformed_form", f"The form is not valid multipart/form-data. {reason}") from error
     try:
         files = form.getlist("file")
         if not files or not isinstance(files[0], UploadFile):
             raise RefusedError(400, "missing_file", "The form has no file in the field `file`.")
         if len(files) > 1:
-            raise RefusedError(400, "several_files", "The form has several files; upload one at a time.")
+            raise RefusedError(400, "several_files", "The form has several files. Upload one at a time.")
         fields = {name: await _text(value) for name, value in form.multi_items() if name != "file"}
         yield UploadForm(files[0].file, files[0].filename, _parse_fields(fields))
     finally:
@@ -143,16 +153,16 @@ async def _multipart(request: Request) -> AsyncIterator[UploadForm]:
 
 
 async def _text(value: UploadFile | str) -> str:
-    """A field, also one that was sent from a file, as `curl -F options=@options.json` does."""
+    """Return the text of a field. It may come from a file, as with `curl -F options=@options.json`."""
     if isinstance(value, str):
         return value
-    return (await value.read(_MAX_FIELD_BYTES)).decode(errors="replace")
+    return (await value.read(MAX_FIELD_BYTES)).decode(errors="replace")
 
 
 @asynccontextmanager
 async def _raw(request: Request) -> AsyncIterator[UploadForm]:
     fields = _parse_fields(dict(request.query_params))
-    with tempfile.SpooledTemporaryFile(max_size=_MEMORY_BYTES) as file:
+    with tempfile.SpooledTemporaryFile(max_size=_MAX_BYTES_IN_MEMORY) as file:
         async for chunk in request.stream():
             file.write(chunk)
         file.seek(0)

@@ -1,4 +1,4 @@
-"""The README's procedure, by its own commands: a machine is lost in the middle of the work, and another goes on."""
+"""The documented procedure, by its own commands: a machine is lost in the middle of the work, and another goes on."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from cluster.client import Darkroom, Product
     from tests.support.origin import Answer, Exchange
 
-README = Path(__file__).parents[2] / "README.md"
+OPERATIONS = Path(__file__).parents[2] / "deployments" / "operations.md"
 THIRD = 12  # images: before the backup, after it, and after the restore
 IMAGES = 3 * THIRD
 SETTINGS = {
@@ -48,8 +48,8 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
 
 
 def procedures() -> list[list[str]]:
-    """Return the commands of the README: those of a backup, and those of a restore."""
-    (section,) = re.findall(r"^## Backup and restore$(.*?)^## ", README.read_text(), re.DOTALL | re.MULTILINE)
+    """Return the documented commands: those of a backup, and those of a restore."""
+    (section,) = re.findall(r"^## Backup and restore$(.*?)^## ", OPERATIONS.read_text(), re.DOTALL | re.MULTILINE)
     blocks = re.findall(r"^```console$(.*?)^```$", section, re.DOTALL | re.MULTILINE)
     return [re.findall(r"^\$ (.*)$", block, re.MULTILINE) for block in blocks]
 

@@ -1,6 +1,6 @@
-"""What a client may do with a request that was accepted: cancel, pause, resume, hurry, retry, delete.
+"""The routes that change an accepted request: cancel, pause, resume, priority, retry and delete.
 
-Each is written to MongoDB before the answer; those who work on the request follow within a second.
+Each change is in MongoDB before the answer. The queue manager and the coordinator follow within a second.
 """
 
 from __future__ import annotations
@@ -23,50 +23,52 @@ KeyArgument = Annotated[ApiKey, Depends(writer)]
 
 
 class Change(Record):
-    """What may be changed about a request that has not ended."""
+    """A change of a request that has not ended."""
 
     model_config = ConfigDict(extra="forbid")
 
-    priority: int = Field(ge=0, le=9, description="9 first.")
+    priority: int = Field(ge=0, le=9, description="0 to 9. Requests of priority 9 come first.")
 
 
 class Retry(Record):
-    """Which of the failed images are to be done again."""
+    """The failed images that a retry does again."""
 
     model_config = ConfigDict(extra="forbid")
 
-    codes: list[ImageErrorCode] | None = Field(default=None, description="All if not given.")
+    codes: list[ImageErrorCode] | None = Field(
+        default=None, description="The codes of these images. Without it, all failed images are retried."
+    )
 
 
 @router.post("/api/requests/{request_id}/cancel", status_code=202)
 async def cancel(request_id: str, services: ServicesArgument, key: KeyArgument) -> RequestAnswer:
-    """End a request: what is done stays, the rest fails with `cancelled`; its `reason` will be `cancelled`.
+    """Cancel a request. Images that are done stay. All others fail with `cancelled`, and so does the request.
 
-    Nothing new is begun from now on, and what runs ends within two seconds. The same again changes nothing.
+    No image begins after the answer, and running images end within two seconds. A second cancel changes nothing.
     """
     found = await owned_request(services, request_id, key)
-    if found.stopping is Reason.CANCELLED:  # asked before, and it may have ended since
+    if found.stopping is Reason.CANCELLED:  # it was cancelled before, and may have ended since
         return await overview(services, found)
     return await _changed(services, await services.control.cancel(request_id))
 
 
 @router.post("/api/requests/{request_id}/pause", status_code=202)
 async def pause(request_id: str, services: ServicesArgument, key: KeyArgument) -> RequestAnswer:
-    """Hold a request: nothing new is begun until it is resumed. Its deadline, if it has one, goes on."""
+    """Pause a request. No image begins until the request is resumed. Its deadline is not moved."""
     await owned_request(services, request_id, key)
     return await _changed(services, await services.control.set_paused(request_id, paused=True))
 
 
 @router.post("/api/requests/{request_id}/resume", status_code=202)
 async def resume(request_id: str, services: ServicesArgument, key: KeyArgument) -> RequestAnswer:
-    """Let a paused request go on where it was."""
+    """Resume a paused request. Images that are done stay done."""
     await owned_request(services, request_id, key)
     return await _changed(services, await services.control.set_paused(request_id, paused=False))
 
 
 @router.patch("/api/requests/{request_id}")
 async def change(request_id: str, body: Change, services: ServicesArgument, key: KeyArgument) -> RequestAnswer:
-    """Change the priority of a request, whether it waits or runs."""
+    """Change the priority of a request that waits or runs."""
     await owned_request(services, request_id, key)
     return await _changed(services, await services.control.set_priority(request_id, body.priority))
 
@@ -75,7 +77,7 @@ async def change(request_id: str, body: Change, services: ServicesArgument, key:
 async def retry(
     request_id: str, services: ServicesArgument, key: KeyArgument, body: Retry | None = None
 ) -> RequestAnswer:
-    """Do the failed images of an ended request again, all or by code; the others stay, and a new webhook is sent."""
+    """Retry the failed images of an ended request, all or by code. The request gets a new webhook at its new end."""
     found = await owned_request(services, request_id, key)
     codes = body.codes if body is not None and body.codes is not None else list(ImageErrorCode)
     failed = sum(failure.count for failure in found.failures if failure.code in codes)
@@ -86,23 +88,23 @@ async def retry(
         await services.quota.check(key.owner, failed)
     again = await services.control.retry(found, codes) if found.terminal else None
     if again is None:
-        raise RefusedError(409, "still_running", "The request has not ended; retry it when it has.")
+        raise RefusedError(409, "still_running", "The request has not ended. Retry it when it has.")
     services.actors.queue_changed()
     return await overview(services, again)
 
 
 @router.delete("/api/requests/{request_id}", status_code=204)
 async def delete(request_id: str, services: ServicesArgument, key: KeyArgument) -> Response:
-    """Delete an ended request with its records and outputs; from now on it is not found, and soon it is gone."""
+    """Delete an ended request with its records and outputs. It is hidden at once, and removed a moment later."""
     await owned_request(services, request_id, key)
     if not await services.control.delete(request_id):
-        raise RefusedError(409, "still_running", "The request has not ended; cancel it first.")
+        raise RefusedError(409, "still_running", "The request has not ended. Cancel it first.")
     services.actors.deleted()
     return Response(status_code=204)
 
 
 async def _changed(services: Services, request: ProcessingRequest | None) -> RequestAnswer:
     if request is None:
-        raise RefusedError(409, "already_ended", "The request has ended; nothing can be changed about it any more.")
+        raise RefusedError(409, "already_ended", "The request has ended, so it cannot be changed.")
     services.actors.queue_changed()
     return await overview(services, request)

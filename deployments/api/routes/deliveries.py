@@ -1,4 +1,4 @@
-"""What became of a request's webhook, and sending it again."""
+"""The routes of a request's webhook: list its deliveries, and send one again."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ async def deliveries(
     services: Annotated[Services, Depends(services_of)],
     key: Annotated[ApiKey, Depends(reader)],
 ) -> DeliveriesAnswer:
-    """Every delivery of the request's webhook with all its attempts, the oldest first."""
+    """List the deliveries of a request's webhook with their attempts, the oldest first."""
     await owned_request(services, request_id, key)
     found = await services.outbox.of_request(request_id)
     return DeliveriesAnswer(deliveries=[DeliveryAnswer.of(delivery) for delivery in found])
@@ -33,10 +33,10 @@ async def redeliver(
     services: Annotated[Services, Depends(services_of)],
     key: Annotated[ApiKey, Depends(writer)],
 ) -> DeliveryAnswer:
-    """Send a delivery again, now, with the same `webhook-id` and body, and all its retries before it."""
+    """Send a delivery again now, with the same `webhook-id` and body. It gets all its retries anew."""
     await owned_request(services, request_id, key)
     delivery = await services.outbox.redeliver(request_id, delivery_id)
     if delivery is None:
-        raise RefusedError(404, "delivery_not_found", "There is no such delivery of this request.")
+        raise RefusedError(404, "delivery_not_found", "This request has no such delivery.")
     services.actors.outbox_changed()
     return DeliveryAnswer.of(delivery)

@@ -1,4 +1,4 @@
-"""Whether the service lives, and whether it can work. Open to all: they tell nothing that a key protects."""
+"""The routes for load balancers and probes. They need no API key, because they show nothing that a key protects."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from deployments.api.services import Services, services_of
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-CHECK_SECONDS = 3
-RETRY_SECONDS = 5
+READINESS_CHECK_SECONDS = 3
+READINESS_RETRY_SECONDS = 5
 logger = logging.getLogger("darkroom.api")
 router = APIRouter(tags=["health"])
 
 
 @router.get("/healthz")
 async def healthz() -> HealthAnswer:
-    """This process answers."""
+    """Answer as long as this process lives."""
     return HealthAnswer()
 
 
 @router.get("/readyz", responses={503: {"model": ReadinessAnswer}})
 async def readyz(response: Response, services: Annotated[Services, Depends(services_of)]) -> ReadinessAnswer:
-    """Each store, the queue manager, the indexes and the bucket, and Ray's head, with what is wrong.
+    """Check the stores, the queue manager, the indexes and the bucket, and Ray's head node.
 
-    Without the head it is ready all the same: what is accepted is stored, though it may have to wait for it.
+    A missing head node does not make the service unready. Uploads are stored, and may wait for the head node.
     """
     mongodb, redis, s3, queue_manager, ray_head = await asyncio.gather(
         _check("mongodb", services.database.ping()),
@@ -55,20 +55,20 @@ async def readyz(response: Response, services: Annotated[Services, Depends(servi
     )
     if not answer.ready:
         response.status_code = 503
-        response.headers["Retry-After"] = str(RETRY_SECONDS)
+        response.headers["Retry-After"] = str(READINESS_RETRY_SECONDS)
     return answer
 
 
 async def _check(name: str, probe: Awaitable[None]) -> CheckAnswer:
     try:
-        await asyncio.wait_for(probe, CHECK_SECONDS)
+        await asyncio.wait_for(probe, READINESS_CHECK_SECONDS)
     except TimeoutError:
-        return CheckAnswer(ok=False, detail=f"no answer within {CHECK_SECONDS} s")
+        return CheckAnswer(ok=False, detail=f"no answer within {READINESS_CHECK_SECONDS} s")
     except StoreUnavailableError as error:
         return CheckAnswer(ok=False, detail=str(error))
     except RayError as error:
         return CheckAnswer(ok=False, detail=type(error).__name__)
-    except Exception:  # an answer with what we know is better than none
+    except Exception:  # the answer tells the other checks all the same
         logger.exception("the check of %s failed", name)
-        return CheckAnswer(ok=False, detail="the check itself failed; the log has more")
+        return CheckAnswer(ok=False, detail="the check itself failed, and the log has the reason")
     return CheckAnswer(ok=True)

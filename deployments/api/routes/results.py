@@ -1,4 +1,4 @@
-"""`GET /api/requests/{requestId}/results.csv` and `results.jsonl`, streamed at any time."""
+"""The routes of the results: `results.csv` and `results.jsonl` of a request, streamed at any time."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def results_csv(
     key: Annotated[ApiKey, Depends(reader)],
     only: Only = "all",
 ) -> StreamingResponse:
-    """The catalogue's own columns, the outputs' links and the errors; `only=failed` can be uploaded again unchanged."""
+    """Stream the columns of the catalogue, links and errors. A CSV of `only=failed` can be uploaded again unchanged."""
     request = await owned_request(services, request_id, key)
     table = ResultsCsv(request, link=services.bucket.link, only_failed=only == "failed")
 
@@ -49,7 +49,9 @@ async def results_csv(
 @router.get(
     "/api/requests/{request_id}/results.jsonl",
     response_class=StreamingResponse,
-    responses={200: {"content": {"application/jsonl": {}}, "description": "One product a line, as in the status."}},
+    responses={
+        200: {"content": {"application/jsonl": {}}, "description": "One product on each line, as in the status."}
+    },
 )
 async def results_jsonl(
     request_id: str,
@@ -57,7 +59,7 @@ async def results_jsonl(
     key: Annotated[ApiKey, Depends(reader)],
     only: Only = "all",
 ) -> StreamingResponse:
-    """One JSON object for each product, a line each, in the order of the file."""
+    """Stream one JSON object on each line for each product, in the order of the catalogue."""
     await owned_request(services, request_id, key)
 
     def serialise(page: list[Product]) -> bytes:

@@ -1,4 +1,4 @@
-"""How far requests are: `GET /api/status/{requestId}` and `GET /api/requests`."""
+"""The routes of the progress: `GET /api/status/{requestId}` and `GET /api/requests`."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 500
-POLL_SECONDS = 1
-# Time passes, and presigned links change with it; neither is news.
-_NO_NEWS: dict[str, Any] = {
+STATUS_POLL_SECONDS = 1
+# These change with time alone, so they do not change the ETag.
+_NOT_IN_ETAG: dict[str, Any] = {
     "eta_seconds": True,
     "products": {"__all__": {"output_image_urls": True, "images": {"__all__": {"outputs": {"__all__": {"url"}}}}}},
 }
@@ -43,7 +43,7 @@ async def status(
     product_status: Annotated[Status | None, Query(alias="productStatus")] = None,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """How far a request is, with one page of its products in the order of the file."""
+    """Return the progress of a request, with one page of its products in the order of the catalogue."""
     request = await owned_request(services, request_id, key)
     after_row = _row_of(cursor)
     products = await services.products.page(request_id, after_row=after_row, limit=limit, status=product_status)
@@ -64,7 +64,7 @@ async def requests(
     cursor: str | None = None,
     status: Status | None = None,
 ) -> RequestPageAnswer:
-    """The requests of the caller's API key, the newest first."""
+    """List the requests of the caller's API key, the newest first."""
     found = await services.requests.page(key.owner, status=status, before_id=cursor, limit=limit)
     return RequestPageAnswer(
         requests=[await overview(services, request) for request in found],
@@ -76,7 +76,9 @@ def _row_of(cursor: str | None) -> int:
     if cursor is None:
         return 0
     if not (cursor.isascii() and cursor.isdecimal() and len(cursor) <= 18):  # noqa: PLR2004 - digits of a 64-bit number
-        raise RefusedError(400, "invalid_cursor", "cursor: use the `nextCursor` of the page before, unchanged.")
+        raise RefusedError(
+            400, "invalid_cursor", "The cursor is not valid. Send the `nextCursor` of the page before, unchanged."
+        )
     return int(cursor)
 
 
@@ -91,12 +93,12 @@ def _linked(services: Services, products: list[Product]) -> list[ProductAnswer]:
 
 
 def _cacheable(answer: StatusAnswer, if_none_match: str | None) -> Response:
-    # Links end after a week.
-    news = answer.model_dump_json(exclude=_NO_NEWS)
-    etag = f'W/"{hashlib.sha256(f"{utc_now().date()} {news}".encode()).hexdigest()[:32]}"'
+    # The ETag changes every day, because links end after a week.
+    content = answer.model_dump_json(exclude=_NOT_IN_ETAG)
+    etag = f'W/"{hashlib.sha256(f"{utc_now().date()} {content}".encode()).hexdigest()[:32]}"'
     headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
     if answer.status in (Status.PENDING, Status.PROCESSING):
-        headers["Retry-After"] = str(POLL_SECONDS)
+        headers["Retry-After"] = str(STATUS_POLL_SECONDS)
     if if_none_match is not None and etag in {each.strip() for each in if_none_match.split(",")}:
         return Response(status_code=304, headers=headers)
     return Response(answer.model_dump_json(), media_type="application/json", headers=headers)

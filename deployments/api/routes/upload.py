@@ -1,4 +1,4 @@
-"""`POST /api/upload`: a catalogue comes in."""
+"""The route that takes a catalogue: `POST /api/upload`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ router = APIRouter(tags=["upload"])
     "/api/upload",
     status_code=202,
     openapi_extra=FORM_SCHEMA,
-    responses={200: {"model": UploadAnswer, "description": "The catalogue is valid; it was a dry run."}},
+    responses={200: {"model": UploadAnswer, "description": "The catalogue is valid, and this was a dry run."}},
 )
 async def upload(
     request: Request,
@@ -31,11 +31,11 @@ async def upload(
 ) -> UploadAnswer:
     """Upload a catalogue: a CSV with the columns `Serial Number`, `Product Name` and `Input Image Urls`.
 
-    Answers 202 once the request is stored for good; its progress is at `Location`. A repeat with the same
-    `Idempotency-Key` answers as the first call did, and processes nothing twice.
+    The answer is 202 when the request is stored for good. Its progress is at `Location`. A repeat with the same
+    `Idempotency-Key` gets the same answer, and nothing is processed twice.
     """
     if idempotency_key is None or await services.requests.find_repeat(key.owner, idempotency_key) is None:
-        # Before the file is read, which may be large.
+        # These checks come before the file is read, because it may be large.
         await services.require_stores()
         await services.quota.check(key.owner)
     async with upload_form(request) as form:

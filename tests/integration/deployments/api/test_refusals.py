@@ -163,7 +163,7 @@ async def test_413_a_stream_that_becomes_too_large(api: Api) -> None:
 
 async def test_413_more_images_than_the_queue_can_ever_take(api: Api) -> None:
     response = await upload(api, catalogue([f"https://shop.example/{number}.jpg" for number in range(6)]))
-    assert "6 images; 5 are allowed" in refused(response, 413, "too_many_images")["detail"]
+    assert "6 images. At most 5 are allowed" in refused(response, 413, "too_many_images")["detail"]
 
 
 async def test_415_a_body_that_is_neither_a_form_nor_a_csv(api: Api) -> None:
