@@ -10,7 +10,7 @@ import ray
 
 from actors import registry
 from actors.messages import NO_SHARE, Share
-from actors.queue.plan import Admit, Assign, DismissOrphans, Preempt, Release, SetShares, StartStandby, Stop
+from actors.queue.plan import Admit, Assign, DismissOrphans, Preempt, Unassign, SetShares, StartStandby, Stop
 from actors.queue.stall_guard import StallGuard
 from actors.registry import Pingable, WakeUps
 from actors.request.closing import Closing
@@ -83,8 +83,8 @@ class Effects:
                     await self._lease.preempt(request_id)
                 case Stop(request_id):
                     await self._stop(request_id)
-                case Release(request_id, stands_by):
-                    self._coordinators.release(request_id, stands_by=stands_by)
+                case Unassign(request_id, stands_by):
+                    self._coordinators.unassign(request_id, stands_by=stands_by)
                 case Assign(request):
                     self._in_background(f"assign {request.request_id}", self._assign, request)
                 case SetShares():

@@ -124,7 +124,7 @@ class Coordinators:
         self._assigned[request_id] = coordinator._replace(since=self._now())
         coordinator.actor.take.remote(request_id, share)
 
-    def release(self, request_id: str, *, stands_by: bool) -> None:
+    def unassign(self, request_id: str, *, stands_by: bool) -> None:
         """Take back the coordinator of a closed request. It stands by, or its process ends."""
         coordinator = self._assigned.pop(request_id, None)
         self._unconfirmed.discard(request_id)

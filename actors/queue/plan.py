@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cluster.mongo.queue import Candidate, OpenRequest
 
 
-class Release(NamedTuple):
+class Unassign(NamedTuple):
     """Take back the coordinator of a request that is closed."""
 
     request_id: str
@@ -66,7 +66,7 @@ class DismissOrphans(NamedTuple):
     """End the coordinators that stood by for an earlier queue manager."""
 
 
-Action = Release | Assign | Stop | Admit | Preempt | SetShares | StartStandby | DismissOrphans
+Action = Unassign | Assign | Stop | Admit | Preempt | SetShares | StartStandby | DismissOrphans
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,15 +106,15 @@ def plan(state: QueueState) -> list[Action]:
 
     A plan admits one request at most, because that changes which one is next. It sets shares when it admits none.
     """
-    releases = list(_releases(state))
-    standby = state.coordinators.standby + sum(each.stands_by for each in releases)
-    actions: list[Action] = [*_stops(state), *releases, *_assignments(state)]
+    unassigned = list(_unassignments(state))
+    standby = state.coordinators.standby + sum(each.stands_by for each in unassigned)
+    actions: list[Action] = [*_stops(state), *unassigned, *_assignments(state)]
     if not state.draining:
         admission = _admission(state, standby)
         actions += [*_preemption(state), _shares(state)] if admission is None else [admission]
     if state.coordinators.may_have_orphans:
         return [*actions, DismissOrphans()]  # before any other starts, which would look like one of them
-    missing = _missing_standby(state, standby, released=len(releases))
+    missing = _missing_standby(state, standby, unassigned=len(unassigned))
     return [*actions, StartStandby(missing)] if missing > 0 else actions
 
 
@@ -122,12 +122,12 @@ def _stops(state: QueueState) -> Iterator[Stop]:
     return map(Stop, state.stopping[: state.max_stopping])
 
 
-def _releases(state: QueueState) -> Iterator[Release]:
+def _unassignments(state: QueueState) -> Iterator[Unassign]:
     known = state.coordinators
     free = state.max_standby - known.standby - known.reserved - known.starting
     closed = known.assigned - {each.request_id for each in state.processing}
     for number, request_id in enumerate(sorted(closed)):
-        yield Release(request_id, stands_by=number < free)
+        yield Unassign(request_id, stands_by=number < free)
 
 
 def _assignments(state: QueueState) -> Iterator[Assign]:
@@ -170,12 +170,12 @@ def _shares(state: QueueState) -> SetShares:
     return SetShares(shares, priorities, make_room)
 
 
-def _missing_standby(state: QueueState, standby: int, *, released: int) -> int:
+def _missing_standby(state: QueueState, standby: int, *, unassigned: int) -> int:
     """Return how many coordinators to start: those that always stand by, and one for the next request."""
     known = state.coordinators
     if known.starting:
         return 0
-    there = standby + known.reserved + len(known.assigned) - released
+    there = standby + known.reserved + len(known.assigned) - unassigned
     missing = min(state.max_standby, state.max_active) - there
     if missing > 0:
         return missing

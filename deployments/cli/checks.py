@@ -125,7 +125,7 @@ def _settings() -> Check:
             "settings",
             ok=False,
             detail=f"there is no setting {', '.join(misspelt)}",
-            fix="Correct the name, or remove it. The README lists all settings.",
+            fix="Correct the name, or remove it. cluster/SETTINGS.md lists all settings.",
         )
     return Check("settings", ok=True, detail="valid")
 

@@ -16,7 +16,7 @@ from actors.queue.plan import (
     DismissOrphans,
     Preempt,
     QueueState,
-    Release,
+    Unassign,
     SetShares,
     StartStandby,
     Stop,
@@ -89,15 +89,15 @@ def test_without_a_coordinator_that_stands_by_none_is_admitted_and_one_is_starte
 def test_the_coordinator_of_a_closed_request_takes_the_next_one_in_the_same_step() -> None:
     coordinators = CoordinatorState(assigned=frozenset({"closed"}), standby=0, reserved=2)
     state = replace(EMPTY, candidates=[candidate("next")], coordinators=coordinators)
-    assert plan(state) == [Release("closed", stands_by=True), Admit("next")]
+    assert plan(state) == [Unassign("closed", stands_by=True), Admit("next")]
 
 
 def test_coordinators_beyond_those_that_stand_by_end() -> None:
     state = replace(EMPTY, coordinators=assigned("a", "b", "c", standby=1))
-    assert of(Release, plan(state)) == [
-        Release("a", stands_by=True),
-        Release("b", stands_by=True),
-        Release("c", stands_by=False),
+    assert of(Unassign, plan(state)) == [
+        Unassign("a", stands_by=True),
+        Unassign("b", stands_by=True),
+        Unassign("c", stands_by=False),
     ]
 
 
