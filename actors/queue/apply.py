@@ -10,7 +10,7 @@ import ray
 
 from actors import registry
 from actors.messages import NO_SHARE, Share
-from actors.queue.plan import Admit, Assign, DismissOrphans, Preempt, Unassign, SetShares, StartStandby, Stop
+from actors.queue.plan import Admit, Assign, DismissOrphans, Preempt, SetShares, StartStandby, Stop, Unassign
 from actors.queue.stall_guard import StallGuard
 from actors.registry import Pingable, WakeUps
 from actors.request.closing import Closing

@@ -59,7 +59,8 @@ def up(
     misspelt = unknown_settings()
     if misspelt:
         raise DarkroomError(
-            f"There is no setting {', '.join(misspelt)}. Correct the name, or remove it. cluster/SETTINGS.md lists all settings."
+            f"There is no setting {', '.join(misspelt)}. Correct the name, or remove it. "
+            "cluster/SETTINGS.md lists all settings."
         )
     folder = Home(settings.home)
     changed = changed_settings(State.read(folder.state_file).settings, settings)

@@ -16,10 +16,10 @@ from actors.queue.plan import (
     DismissOrphans,
     Preempt,
     QueueState,
-    Unassign,
     SetShares,
     StartStandby,
     Stop,
+    Unassign,
     plan,
 )
 from cluster.mongo.queue import Candidate, OpenRequest
