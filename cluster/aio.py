@@ -18,26 +18,34 @@ _CANCEL_AGAIN_SECONDS = 0.2
 logger = logging.getLogger("darkroom.aio")
 
 
-async def forever(step: Callable[[], Awaitable[object]], pause: Callable[[], Awaitable[object]], name: str) -> NoReturn:
+async def forever(
+    step: Callable[[], Awaitable[object]],
+    pause: Callable[[], Awaitable[object]],
+    name: str,
+    *,
+    request_id: str | None = None,
+) -> NoReturn:
     """Take a step again and again, with a pause after each, whether it succeeds or fails.
 
     Args:
         step: One step.
         pause: Returns when the next step is due.
         name: The name of the loop in the log.
+        request_id: The request that it works for, for the log.
 
     Raises:
         StaleEpochError: A step raised it: a newer process has taken over, so this one must stop.
     """
+    extra = {} if request_id is None else {"requestId": request_id}
     while True:
         try:
             await step()
         except StaleEpochError:
             raise
         except StoreUnavailableError as error:
-            logger.warning("%s waits: %s", name, error)
+            logger.warning("%s waits: %s", name, error, extra=extra)
         except Exception:
-            logger.exception("%s failed; it is tried again", name)
+            logger.exception("%s failed; it is tried again", name, extra=extra)
         await pause()
 
 
