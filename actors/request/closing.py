@@ -1,4 +1,4 @@
-"""The end of a request: its counts, its status, and the callback that tells of it."""
+"""Closes a request: its counts, its status, and the webhook that tells of its end."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING
 
-from actors.request.webhook_event import callback
+from actors.request.webhook_event import closing_delivery
 from cluster.codes import ImageErrorCode
 from cluster.errors import StoreUnavailableError
 from cluster.mongo.counts import ResultCounts
@@ -32,7 +32,7 @@ logger = logging.getLogger("darkroom.closing")
 
 
 class Closing:
-    """Closes requests that the caller has claimed.
+    """Closes requests whose epoch the caller has claimed.
 
     Every method raises `StoreUnavailableError` when MongoDB does not answer, and `StaleEpochError` when a newer
     coordinator has claimed the request.
@@ -46,21 +46,21 @@ class Closing:
         self._public_url = settings.public_url
 
     async def abandon(self, request: ProcessingRequest, reason: Reason) -> None:
-        """End a request although not all of it is done; what is done stays."""
+        """Close a request although not all of its images are done. Images that are done stay."""
         await self._products.take_over(request.request_id, request.epoch)
         await self._products.fail_unfinished(request.request_id, request.epoch, _NOT_DONE[reason])
         await self.close(request, reason)
 
     async def close(self, request: ProcessingRequest, reason: Reason | None = None) -> None:
-        """End a request whose images are all terminal.
+        """Close a request whose images are all terminal.
 
         Args:
-            request: As it was claimed.
-            reason: Why it has failed although images may have succeeded.
+            request: The request, as it was claimed.
+            reason: The reason why it has failed although images may have succeeded.
         """
         await self._products.settle(request.request_id, request.epoch)
-        tally, byte_counts = await self._result_counts.count(request.request_id)
-        counts = request.counts.model_copy(update={"completed": tally.completed, "failed": tally.failed})
+        reached, byte_counts = await self._result_counts.count(request.request_id)
+        counts = request.counts.model_copy(update={"completed": reached.completed, "failed": reached.failed})
         if counts.completed + counts.failed != counts.images:
             message = f"{counts.images - counts.completed - counts.failed} images are not terminal"
             raise RuntimeError(message)
@@ -76,7 +76,7 @@ class Closing:
                 "failures": await self._result_counts.failures(request.request_id),
             }
         )
-        await self._requests.close(closed, callback(closed, public_url=self._public_url))
+        await self._requests.close(closed, closing_delivery(closed, public_url=self._public_url))
         logger.info("request closed", extra={"requestId": closed.request_id, "status": closed.status})
-        with contextlib.suppress(StoreUnavailableError):  # then its time to live ends it
+        with contextlib.suppress(StoreUnavailableError):  # then its time to live removes it
             await self._progress.forget(closed.request_id)

@@ -1,4 +1,4 @@
-"""The callback that tells of a request's end, as the outbox holds it."""
+"""The webhook that tells of the end of a request, as the outbox holds it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from cluster.records import ProcessingRequest
 
 
-def callback(closed: ProcessingRequest, *, public_url: str | None) -> Delivery | None:
-    """The delivery, or None when nobody asked for one.
+def closing_delivery(closed: ProcessingRequest, *, public_url: str | None) -> Delivery | None:
+    """Return the delivery, or None when the request has no webhook.
 
     Args:
         closed: The request as it ended.
-        public_url: What makes the payload's links absolute.
+        public_url: The beginning of the payload's links, which makes them absolute.
     """
     if closed.webhook is None:
         return None

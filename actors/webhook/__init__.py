@@ -1,1 +1,1 @@
-"""The process of the webhook sender, one for the deployment."""
+"""The webhook sender: one process for the deployment."""

@@ -1,4 +1,4 @@
-"""The actor that delivers callbacks from the outbox, signed by Standard Webhooks."""
+"""The actor that delivers webhooks from the outbox, signed as Standard Webhooks says."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ from cluster.telemetry import log_as_json
 if TYPE_CHECKING:
     from cluster.settings import Settings
 
-_POLL_SECONDS = 1.0
-_STOP_SECONDS = 60.0  # after a drain, for the stop that it was for
+_OUTBOX_POLL_SECONDS = 1.0
+_RESUME_SECONDS = 60.0  # after a drain that no stop has followed
 _CONCURRENT_DELIVERIES = 50
-_DELIVERIES_PER_HOST = 5  # so that one that never answers does not keep others waiting
+_DELIVERIES_PER_HOST = 5  # so that a host that never answers does not keep others waiting
 _JITTER = 0.2  # of each pause, up and down
 _GONE = 410
 logger = logging.getLogger("darkroom.webhook")
 
 
 class WebhookSender(Wakeable):
-    """One for the deployment. The outbox in MongoDB is its queue; a notification only saves the wait for the next look.
+    """One for the deployment. The outbox in MongoDB is its queue.
 
-    An attempt is claimed for longer than it can take, so that a delivery whose sender died is made again, with the
+    A delivery is claimed for longer than an attempt can take. If the sender dies, the delivery is made again, with the
     same `webhook-id`.
     """
 
@@ -55,56 +55,56 @@ class WebhookSender(Wakeable):
         database = Database(settings)
         self._outbox = Outbox(database)
         self._http = guarded_session(settings, max_connections=_CONCURRENT_DELIVERIES)
-        self._free = asyncio.Semaphore(_CONCURRENT_DELIVERIES)
-        self._calls: Counter[str] = Counter()  # that are being made, by the beginnings of their URLs
+        self._free_deliveries = asyncio.Semaphore(_CONCURRENT_DELIVERIES)
+        self._running: Counter[str] = Counter()  # deliveries, by the origins of their URLs
         self._draining = False
         self._background = Background()
         self._background.start(fence_when_cut_off(database, settings))
         self._background.start(
-            forever(self._deliver_due, lambda: self._wait_for_wake_up(_POLL_SECONDS), "the webhook sender")
+            forever(self._deliver_due, lambda: self._wait_for_wake_up(_OUTBOX_POLL_SECONDS), "the webhook sender")
         )
 
     @ray.method
     async def drain(self) -> None:
-        """Finish the calls that are being made and begin no others, for a stop of the whole deployment."""
+        """Finish the deliveries that run and begin no others, for a stop of the whole deployment."""
         self._draining = True
         for _ in range(_CONCURRENT_DELIVERIES):
-            await self._free.acquire()
-        # A stop that was given up must not leave an outbox that nobody empties.
-        asyncio.get_running_loop().call_later(_STOP_SECONDS, self._go_on)
+            await self._free_deliveries.acquire()
+        # If the stop is given up, the outbox must be emptied again.
+        asyncio.get_running_loop().call_later(_RESUME_SECONDS, self._resume)
 
-    def _go_on(self) -> None:
+    def _resume(self) -> None:
         self._draining = False
         for _ in range(_CONCURRENT_DELIVERIES):
-            self._free.release()
+            self._free_deliveries.release()
 
     async def _deliver_due(self) -> None:
         while True:
-            await self._free.acquire()
+            await self._free_deliveries.acquire()
             delivery = None
             try:
                 if not self._draining:
                     delivery = await self._claim_due()
             finally:
                 if delivery is None:
-                    self._free.release()
+                    self._free_deliveries.release()
             if delivery is None:
                 return
             origin = origin_of(delivery.url)
-            self._calls[origin] += 1
+            self._running[origin] += 1
             self._background.start(self._deliver(delivery)).add_done_callback(partial(self._finished, origin))
 
     async def _claim_due(self) -> Delivery | None:
-        busy = [origin for origin, calls in self._calls.items() if calls >= _DELIVERIES_PER_HOST]
+        busy = [origin for origin, running in self._running.items() if running >= _DELIVERIES_PER_HOST]
         return await self._outbox.claim_due(lease_seconds=2 * self._settings.webhook_timeout_seconds, but_not_to=busy)
 
     def _finished(self, origin: str, task: asyncio.Task[None]) -> None:
-        self._free.release()
-        if self._calls[origin] == _DELIVERIES_PER_HOST:
-            self._woken.set()  # others for it may have waited
-        self._calls -= Counter((origin,))  # which also forgets those without any
+        self._free_deliveries.release()
+        if self._running[origin] == _DELIVERIES_PER_HOST:
+            self._woken.set()  # other deliveries to it may have waited
+        self._running -= Counter((origin,))  # which also forgets origins without any
         if not task.cancelled() and task.exception() is not None:
-            # Its lease ends, and it is due again.
+            # Its lease ends, and then it is due again.
             logger.error("delivery interrupted", exc_info=task.exception())
 
     async def _deliver(self, delivery: Delivery) -> None:
@@ -142,7 +142,7 @@ class WebhookSender(Wakeable):
         )
 
     async def _send(self, delivery: Delivery) -> int:
-        """The answer's status; its body is not read."""
+        """Post a delivery. Returns the status of the answer, whose body is not read."""
         now = utc_now()
         signer = Signer(self._secrets.decrypt(delivery.secret))
         headers = {
@@ -156,7 +156,7 @@ class WebhookSender(Wakeable):
             return answer.status
 
     def _verdict(self, delivery: Delivery, response: DeliveryResponse) -> tuple[DeliveryState, float]:
-        """What the answer means, and how long to wait before the next attempt. Redirects are not followed."""
+        """Return the new state of a delivery, and the pause before its next attempt. Redirects are not followed."""
         status = response.http_status
         if status is not None and HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
             return DeliveryState.DELIVERED, 0

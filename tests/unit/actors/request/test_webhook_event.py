@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from actors.request.webhook_event import callback
+from actors.request.webhook_event import closing_delivery
 from cluster.codes import ImageErrorCode
 from cluster.records import (
     ByteCounts,
@@ -17,7 +17,7 @@ from cluster.records import (
     utc_now,
 )
 
-NO_SHARE = ProcessingRequest(
+CLOSED = ProcessingRequest(
     request_id="req_1",
     owner="key",
     status=Status.COMPLETED,
@@ -34,8 +34,8 @@ NO_SHARE = ProcessingRequest(
 )
 
 
-def test_a_callback_says_what_became_of_the_request_and_no_secret() -> None:
-    delivery = callback(NO_SHARE, public_url="https://darkroom.example/")
+def test_a_webhook_tells_the_end_of_the_request_and_no_secret() -> None:
+    delivery = closing_delivery(CLOSED, public_url="https://darkroom.example/")
     assert delivery is not None
     assert delivery.event == "request.completed"
     assert delivery.delivery_id.startswith("msg_")
@@ -50,20 +50,20 @@ def test_a_callback_says_what_became_of_the_request_and_no_secret() -> None:
 
 
 @pytest.mark.parametrize("public_url", [None, "https://darkroom.example"])
-def test_links_are_absolute_when_the_service_knows_where_it_is(public_url: str | None) -> None:
-    delivery = callback(NO_SHARE, public_url=public_url)
+def test_links_are_absolute_when_the_public_url_is_set(public_url: str | None) -> None:
+    delivery = closing_delivery(CLOSED, public_url=public_url)
     assert delivery is not None
     status = json.loads(delivery.payload)["data"]["links"]["status"]
     assert status == f"{public_url or ''}/api/status/req_1"
 
 
 def test_a_failed_request_has_an_event_of_its_own() -> None:
-    failed = NO_SHARE.model_copy(update={"status": Status.FAILED, "reason": Reason.ALL_IMAGES_FAILED})
-    delivery = callback(failed, public_url=None)
+    failed = CLOSED.model_copy(update={"status": Status.FAILED, "reason": Reason.ALL_IMAGES_FAILED})
+    delivery = closing_delivery(failed, public_url=None)
     assert delivery is not None
     assert delivery.event == "request.failed"
     assert json.loads(delivery.payload)["data"]["reason"] == "all_images_failed"
 
 
-def test_nobody_is_called_who_did_not_ask() -> None:
-    assert callback(NO_SHARE.model_copy(update={"webhook": None}), public_url=None) is None
+def test_a_request_without_a_webhook_has_no_delivery() -> None:
+    assert closing_delivery(CLOSED.model_copy(update={"webhook": None}), public_url=None) is None
