@@ -1,4 +1,4 @@
-"""What coordinators and tasks say to each other: batches of work, and reports of what became of them."""
+"""Messages between processes: shares, batches of images, and reports of how they ended."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ if TYPE_CHECKING:
     from cluster.options import ImageOptions
 
 
-_BATCHES_PER_SLOT = 2  # one runs while the next is on its way
+BATCHES_PER_SLOT = 2
+"""One runs while the next is on its way."""
 _MIN_TIME_FRACTION = 0.02
 
 
 class Share(NamedTuple):
-    """How much of the cluster a request may use."""
+    """The part of the cluster that a request may use."""
 
     slots: float  # on average; 0 while it may begin nothing
     running: int  # batches that may go on running when others wait for a slot
@@ -27,11 +28,11 @@ class Share(NamedTuple):
 
     @property
     def max_batches(self) -> int:
-        """How many batches may run or wait for a core."""
-        return max(1, round(_BATCHES_PER_SLOT * self.slots)) if self.slots else 0
+        """The number of batches that may run or wait for a CPU slot."""
+        return max(1, round(BATCHES_PER_SLOT * self.slots)) if self.slots else 0
 
     def pause_seconds(self, batch_seconds: float) -> float:
-        """How long to send nothing after a batch of that length."""
+        """Return how long to send nothing after a batch of this length."""
         return batch_seconds * (1 / max(_MIN_TIME_FRACTION, self.time_fraction) - 1)
 
 
@@ -46,7 +47,7 @@ class ShareUpdate(NamedTuple):
 
 
 class RequestReport(NamedTuple):
-    """Where a coordinator is with a request."""
+    """The progress of a coordinator with a request."""
 
     images_in_tasks: int
     demand: int | None  # task slots that the request could use now; None while its work has not begun
@@ -56,49 +57,51 @@ class RequestReport(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class WorkItem:
-    """One image to do."""
+    """One attempt at an image."""
 
     row: int
     index: int  # in the row
     ordinal: int  # in the request
     url: str
-    attempt: int  # this one's number, from 1
-    failures: int = 0  # of those before it, whose bad end is known
-    is_slow: bool = False  # its source has kept a core waiting
-    batch_limit: int | None = None  # images in its next batch, since it may be the one that ends its worker
+    attempt: int  # its number, from 1
+    failures: int = 0  # earlier attempts that are known to have failed
+    is_io_bound: bool = False  # its source has kept a CPU slot waiting
+    batch_limit: int | None = None  # images in its next batch, since this image may end its worker
 
     @property
     def tried(self) -> tuple[int, int, int]:
-        """Row, index and attempt: what is recorded before it is tried."""
+        """Row, index and attempt, as they are recorded before the attempt is made."""
         return self.row, self.index, self.attempt
 
     @property
     def failed(self) -> tuple[int, int, int]:
-        """Row, index and failures: what is recorded after one."""
+        """Row, index and failures, as they are recorded after a failure."""
         return self.row, self.index, self.failures
 
     @property
-    def unknown_ends(self) -> int:
-        """Attempts, this one among them, whose end nobody has told: it may have been that of their node."""
-        return self.attempt - self.failures
+    def lost_attempts(self) -> int:
+        """The number of earlier attempts without a known end. Each may have ended its node or its coordinator."""
+        return self.attempt - 1 - self.failures
 
-    @property
-    def again(self) -> WorkItem:
-        """The next attempt, after one that has failed."""
+    def is_last(self, max_attempts: int) -> bool:
+        """Return whether no other attempt follows when this one fails."""
+        return self.failures + 1 >= max_attempts
+
+    def after_failure(self) -> WorkItem:
+        """Return the next attempt, after this one has failed."""
         return replace(self, attempt=self.attempt + 1, failures=self.failures + 1)
 
-    @property
-    def after_unknown_end(self) -> WorkItem:
-        """The next attempt, after one of which nobody knows how it ended."""
+    def after_loss(self) -> WorkItem:
+        """Return the next attempt, after the end of this one was lost."""
         return replace(self, attempt=self.attempt + 1)
 
-    def among(self, images: int) -> WorkItem:
-        """The same, for a batch of at most so many."""
+    def in_batch_of(self, images: int) -> WorkItem:
+        """Return the same attempt with a limit for the size of its batch."""
         return replace(self, batch_limit=images)
 
 
 class BatchKey(NamedTuple):
-    """Tells a batch from all others of the deployment; of one request's, a later one is larger."""
+    """The key of a batch, unique in the deployment. Keys of one request grow with every batch that is sent."""
 
     request_id: str
     epoch: int
@@ -107,7 +110,7 @@ class BatchKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The images of one Ray task; about as many as keep a core busy for a second or two."""
+    """The images of one Ray task. They are about as many as keep a CPU slot busy for a second or two."""
 
     request_id: str
     owner: str
@@ -115,27 +118,27 @@ class Batch:
     number: int  # of this coordinator's batches
     options: ImageOptions
     items: tuple[WorkItem, ...]
-    is_slow: bool = False  # waits for its sources as long as it takes, and owns no core
-    host_downloads: int = 16  # at once from one host: this batch's share of what the cluster may
+    is_io_bound: bool = False  # waits for its sources as long as it takes, and has no CPU slot of the cluster
+    host_downloads: int = 16  # at once from one host: this batch's part of the cluster's limit
 
     @property
     def key(self) -> BatchKey:
-        """Tells it from all other batches of the deployment."""
+        """The key of this batch."""
         return BatchKey(self.request_id, self.epoch, self.number)
 
 
 class Stop(Enum):
-    """How a batch is to end before all its images are done."""
+    """The way in which a batch ends before all its images are done."""
 
-    DRAIN = auto()  # what has come to the CPU slot is finished, the rest is released
-    NOW = auto()  # within a moment
+    DRAIN = auto()  # images in the CPU slot are finished, all others are released
+    NOW = auto()  # the same, but images that are not finished within a moment are released, too
 
 
 class Loss(Enum):
-    """How a batch was lost, without any report."""
+    """The way in which a batch was lost without a report."""
 
-    CRASHED = auto()  # its worker
-    OUT_OF_MEMORY = auto()  # its worker
+    CRASHED = auto()  # its worker crashed
+    OUT_OF_MEMORY = auto()  # its worker was ended because its node was short of memory
     OTHER = auto()  # its node is gone, or a worker could not start
 
 
@@ -143,7 +146,7 @@ class BatchLostError(Exception):
     """A batch was lost.
 
     Args:
-        loss: How.
+        loss: The way in which it was lost.
     """
 
     def __init__(self, loss: Loss) -> None:
@@ -152,7 +155,7 @@ class BatchLostError(Exception):
 
 
 class OutcomeKind(Enum):
-    """What became of an image in a task."""
+    """The end of an image in a task."""
 
     COMPLETED = auto()
     FAILED = auto()
@@ -163,50 +166,62 @@ class OutcomeKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one image in a task."""
+    """The outcome of one image in a task."""
 
     item: WorkItem
-    fate: OutcomeKind
+    kind: OutcomeKind
     delay_seconds: float = 0
 
     @property
-    def is_done(self) -> bool:
-        """Whether it was tried to the end."""
-        return self.fate in (OutcomeKind.COMPLETED, OutcomeKind.FAILED, OutcomeKind.RETRY)
+    def is_attempt(self) -> bool:
+        """Whether the image was tried to the end, so that an attempt was used up."""
+        return self.kind in (OutcomeKind.COMPLETED, OutcomeKind.FAILED, OutcomeKind.RETRY)
+
+
+class Recorded(Enum):
+    """The answer to a task that has recorded results."""
+
+    COUNTED = auto()  # in MongoDB, and counted in Redis
+    UNCOUNTED = auto()  # in MongoDB alone
+    NOT_OURS = auto()  # at least one image is done already, or belongs to a newer coordinator or batch
 
 
 @dataclass(frozen=True, slots=True)
 class BatchReport:
-    """What became of a batch."""
+    """The report of a task about its batch."""
 
     outcomes: tuple[Outcome, ...]
     seconds: float = 0  # from the first download to the last result
-    idle_seconds: float = 0  # of these, in which the core had nothing to do
-    progress_counted: bool = True  # whether Redis knows of the results
-    refused: bool = False  # part of it was not the sender's to do: it is done already, or a newer coordinator's
+    idle_seconds: float = 0  # of these, in which the CPU slot had nothing to do
+    recorded: Recorded = Recorded.COUNTED
 
     @classmethod
-    def all(cls, batch: Batch, fate: OutcomeKind) -> BatchReport:
-        """The same became of every image."""
-        return cls(tuple(Outcome(item, fate) for item in batch.items))
+    def all(cls, batch: Batch, kind: OutcomeKind) -> BatchReport:
+        """Return the report of a batch whose images all ended in the same way."""
+        return cls(tuple(Outcome(item, kind) for item in batch.items))
+
+    @classmethod
+    def not_ours(cls) -> BatchReport:
+        """Return the report of a batch that was refused, because part of it was not the sender's to do."""
+        return cls((), recorded=Recorded.NOT_OURS)
 
     @property
-    def ended(self) -> int:
-        """How many images came to their ends."""
+    def terminal(self) -> int:
+        """The number of images that are terminal now."""
         return len(self.of(OutcomeKind.COMPLETED)) + len(self.of(OutcomeKind.FAILED))
 
     @property
-    def done(self) -> int:
-        """How many images were tried to the end."""
-        return sum(outcome.is_done for outcome in self.outcomes)
+    def attempts(self) -> int:
+        """The number of attempts that were used up."""
+        return sum(outcome.is_attempt for outcome in self.outcomes)
 
-    def of(self, fate: OutcomeKind) -> list[Outcome]:
-        """The outcomes of one kind."""
-        return [outcome for outcome in self.outcomes if outcome.fate is fate]
+    def of(self, kind: OutcomeKind) -> list[Outcome]:
+        """Return the outcomes of one kind."""
+        return [outcome for outcome in self.outcomes if outcome.kind is kind]
 
 
 def failed_image(item: WorkItem, error: ImageError) -> Image:
-    """The record of an image that failed for good."""
+    """Return the record of an image that failed for good."""
     return Image(
         status=Status.FAILED,
         error=ImageFailure(code=error.code, message=error.message),

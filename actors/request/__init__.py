@@ -1,1 +1,1 @@
-"""The processes of the coordinators, one for each running request."""
+"""The coordinators: one process for each running request."""

@@ -1,4 +1,4 @@
-"""How many images the next batch should have, learnt from those before it."""
+"""The number of images in the next batch, learnt from earlier ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 _FIRST_IMAGE_SECONDS = 0.05  # before anything was measured
 _WEIGHT = 0.3  # of the latest batch
-_MAX_IDLE_PART = 0.08  # of a batch, in which its first images are on their way and the core has nothing to do
+_MAX_IDLE_PART = 0.08  # of a batch, in which its first images are on their way and the CPU slot has nothing to do
 _LONGEST = 4  # times `batch_seconds`
 
 
@@ -29,17 +29,17 @@ class BatchSize:
 
     @property
     def seconds(self) -> float:
-        """How long the next batch should take."""
+        """The time that the next batch should take."""
         return min(max(self._usual_seconds, self._idle_seconds / _MAX_IDLE_PART), _LONGEST * self._usual_seconds)
 
     @property
     def images(self) -> int:
-        """How many images it should have."""
+        """The number of images that the next batch should have."""
         return max(1, min(self._max_images, int(self.seconds / self._image_seconds)))
 
     def learn(self, batch: Batch, report: BatchReport) -> None:
-        """Take a batch into account that owned a core and did something."""
-        if batch.is_slow or not report.done:
+        """Take a batch into account, if it had a CPU slot and used up an attempt."""
+        if batch.is_io_bound or not report.attempts:
             return
-        self._image_seconds += _WEIGHT * (report.seconds / report.done - self._image_seconds)
+        self._image_seconds += _WEIGHT * (report.seconds / report.attempts - self._image_seconds)
         self._idle_seconds += _WEIGHT * (report.idle_seconds - self._idle_seconds)

@@ -1,4 +1,4 @@
-"""The actor that brings admitted requests to their ends, one after another."""
+"""The actor that works on admitted requests, one after another."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ logger = logging.getLogger("darkroom.coordinator")
 
 
 class RequestCoordinator(Pingable):
-    """One request at a time; one that has ended makes room for the next, because a new process takes a second to start.
+    """Works on one request after another, because a new process would need a second to start.
 
-    Ray reruns the constructor after a crash. Which request this coordinator had is in MongoDB, like all that it knows.
+    Ray reruns the constructor after a crash. MongoDB says which request this coordinator had, like all that it knows.
 
     Args:
-        name: This actor's own.
+        name: The name of this actor.
         settings: The settings.
     """
 
@@ -53,16 +53,16 @@ class RequestCoordinator(Pingable):
         self._wake_ups = WakeUps(settings)
         self._background = Background()
         self._pool = CachedHandle(lambda: registry.start(WorkerPool, registry.WORKER_POOL, settings, settings))
-        self._lifecycles: dict[str, RequestLifecycle] = {}  # by request: the one at work, and any that wait for it
+        self._lifecycles: dict[str, RequestLifecycle] = {}  # by request: the one in work, and others that wait for it
         self._work = asyncio.get_running_loop().create_task(self._resume())
-        # The first call to an actor asks the head where it is: now, because the head may be away when it counts.
-        self._background.start(self._meet_pool())
+        # The first call to an actor asks the head node where it is. The head node may be away when a batch is ready.
+        self._background.start(self._connect_to_pool())
         self._background.start(self._wake_ups.request_ended())
         self._background.start(fence_when_cut_off(self._database, settings))
 
     @ray.method
     async def take(self, request_id: str, share: Share) -> None:
-        """Bring a request to its end, after the one before it; the same again any number of times."""
+        """Bring a request to its end, after the one before it. The same call again changes its share alone."""
         if request_id not in self._lifecycles:
             self._work = asyncio.create_task(self._run_after(self._work, self._add(request_id)))
         self._lifecycles[request_id].update_share(ShareUpdate(share))
@@ -79,13 +79,13 @@ class RequestCoordinator(Pingable):
 
     @ray.method
     async def wait_for_stop(self, request_id: str, batch_number: int) -> Stop:
-        """Answer the task of a batch, which asks when it begins, once the batch is to end early."""
+        """Return when a batch is to end early. Its task asks when it begins."""
         lifecycle = self._lifecycles.get(request_id)
         return Stop.NOW if lifecycle is None else await lifecycle.wait_for_stop(batch_number)
 
     @ray.method
     async def leave(self) -> None:
-        """End this process, after the request that it has, and free the actor's name."""
+        """End this process after the request that it has, and free the actor's name."""
         while not self._work.done():  # a request may still come in between
             await asyncio.wait([self._work])
         ray.actor.exit_actor()
@@ -99,14 +99,14 @@ class RequestCoordinator(Pingable):
         if request_id is not None and request_id not in self._lifecycles:
             await self._run(self._add(request_id))
 
-    async def _meet_pool(self) -> None:
+    async def _connect_to_pool(self) -> None:
         with contextlib.suppress(RayError):
-            await (await self._find_pool()).meet.remote(
+            await (await self._find_pool()).connect.remote(
                 cast("ActorProxy[BatchOwner]", ray.get_runtime_context().current_actor)
             )
 
     async def _find_pool(self) -> ActorProxy[WorkerPool]:
-        """Return the worker pool, which is started when it is not there."""
+        """Return the worker pool. It is started when there is none."""
         pool = await self._pool.get()
         assert pool is not None  # noqa: S101 - `registry.start` always returns one
         return pool

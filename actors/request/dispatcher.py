@@ -1,4 +1,4 @@
-"""Keeps a request's share full: batches out to tasks, reports back in, until every image is terminal."""
+"""Keeps a request's share full: batches go to tasks, reports come back, until every image is terminal."""
 
 from __future__ import annotations
 
@@ -8,111 +8,101 @@ import logging
 import math
 from typing import TYPE_CHECKING
 
-from actors.messages import (
-    NO_SHARE,
-    Batch,
-    BatchLostError,
-    BatchReport,
-    Loss,
-    OutcomeKind,
-    ShareUpdate,
-    WorkItem,
-    failed_image,
-)
+from actors.messages import BATCHES_PER_SLOT, Batch, BatchLostError, Recorded, RequestReport, failed_image
 from actors.request.batch_size import BatchSize
-from actors.request.feed import Feed, unfinished_items
-from actors.request.in_flight import BatchesInFlight, BatchInFlight, Sent
+from actors.request.feed import Feed
+from actors.request.image_queue import ImageQueue
+from actors.request.pacing import Pacing
+from actors.request.retry_policy import Next, after_loss, after_report, screen
 from cluster.aio import end
-from cluster.codes import ImageErrorCode
-from cluster.errors import ImageError, StaleEpochError, StoreUnavailableError
+from cluster.errors import StaleEpochError, StoreUnavailableError
 from cluster.mongo.products import ImageResult
 from cluster.retry import backoff_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from actors.messages import Share
+    from actors.messages import BatchReport, Loss, ShareUpdate, WorkItem
+    from actors.request.in_flight import BatchesInFlight, BatchInFlight
+    from actors.request.retry_policy import Failed
     from cluster.mongo.products import ProductStore
     from cluster.mongo.requests import RequestStore
     from cluster.records import ProcessingRequest
     from cluster.settings import Settings
 
-_PAUSE_BASE_SECONDS = 1
-_PAUSE_CAP_SECONDS = 10
-_MAX_SLOW_IMAGES = 64  # of a batch that waits for its sources
-_MAKE_ROOM_SECONDS = 0.3
-_LONE_LIVES = 5  # of an image, beyond its attempts, when its node or its coordinator may have died by it
-_MANY = 100_000  # slots that whoever has not read all its images could use
+_BACKOFF_BASE_SECONDS = 1
+_BACKOFF_CAP_SECONDS = 10
+_MAX_IO_BOUND_IMAGES = 64  # in one batch
+_DEMAND_WHILE_READING = 100_000  # slots that a request could use while it has images that were not read
 logger = logging.getLogger("darkroom.dispatcher")
 
 
 class Dispatcher:
-    """The work of one request.
+    """The work on one request.
+
+    Each turn observes, plans and applies. It observes the reports that came back and the room in the share. Pure rules
+    plan: `retry_policy` the next step of each image, `Pacing` when the next batch is sent. The dispatcher applies that
+    to the queue, the stores and the tasks.
 
     Args:
-        request: The request, as this coordinator claimed it.
-        requests: To see whether a newer coordinator has claimed it since.
-        products: To read what is to do, and to record what no task could.
-        send: Sends a batch to a Ray task.
-        numbers: Of the batches; none comes twice in an epoch.
+        request: The request, as this coordinator has claimed it.
+        in_flight: The batches of the request in tasks, none yet.
+        requests: Tells whether a newer coordinator has claimed the request.
+        products: The images to do, and the results that no task could record.
+        request_rebuild: Called when Redis may have missed results.
+        numbers: The numbers of the batches. None comes twice in an epoch.
         settings: The settings.
     """
 
     def __init__(
         self,
         request: ProcessingRequest,
+        in_flight: BatchesInFlight,
         *,
         requests: RequestStore,
         products: ProductStore,
-        send: Callable[[Batch], Sent],
+        request_rebuild: Callable[[], None],
         numbers: Iterator[int],
         settings: Settings,
     ) -> None:
         self._request = request
         self._requests = requests
         self._products = products
+        self._request_rebuild = request_rebuild
+        self._numbers = numbers
         self._settings = settings
         self._now = asyncio.get_running_loop().time
-        self._feed = Feed(products, request.request_id, self._now)
-        self._size = BatchSize(settings)
-        self._share = NO_SHARE
+        self._queue = ImageQueue(self._now)
+        self._feed = Feed(products, request.request_id, self._queue)
+        self._pacing = Pacing(BatchSize(settings))
         self._woken = asyncio.Event()
-        self._send_not_before = 0.0
+        self._backoffs = 0
+        self._images_done = 0
+        self.in_flight = in_flight
         self.stopped = asyncio.Event()
-        self._numbers = numbers
-        self._pauses = 0
-        self.in_flight = BatchesInFlight(send)
-        self.progress_missed = False
-        self.images_done = 0
 
     @property
-    def demand(self) -> int:
-        """How many slots the request could use now."""
-        waiting = _MANY if self._feed.has_more else self._feed.ready
-        return max(math.ceil(self.in_flight.cpu_batches / 2), waiting)
+    def report(self) -> RequestReport:
+        """The progress of this coordinator."""
+        waiting = _DEMAND_WHILE_READING if self._feed.has_more else self._queue.ready
+        demand = max(math.ceil(self.in_flight.cpu_batches / BATCHES_PER_SLOT), waiting)
+        return RequestReport(self.in_flight.images, demand, self._images_done, self.in_flight.waiting_seconds)
 
     def update_share(self, update: ShareUpdate) -> None:
         """Change how much of the cluster the request may use."""
-        share = update.share
-        if share.time_fraction > self._share.time_fraction:
-            self._send_not_before = 0.0
-        self._share = share
-        if update.make_room and not share.max_batches:
-            self.in_flight.end_early()
-        # Who is not to rest keeps one batch running, or small requests that come together would end each other's.
-        elif update.make_room and self.in_flight.shrink(_batches_to_keep(share)):
-            # Until those who wait have sent theirs: batches get cores in the order in which they were sent.
-            self._send_not_before = max(self._send_not_before, self._now() + _MAKE_ROOM_SECONDS)
+        self._pacing.change_share(update.share)
+        if update.make_room and self.in_flight.make_room(update.share):
+            self._pacing.let_others_send(self._now())
         self._woken.set()
 
     def stop(self) -> None:
-        """Begin nothing more, and let all batches end early; `run` returns when they have."""
+        """Begin nothing more, and let all batches end now. `run` returns when they have ended."""
         self.stopped.set()
-        self.in_flight.stop()
+        self.in_flight.stop_now()
         self._woken.set()
 
-    async def run(self) -> bool:
-        """Return True when every image is terminal, False when it was stopped before.
+    async def run(self) -> None:
+        """Return when every image is terminal, or when `stop` was called and all batches have ended.
 
         Raises:
             StaleEpochError: A newer coordinator has claimed the request.
@@ -121,17 +111,14 @@ class Dispatcher:
             while not self._is_done():
                 await self._turn()
         finally:
-            self.in_flight.stop()
+            self.in_flight.stop_now()
             await end(*self.in_flight.reports)
-        return self._feed.exhausted
 
     def _is_done(self) -> bool:
-        if self.in_flight:
-            return False
-        return self.stopped.is_set() or self._feed.exhausted
+        return not self.in_flight and (self.stopped.is_set() or self._feed.is_exhausted)
 
     async def _turn(self) -> None:
-        """Send what there is room for, and take in what has come back."""
+        """Send batches while there is room, and take in the reports that came back."""
         try:
             if not self.stopped.is_set():
                 await self._fill_share()
@@ -139,54 +126,50 @@ class Dispatcher:
                 return
             await self._wait()
             self.in_flight.end_overdue(self._settings.batch_timeout_seconds)
-            await self._absorb_reported()
-            self._pauses = 0
+            await self._take_in_reports()
+            self._backoffs = 0
         except StoreUnavailableError as error:
-            await self._pause(error)
+            await self._back_off(error)
 
     async def _fill_share(self) -> None:
-        while self.in_flight.cpu_batches < self._share.max_batches and self._now() >= self._send_not_before:
+        while self._pacing.may_send(self.in_flight.cpu_batches, self._now()):
             items = await self._next_items()
             if not items:
                 break
             self._send(items)
-        while self._may_send and self._feed.slow and not self.in_flight.has_slow:
-            items = await self._without_suspects(self._feed.take_slow(_MAX_SLOW_IMAGES))
+        while self._may_begin and self._queue.ready_io_bound and not self.in_flight.has_io_bound:
+            items = await self._screen(self._queue.take_io_bound(_MAX_IO_BOUND_IMAGES))
             if items:
-                self._send(items, is_slow=True)
+                self._send(items, is_io_bound=True)
 
     @property
-    def _may_send(self) -> bool:
-        return self._share.max_batches > 0 and not self.stopped.is_set()
+    def _may_begin(self) -> bool:
+        return self._pacing.share.max_batches > 0 and not self.stopped.is_set()
 
     async def _next_items(self) -> tuple[WorkItem, ...]:
         while True:
-            await self._feed.refill(self._size.images * self._share.max_batches)
-            if not self._may_send:  # it may have changed while we waited
+            await self._feed.refill(self._pacing.images_to_read)
+            if not self._may_begin:  # the share may have changed meanwhile
                 return ()
-            # The last images are shared out, so that no core idles while another has a long batch.
-            cores = max(1, round(self._share.slots))
-            taken = self._feed.take(min(self._size.images, math.ceil(self._feed.ready / cores)))
-            items = await self._without_suspects(taken)
-            if items or not (self._feed.ready or self._feed.has_more):  # some hosts may rest, and those of others not
+            items = await self._screen(self._queue.take(self._pacing.next_images(self._queue.ready)))
+            # The hosts of all these images may be paused, and those of later images not.
+            if items or not (self._queue.ready or self._feed.has_more):
                 return items
 
-    async def _without_suspects(self, items: tuple[WorkItem, ...]) -> tuple[WorkItem, ...]:
-        """Put back who was at work whenever nodes or coordinators died, to be sent alone, or to fail in the end."""
-        most = self._settings.max_attempts
+    async def _screen(self, items: tuple[WorkItem, ...]) -> tuple[WorkItem, ...]:
+        """Return the images that may be sent. The others are put back or fail."""
+        screened = screen(items, max_attempts=self._settings.max_attempts)
         try:
-            for item in (each for each in items if each.unknown_ends > most + _LONE_LIVES):
-                await self._fail(item, ImageError(ImageErrorCode.DECODER_CRASHED, "The image crashed its node."))
+            await self._apply(screened.next)
         except StoreUnavailableError:
-            self._feed.put_back(items)  # one that is failed already refuses its batch, and is looked up again
+            # A batch with an image that has failed already is refused, and its images are looked up again.
+            self._queue.put_back(items)
             raise
-        left = [each for each in items if each.unknown_ends <= most + _LONE_LIVES]
-        suspects = [each for each in left if each.unknown_ends > most and each.batch_limit != 1]
-        self._feed.put_back(each.among(1) for each in suspects)
-        return tuple(each for each in left if each not in suspects)
+        return screened.to_send
 
-    def _send(self, items: tuple[WorkItem, ...], *, is_slow: bool = False) -> None:
+    def _send(self, items: tuple[WorkItem, ...], *, is_io_bound: bool = False) -> None:
         request = self._request
+        cluster_slots = self._pacing.share.cluster_slots
         self.in_flight.send(
             Batch(
                 request_id=request.request_id,
@@ -195,120 +178,87 @@ class Dispatcher:
                 number=next(self._numbers),
                 options=request.options,
                 items=items,
-                is_slow=is_slow,
-                host_downloads=max(1, int(self._settings.max_downloads_per_host / self._share.cluster_slots)),
+                is_io_bound=is_io_bound,
+                host_downloads=max(1, int(self._settings.max_downloads_per_host / cluster_slots)),
             )
         )
 
     async def _wait(self) -> None:
-        """Wait for a report, for a change, or, when there is room, for an image whose pause is over."""
+        """Return after a report or a change, or when the next batch is due or a batch may be overdue."""
         self._woken.clear()
-        has_room = self.in_flight.cpu_batches < self._share.max_batches
-        due = [self._settings.batch_timeout_seconds / 4] if self.in_flight else []
-        if has_room and self._feed.seconds_to_next is not None:
-            due.append(self._feed.seconds_to_next)
-        if has_room and self._send_not_before > self._now():
-            due.append(self._send_not_before - self._now())
+        due = self._pacing.seconds_to_next(
+            self.in_flight.cpu_batches, self._now(), next_image=self._queue.seconds_to_next
+        )
+        if self.in_flight:
+            overdue = self._settings.batch_timeout_seconds / 4
+            due = overdue if due is None else min(due, overdue)
         woken = asyncio.create_task(self._woken.wait())
         try:
-            await asyncio.wait(
-                [*self.in_flight.reports, woken], timeout=min(due, default=None), return_when=asyncio.FIRST_COMPLETED
-            )
+            await asyncio.wait([*self.in_flight.reports, woken], timeout=due, return_when=asyncio.FIRST_COMPLETED)
         finally:
             woken.cancel()
 
-    async def _absorb_reported(self) -> None:
-        deferred = 0
-        for flight in self.in_flight.reported:
-            deferred += await self._absorb(flight)
-            self.in_flight.remove(flight)
-        if deferred:
-            raise StoreUnavailableError("a store or a worker", f"{deferred} images deferred")
+    async def _take_in_reports(self) -> None:
+        backs_off = False
+        for sent in self.in_flight.reported:
+            step = await self._next_step(sent)
+            await self._apply(step)
+            self.in_flight.remove(sent)
+            backs_off |= step.backs_off
+        if backs_off:
+            raise StoreUnavailableError("a store or a worker", "images came back undone")
 
-    async def _absorb(self, flight: BatchInFlight) -> int:
-        """Returns how many images were deferred: sent again, after a pause, with no attempt used up."""
-        error = flight.report.exception()
+    async def _next_step(self, sent: BatchInFlight) -> Next:
+        error = sent.report.exception()
         if error is None:
-            return await self._absorb_report(flight.batch, flight.report.result())
+            return await self._after_report(sent.batch, sent.report.result())
         if isinstance(error, BatchLostError):
-            return await self._absorb_loss(flight, error.loss)
+            return self._after_loss(sent, error.loss)
         raise error
 
-    async def _absorb_report(self, batch: Batch, report: BatchReport) -> int:
-        if report.refused:
-            await self._look_again(batch)
-            return 0
-        self.progress_missed |= not report.progress_counted
-        self._size.learn(batch, report)
-        self.images_done += report.ended
-        if self._share.time_fraction < 1 and not batch.is_slow:
-            pause_seconds = self._share.pause_seconds(min(report.seconds, self._size.seconds))
-            self._send_not_before = max(self._send_not_before, self._now() + pause_seconds)
-        for item, delay_seconds in ((each.item, each.delay_seconds) for each in report.of(OutcomeKind.RETRY)):
-            self._feed.put_later(item.again, delay_seconds)
-        deferred = [each.item for each in report.of(OutcomeKind.STORE_AWAY)]
-        returned = report.of(OutcomeKind.RELEASED)
-        for later in (each for each in returned if each.delay_seconds):
-            self._feed.pause_host(later.item, later.delay_seconds)
-        self._feed.put_back([*deferred, *(each.item for each in returned)])
-        return len(deferred)
+    async def _after_report(self, batch: Batch, report: BatchReport) -> Next:
+        if report.recorded is not Recorded.COUNTED:
+            self._request_rebuild()
+        if report.recorded is Recorded.NOT_OURS:
+            await self._check_epoch()
+            return Next(put_back=await self._feed.unfinished_among(batch.items))
+        self._pacing.learn(batch, report, self._now())
+        self._images_done += report.terminal
+        return after_report(report)
 
-    async def _absorb_loss(self, flight: BatchInFlight, loss: Loss) -> int:
-        """Halve a batch whose worker died until the guilty image is alone; that one has a limited number of lives.
-
-        Whatever happens to an image meanwhile, it is not among more again, so that it ends only a few workers.
-        """
-        self.progress_missed = True  # the worker may have died between MongoDB and Redis
-        items = flight.batch.items
+    def _after_loss(self, sent: BatchInFlight, loss: Loss) -> Next:
+        self._request_rebuild()  # the worker may have died between MongoDB and Redis
         logger.warning("batch lost: %s", loss.name, extra={"requestId": self._request.request_id})
-        if self.stopped.is_set() and not flight.is_overdue:
-            return 0  # we ended its worker ourselves
-        if loss is Loss.OTHER and not flight.is_overdue:
-            # One of those that were begun may have taken its node with it.
-            self._feed.put_back([item.after_unknown_end for item in items] if flight.has_begun else items)
-            return len(items)
-        if len(items) > 1:
-            self._feed.put_back(item.among(len(items) // 2) for item in items)
-            return 0
-        (item,) = items
-        if item.failures + 1 < self._settings.max_attempts:
-            self._feed.put_back([item.again.among(1)])
-            # Ray ends the newest task of a node that is short of memory, guilty or not: give it time to have some.
-            return 1 if loss is Loss.OUT_OF_MEMORY else 0
-        await self._fail(item, _loss_error(flight, loss))
-        return 0
+        return after_loss(
+            sent.batch.items,
+            loss,
+            has_begun=sent.has_begun,
+            is_overdue=sent.is_overdue,
+            is_stopped=self.stopped.is_set(),
+            max_attempts=self._settings.max_attempts,
+        )
 
-    async def _fail(self, item: WorkItem, error: ImageError) -> None:
-        result = ImageResult(item.row, item.index, failed_image(item, error), None)
-        if not await self._products.record_results(self._request.request_id, self._request.epoch, [result]):
-            raise StaleEpochError(self._request.request_id)
-
-    async def _look_again(self, batch: Batch) -> None:
-        """Part of a batch was not ours to do: either we are not the newest coordinator, or some of it is done."""
+    async def _check_epoch(self) -> None:
         request = await self._requests.get(self._request.request_id)
         if request is None or request.epoch != self._request.epoch:
             raise StaleEpochError(self._request.request_id)
-        products = await self._products.rows(self._request.request_id, {item.row for item in batch.items})
-        unfinished = {(item.row, item.index) for item in unfinished_items(products)}
-        self._feed.put_back([item for item in batch.items if (item.row, item.index) in unfinished])
-        self.progress_missed = True  # whoever did the others may not have counted them
 
-    async def _pause(self, error: StoreUnavailableError) -> None:
-        """A store is away: send nothing new for a while. What is in flight goes on."""
-        self._pauses += 1
-        seconds = backoff_seconds(self._pauses, base_seconds=_PAUSE_BASE_SECONDS, cap_seconds=_PAUSE_CAP_SECONDS)
+    async def _apply(self, step: Next) -> None:
+        """Record failures first: when MongoDB is away, nothing of the step was done."""
+        for failed in step.failed:
+            await self._record_failed(failed)
+        self._queue.apply(step)
+
+    async def _record_failed(self, failed: Failed) -> None:
+        item, request = failed.item, self._request
+        result = ImageResult(item.row, item.index, failed_image(item, failed.error), None)
+        if not await self._products.record_results(request.request_id, request.epoch, [result]):
+            raise StaleEpochError(request.request_id)
+
+    async def _back_off(self, error: StoreUnavailableError) -> None:
+        """Send nothing for a while, since a store is away. Batches in flight go on."""
+        self._backoffs += 1
+        seconds = backoff_seconds(self._backoffs, base_seconds=_BACKOFF_BASE_SECONDS, cap_seconds=_BACKOFF_CAP_SECONDS)
         logger.warning("pause of %.1f s: %s", seconds, error, extra={"requestId": self._request.request_id})
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.stopped.wait(), seconds)
-
-
-def _batches_to_keep(share: Share) -> int:
-    return share.running if share.time_fraction < 1 else max(1, share.running)
-
-
-def _loss_error(flight: BatchInFlight, loss: Loss) -> ImageError:
-    if flight.is_overdue:
-        return ImageError(ImageErrorCode.TIMEOUT, "The image keeps its worker from going on.")
-    if loss is Loss.OUT_OF_MEMORY:
-        return ImageError(ImageErrorCode.OUT_OF_MEMORY, "The image takes more memory than a worker has.")
-    return ImageError(ImageErrorCode.DECODER_CRASHED, "The image crashed its decoder.")

@@ -1,4 +1,4 @@
-"""Images of one URL within a request: one of them is done, the others get its result."""
+"""Images of one URL within a request: one of them is done, and the others get its result."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from cluster.redis.progress import CountedImage
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
     from cluster.mongo.products import ProductStore
     from cluster.records import ProcessingRequest, Product
@@ -20,46 +21,48 @@ _PAGE_PRODUCTS = 200
 
 
 class _Duplicate(NamedTuple):
-    """A result, and where it counts."""
+    """The result of a duplicate."""
 
-    ordinal: int
+    ordinal: int  # of the duplicate, in the request
     result: ImageResult
 
 
 async def settle_duplicates(
-    request: ProcessingRequest, products: ProductStore, progress: Progress, *, until: asyncio.Event
-) -> bool:
-    """Give every image that waits for another the other's result; all that are not repeats are terminal.
+    request: ProcessingRequest,
+    products: ProductStore,
+    progress: Progress,
+    *,
+    request_rebuild: Callable[[], None],
+    until: asyncio.Event,
+) -> None:
+    """Give every duplicate the result of its original. All originals are terminal already.
 
     Args:
         request: The request.
-        products: Its products.
-        progress: Where they are counted.
-        until: Ends it early.
-
-    Returns:
-        Whether progress knows of them all.
+        products: The products of the deployment.
+        progress: Counts the results.
+        request_rebuild: Called when Redis has missed results.
+        until: Ends the work early.
 
     Raises:
         StaleEpochError: A newer coordinator has claimed the request.
         StoreUnavailableError: MongoDB does not answer.
     """
-    after_row, all_counted = 0, True
+    after_row = 0
     while not until.is_set() and (
         page := await products.unfinished(request.request_id, after_row=after_row, limit=_PAGE_PRODUCTS)
     ):
         after_row = page[-1].row
-        repeats = await _duplicates(request.request_id, page, products)
-        if not repeats:
+        found = await _duplicates(request.request_id, page, products)
+        if not found:
             continue
-        if not await products.record_results(request.request_id, request.epoch, [each.result for each in repeats]):
+        if not await products.record_results(request.request_id, request.epoch, [each.result for each in found]):
             raise StaleEpochError(request.request_id)
-        counted = [CountedImage.of(each.ordinal, each.result.image) for each in repeats]
+        counted = [CountedImage.of(each.ordinal, each.result.image) for each in found]
         try:
             await progress.count(request.request_id, counted)
         except StoreUnavailableError:
-            all_counted = False
-    return all_counted
+            request_rebuild()
 
 
 async def _duplicates(request_id: str, page: list[Product], products: ProductStore) -> list[_Duplicate]:
@@ -83,7 +86,7 @@ async def _duplicates(request_id: str, page: list[Product], products: ProductSto
 
 
 def shared(image: Image) -> Image:
-    """The result of an image as that of another one."""
+    """Return the result of an image as the result of its duplicate."""
     if image.status is not Status.COMPLETED:
         return image
     outputs = [output.model_copy(update={"decision": Decision.DEDUPLICATED}) for output in image.outputs]

@@ -1,4 +1,4 @@
-"""The batches of a request that are with tasks."""
+"""The batches of a request that are in tasks."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from typing import Any
 
-    from actors.messages import Batch, BatchReport
+    from actors.messages import Batch, BatchReport, Share
 
 
 class Sent(NamedTuple):
     """A batch on its way to a task."""
 
     report: Coroutine[Any, Any, BatchReport]
-    end_worker: Callable[[], object]  # whatever it is doing
+    end_worker: Callable[[], object]  # at once, even in the middle of an image
 
 
 @dataclass(eq=False, slots=True)
 class BatchInFlight:
-    """A batch, from when it was sent until its report is taken in."""
+    """A batch, from its sending until its report is taken in."""
 
     batch: Batch
     report: asyncio.Task[BatchReport]
     end_worker: Callable[[], object]
     sent_at: float  # of the loop's clock
-    to_end: asyncio.Event = field(default_factory=asyncio.Event)
-    begun_at: float | None = None  # the same
+    stop_requested: asyncio.Event = field(default_factory=asyncio.Event)
+    begun_at: float | None = None  # of the loop's clock
     stop: Stop = Stop.DRAIN
     is_overdue: bool = False
 
     @property
     def has_begun(self) -> bool:
-        """Whether a task is at it; else it waits for a core."""
+        """Whether a task has begun it. Until then, it waits for a CPU slot."""
         return self.begun_at is not None
 
 
 class BatchesInFlight:
-    """All in_flight of a request.
+    """All batches of a request that are in flight.
 
     Args:
         send: Sends a batch to a task.
@@ -58,28 +58,33 @@ class BatchesInFlight:
 
     @property
     def images(self) -> int:
-        """How many images are in tasks."""
+        """The number of images in tasks."""
         return sum(len(sent.batch.items) for sent in self._batches.values())
 
     @property
     def cpu_batches(self) -> int:
-        """How many have a core or wait for one."""
-        return sum(not sent.batch.is_slow for sent in self._batches.values())
+        """The number of batches that hold a CPU slot or wait for one."""
+        return sum(not sent.batch.is_io_bound for sent in self._batches.values())
 
     @property
-    def has_slow(self) -> bool:
-        """Whether one waits for its sources."""
+    def has_io_bound(self) -> bool:
+        """Whether a batch waits for its sources."""
         return self.cpu_batches < len(self._batches)
 
     @property
     def waiting_seconds(self) -> float:
-        """How long the oldest that waits for a worker has waited."""
+        """How long the oldest batch that no worker has begun has waited."""
         return max((self._now() - each.sent_at for each in self._batches.values() if not each.has_begun), default=0)
 
     @property
     def reports(self) -> list[asyncio.Task[BatchReport]]:
-        """What to wait for."""
+        """The reports to wait for."""
         return [sent.report for sent in self._batches.values()]
+
+    @property
+    def reported(self) -> list[BatchInFlight]:
+        """The batches whose reports are there and were not taken in yet."""
+        return [sent for sent in self._batches.values() if sent.report.done()]
 
     def send(self, batch: Batch) -> None:
         """Send a batch."""
@@ -92,41 +97,49 @@ class BatchesInFlight:
         if sent is None:
             return Stop.NOW
         sent.begun_at = self._now()
-        await sent.to_end.wait()
+        await sent.stop_requested.wait()
         return sent.stop
 
-    @property
-    def reported(self) -> list[BatchInFlight]:
-        """Those whose reports are there and were not taken in yet."""
-        return [sent for sent in self._batches.values() if sent.report.done()]
-
     def remove(self, sent: BatchInFlight) -> None:
-        """Its report was taken in."""
+        """Forget a batch, after its report was taken in."""
         del self._batches[sent.batch.number]
-        sent.to_end.set()  # answers a task that still asks
+        sent.stop_requested.set()  # answers a task that still asks
 
-    def shrink(self, running: int) -> bool:
-        """Let all batches end early but the oldest that run, so many; returns whether that ends any."""
-        cpu_batches = [each for each in self._batches.values() if not (each.batch.is_slow or each.to_end.is_set())]
-        begun = [each for each in cpu_batches if each.has_begun]
-        ending = [each for each in cpu_batches if each not in begun[:running]]
+    def make_room(self, share: Share) -> int:
+        """Drain the batches beyond a share: all but the oldest that run. Without a share, drain all.
+
+        A request that may send all the time keeps one. Otherwise small requests that come together would end each
+        other's batches.
+
+        Returns:
+            The number of batches that drain.
+        """
+        if not share.max_batches:
+            self.drain()
+            return len(self._batches)
+        running = share.running if share.time_fraction < 1 else max(1, share.running)
+        candidates = [
+            each for each in self._batches.values() if not (each.batch.is_io_bound or each.stop_requested.is_set())
+        ]
+        begun = [each for each in candidates if each.has_begun]
+        ending = [each for each in candidates if each not in begun[:running]]
         for sent in ending:
-            sent.to_end.set()
-        return bool(ending)
+            sent.stop_requested.set()
+        return len(ending)
 
-    def end_early(self) -> None:
-        """Let all give back what has not come to a core, and finish the rest."""
+    def drain(self) -> None:
+        """Let all batches finish the images in their CPU slots, and release the others."""
         for sent in self._batches.values():
-            sent.to_end.set()
+            sent.stop_requested.set()
 
-    def stop(self) -> None:
-        """Let all end at once."""
+    def stop_now(self) -> None:
+        """Let all batches end within a moment."""
         for sent in self._batches.values():
             sent.stop = Stop.NOW
-        self.end_early()
+        self.drain()
 
     def end_workers(self) -> None:
-        """End the workers of all that are left."""
+        """End the workers of all batches that are left."""
         for sent in self._batches.values():
             sent.end_worker()
 

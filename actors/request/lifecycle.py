@@ -1,4 +1,4 @@
-"""Bringing one admitted request to its end."""
+"""Brings one admitted request to its end."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from actors.messages import NO_SHARE, BatchKey, BatchLostError, Loss, RequestRep
 from actors.request.closing import Closing
 from actors.request.dispatcher import Dispatcher
 from actors.request.duplicates import settle_duplicates
-from actors.request.in_flight import Sent
+from actors.request.in_flight import BatchesInFlight, Sent
 from actors.request.reporting import ProgressReporter
-from cluster.aio import Background, end
-from cluster.errors import StaleEpochError, StoreUnavailableError
-from cluster.mongo.control import ControlSignals, RequestControl
+from cluster.aio import Background, end, forever
+from cluster.errors import StaleEpochError
+from cluster.mongo.control import RequestControl
 from cluster.mongo.counts import ResultCounts
 from cluster.mongo.products import ProductStore
 from cluster.mongo.requests import RequestStore
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from cluster.settings import Settings
 
 _CONTROL_POLL_SECONDS = 0.5
-_STOP_SECONDS = 1.0  # for batches to come to an end before their workers are ended
-_STORE_RETRY_CAP_SECONDS = 10
-_NO_SIGNALS = ControlSignals(stopping=None, wait=False)
+_END_WORKERS_AFTER_SECONDS = 1.0  # in which batches that were told to stop may end by themselves
+_RESTART_BASE_SECONDS = 1
+_RESTART_CAP_SECONDS = 10
 logger = logging.getLogger("darkroom.coordinator")
 
 
@@ -48,10 +48,10 @@ class RequestLifecycle:
     """The work of a coordinator on one request.
 
     Args:
-        request_id: The request; it is `processing` already.
+        request_id: The request. It is `processing` already.
         settings: The settings.
-        database: Of the deployment.
-        progress: The same.
+        database: The database of the deployment.
+        progress: The progress of all requests.
         find_pool: Finds the actor that runs batches.
     """
 
@@ -85,22 +85,21 @@ class RequestLifecycle:
         if self._dispatcher is None:
             return RequestReport(0, None, 0, 0)
         self._dispatcher.update_share(update)
-        in_flight = self._dispatcher.in_flight
-        return RequestReport(
-            in_flight.images, self._dispatcher.demand, self._dispatcher.images_done, in_flight.waiting_seconds
-        )
+        return self._dispatcher.report
 
     async def wait_for_stop(self, batch_number: int) -> Stop:
         """Return when a batch is to end early."""
-        return Stop.NOW if self._dispatcher is None else await self._dispatcher.in_flight.wait_for_stop(batch_number)
+        if self._dispatcher is None:
+            return Stop.NOW
+        return await self._dispatcher.in_flight.wait_for_stop(batch_number)
 
     async def run(self) -> None:
         """Return when the request is closed or requeued, or a newer coordinator has it."""
         try:
             await until_done(
                 self._coordinate,
-                base_seconds=1,
-                cap_seconds=_STORE_RETRY_CAP_SECONDS,
+                base_seconds=_RESTART_BASE_SECONDS,
+                cap_seconds=_RESTART_CAP_SECONDS,
                 name="the coordinator",
                 request_id=self.request_id,
             )
@@ -110,81 +109,88 @@ class RequestLifecycle:
     async def _coordinate(self) -> None:
         while (request := await self._claim()) is not None:
             first = BatchKey(request.request_id, request.epoch, next(self._batch_numbers))
-            self._background.start(self._end_earlier(first))
+            self._background.start(self._end_earlier_batches(first))
             if request.retrying is not None:
                 await self._reopen(request)
             await self._products.take_over(request.request_id, request.epoch)
             await self._products.settle(request.request_id, request.epoch)
             if await self._work_on(request):
                 return await self._closing.close(request)
-            orders = await self._control.orders(request.request_id, request.epoch)
-            if orders.stopping is not None:
-                return await self._closing.abandon(request, orders.stopping)
-            if orders.wait and await self._requeue(request):
+            signals = await self._control.orders(request.request_id, request.epoch)
+            if signals.stopping is not None:
+                return await self._closing.abandon(request, signals.stopping)
+            if signals.wait and await self._requeue(request):
                 return None
         return None
 
     async def _claim(self) -> ProcessingRequest | None:
-        """The request, claimed once for the life of this process: a second claim could take it from a successor."""
+        """Claim the request once for the life of this process. A second claim could take it from a successor."""
         if self._epoch is not None:
             return await self._requests.claimed(self.request_id, self._epoch)
         request = await self._requests.claim(self.request_id)
         self._epoch = None if request is None else request.epoch
         return request
 
-    async def _end_earlier(self, first: BatchKey) -> None:
-        (await self._find_pool()).end_earlier.remote(first)
+    async def _end_earlier_batches(self, first: BatchKey) -> None:
+        (await self._find_pool()).end_earlier_batches.remote(first)
 
     async def _reopen(self, request: ProcessingRequest) -> None:
-        """Begin a retry: failed images are pending again, and nothing has counted them."""
+        """Begin a retry. Its failed images are pending again, and nothing has counted them."""
         await self._products.reopen(request.request_id, request.epoch, request.retrying or [])
         await self._control.reopened(request.request_id, request.epoch)
 
     async def _work_on(self, request: ProcessingRequest) -> bool:
-        """Do what there is to do; False when it was to end before all was done."""
-        self._dispatcher = Dispatcher(
+        """Do the images of the request. Returns False when the work was stopped before its end."""
+        in_flight = BatchesInFlight(self._send)
+        reporter = ProgressReporter(request, in_flight, self._progress, database=self._database)
+        dispatcher = self._dispatcher = Dispatcher(
             request,
+            in_flight,
             requests=self._requests,
             products=self._products,
-            send=self._send,
+            request_rebuild=reporter.request_rebuild,
             numbers=self._batch_numbers,
             settings=self._settings,
         )
-        self._dispatcher.update_share(ShareUpdate(self._share))
+        dispatcher.update_share(ShareUpdate(self._share))
         beside = [
-            asyncio.create_task(
-                ProgressReporter(request, self._dispatcher, self._progress, database=self._database).run()
-            ),
-            asyncio.create_task(self._follow_control_signals(request, self._dispatcher)),
+            asyncio.create_task(reporter.run()),
+            asyncio.create_task(self._follow_control_signals(request, dispatcher)),
         ]
         try:
-            if not await self._dispatcher.run():
-                return False
-            if not await settle_duplicates(request, self._products, self._progress, until=self._dispatcher.stopped):
-                self._dispatcher.progress_missed = True
-            return not self._dispatcher.stopped.is_set()
+            await dispatcher.run()
+            await settle_duplicates(
+                request,
+                self._products,
+                self._progress,
+                request_rebuild=reporter.request_rebuild,
+                until=dispatcher.stopped,
+            )
+            return not dispatcher.stopped.is_set()
         finally:
-            # Before the request is closed: who still counted then would bring back what a retry has opened again.
+            # Before the request is closed: a late count would bring back images that a retry has opened again.
             await end(*beside)
 
     async def _follow_control_signals(self, request: ProcessingRequest, dispatcher: Dispatcher) -> None:
-        """Stop the work when the request is to end, or to wait, or is not ours any more."""
-        while True:
-            try:
-                orders = await self._control.orders(request.request_id, request.epoch)
-            except StaleEpochError:
-                return dispatcher.stop()
-            except StoreUnavailableError:
-                orders = _NO_SIGNALS
-            except Exception:  # whoever cancels must be heard at the next look
-                logger.exception("orders were not read", extra={"requestId": self.request_id})
-                orders = _NO_SIGNALS
-            if orders.stopping or orders.wait:
+        """Stop the work when the request is to end or to wait, or belongs to a newer coordinator."""
+
+        async def follow() -> None:
+            signals = await self._control.orders(request.request_id, request.epoch)
+            if signals.stopping or signals.wait:
                 dispatcher.stop()
-            if orders.stopping:  # it may come while batches end because the request is to wait
-                await asyncio.sleep(_STOP_SECONDS)
-                return dispatcher.in_flight.end_workers()
-            await asyncio.sleep(_CONTROL_POLL_SECONDS)
+            if signals.stopping:  # it may come while batches end because the request is to wait
+                await asyncio.sleep(_END_WORKERS_AFTER_SECONDS)
+                dispatcher.in_flight.end_workers()
+
+        try:
+            await forever(
+                follow,
+                lambda: asyncio.sleep(_CONTROL_POLL_SECONDS),
+                "the reader of control signals",
+                request_id=self.request_id,
+            )
+        except StaleEpochError:
+            dispatcher.stop()
 
     def _send(self, batch: Batch) -> Sent:
         coordinator = cast("ActorProxy[BatchOwner]", ray.get_runtime_context().current_actor)

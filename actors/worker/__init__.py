@@ -1,1 +1,1 @@
-"""The worker pool, one for the deployment, and the Ray task that processes images."""
+"""The worker pool, one for the deployment, and the Ray task that does the images of a batch."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _STATM = Path("/proc/self/statm")
 _RESIDENT = 1  # the field, in pages; see proc(5)
-_AT_ONCE = 2  # one is compressed while the next is ready for the thread
+_MAX_HOLDERS = 2  # one is compressed while the next is ready for the thread
 
 
 class CpuSlotClosedError(Exception):
@@ -27,16 +27,16 @@ class Compressing(NamedTuple):
 
     item: WorkItem
     since: float  # of the loop's clock
-    resident_bytes: int  # of the process, when it began
+    resident_bytes: int  # of the process, when the compression began
 
 
 class CpuSlot:
-    """Who uses it, since when, and how long nobody did."""
+    """The images that hold the CPU slot, and how long it was idle."""
 
     def __init__(self, clock: asyncio.AbstractEventLoop) -> None:
         self._now = clock.time
-        self._turns = asyncio.Semaphore(_AT_ONCE)
-        self._users: set[WorkItem] = set()
+        self._turns = asyncio.Semaphore(_MAX_HOLDERS)
+        self._holders: set[WorkItem] = set()
         self._compressed: set[WorkItem] = set()
         self._is_closed = False
         self._idle_since: float | None = self._now()
@@ -50,19 +50,19 @@ class CpuSlot:
             if self._idle_since is not None:
                 self._idle_seconds += self._now() - self._idle_since
                 self._idle_since = None
-            self._users.add(item)
+            self._holders.add(item)
             try:
                 yield
                 self._compressed.add(item)
             finally:
-                self._users.discard(item)
-                if not self._users:
+                self._holders.discard(item)
+                if not self._holders:
                     self._idle_since = self._now()
 
     @contextlib.contextmanager
     def compressing(self, item: WorkItem) -> Iterator[None]:
         """Compress an image in the block, in the thread. Raises `CpuSlotClosedError` once the slot is closed."""
-        # First, so that whoever closes the CPU slot sees it or is seen.
+        # Set before the check. So either `will_finish` sees this image, or the check sees that the slot is closed.
         self._compressing = Compressing(item, self._now(), resident_bytes())
         try:
             if self._is_closed:
@@ -75,8 +75,8 @@ class CpuSlot:
         """Let no other image begin. A cancelled task alone may go on: `wait_for` of Python 3.11 can lose a cancel."""
         self._is_closed = True
 
-    def keeps(self, item: WorkItem) -> bool:
-        """Whether an image is compressed or put, and is to come to its end."""
+    def will_finish(self, item: WorkItem) -> bool:
+        """Return whether an image is compressed or put, so that it is finished although the slot is closed."""
         return item in self._compressed or (self._compressing is not None and self._compressing.item is item)
 
     @property
@@ -86,20 +86,20 @@ class CpuSlot:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nobody uses it."""
-        return not self._users
+        """Whether no image holds the slot."""
+        return not self._holders
 
     @property
     def idle_seconds(self) -> float:
-        """How long nobody has used it until now."""
+        """How long no image has held the slot until now."""
         return self._idle_seconds + (0 if self._idle_since is None else self._now() - self._idle_since)
 
     @property
     def current(self) -> Compressing | None:
-        """What is compressed now; the thread may end it at any moment."""
+        """The image that is compressed now. The thread may end it at any moment."""
         return self._compressing
 
 
 def resident_bytes() -> int:
-    """The resident set size of this process now."""
+    """Return the resident set size of this process now."""
     return int(_STATM.read_text().split()[_RESIDENT]) * os.sysconf("SC_PAGE_SIZE")

@@ -1,4 +1,4 @@
-"""How a batch keeps to what each of its source hosts can bear."""
+"""Keeps the downloads of a batch within the limits of each source host."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
 _NO_ANSWER = frozenset({ImageErrorCode.TIMEOUT, ImageErrorCode.CONNECTION_FAILED, ImageErrorCode.DNS_FAILED})
-_MAX_FAILURES = 3  # of a host in a batch, without an answer, before the rest of its images is given back
-_UNSAID_PAUSE_SECONDS = 2.0  # for a host that wants to be left alone and does not say how long
+_MAX_FAILURES = 3  # of a host in a batch, without an answer, before the rest of its images is released
+_DEFAULT_PAUSE_SECONDS = 2.0  # for a host that asks for a pause and does not say how long
 _MAX_PAUSE_SECONDS = 300.0
-_RENEW_SECONDS = LEASE_SECONDS / 3
+_RENEW_INTERVAL_SECONDS = LEASE_SECONDS / 3
 _THROTTLING = frozenset({429, 503})
 logger = logging.getLogger("darkroom.image_worker")
 
@@ -31,7 +31,7 @@ class FetchLaterError(Exception):
     """An image is to be fetched later.
 
     Args:
-        seconds: Not before.
+        seconds: The time before which it is not fetched.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -41,7 +41,7 @@ class FetchLaterError(Exception):
 
 @dataclass(eq=False, slots=True)
 class _Host:
-    """One host, as this batch sees it."""
+    """One host in this batch."""
 
     permit: Permit
     turns: asyncio.Semaphore
@@ -51,7 +51,7 @@ class _Host:
     pause_seconds: float = 0
 
     def check(self) -> None:
-        """Raise when nothing more is to be fetched from it now."""
+        """Raise when nothing more may be fetched from the host now."""
         if self.permit.given_up:
             message = "The source has not answered for a while; nothing more is fetched from it."
             raise ImageError(ImageErrorCode.SOURCE_UNAVAILABLE, message)
@@ -63,13 +63,13 @@ class _Host:
             raise FetchLaterError(0)
 
     def learn(self, error: ImageError | None) -> None:
-        """Take in how a download ended."""
+        """Take the end of a download into account."""
         if error is not None and error.code in _NO_ANSWER:
             self.failures += 1
             return
         self.answers += 1
         if error is not None and error.http_status in _THROTTLING:
-            self.pause_seconds = min(_MAX_PAUSE_SECONDS, error.retry_after_seconds or _UNSAID_PAUSE_SECONDS)
+            self.pause_seconds = min(_MAX_PAUSE_SECONDS, error.retry_after_seconds or _DEFAULT_PAUSE_SECONDS)
 
 
 @dataclass(eq=False, slots=True)
@@ -85,27 +85,27 @@ class HostLimiter:
     async def open(
         cls, hosts: SourceHosts, token: str, urls: Iterable[str], *, at_once: int
     ) -> AsyncIterator[HostLimiter]:
-        """Ask what may be fetched, and tell at the end how the hosts behaved.
+        """Ask for permits in Redis, and tell at the end how the hosts behaved.
 
-        While Redis is away, each batch keeps to its own limit alone.
+        While Redis is away, a batch has its own limit alone.
         """
         wanted = {host: min(at_once, images) for host, images in Counter(map(host_of, urls)).items()}
         try:
             permits = await hosts.enter(token, wanted)
         except StoreUnavailableError as error:
-            logger.warning("hosts are not shared: %s", error)
+            logger.warning("host limits are not shared: %s", error)
             permits = {host: Permit(downloads) for host, downloads in wanted.items()}
         limiter = cls(hosts, token)
         limiter._hosts = {host: _Host(permit, asyncio.Semaphore(permit.downloads)) for host, permit in permits.items()}
-        keeping = asyncio.create_task(limiter._keep())
+        renewing = asyncio.create_task(limiter._renew())
         try:
             yield limiter
         finally:
-            await end(keeping)
+            await end(renewing)
             await limiter._leave()
 
     def admits(self, url: str) -> bool:
-        """Whether anything is fetched from the URL's host now."""
+        """Return whether anything may be fetched from the URL's host now."""
         return self._hosts[host_of(url)].permit.downloads > 0
 
     @contextlib.asynccontextmanager
@@ -114,7 +114,7 @@ class HostLimiter:
 
         Raises:
             FetchLaterError: Nothing is to be fetched from it for a while.
-            ImageError: `source_unavailable`: it was given up.
+            ImageError: The host was given up. Its code is `source_unavailable`.
         """
         host = self._hosts[host_of(url)]
         host.check()
@@ -128,16 +128,16 @@ class HostLimiter:
                 raise
             host.learn(None)
 
-    async def _keep(self) -> None:
-        """Renew the permits of this batch for as long as its worker lives, and hardly longer."""
+    async def _renew(self) -> None:
+        """Renew the permits of this batch while its worker lives."""
         granted = {name: host.permit.downloads for name, host in self._hosts.items() if host.permit.downloads}
         if not granted:
             return
-        await asyncio.sleep(_RENEW_SECONDS)
+        await asyncio.sleep(_RENEW_INTERVAL_SECONDS)
         # Permits that have ended meanwhile are granted again by the next call.
         await forever(
             lambda: self._source_hosts.keep(self._token, granted),
-            lambda: asyncio.sleep(_RENEW_SECONDS),
+            lambda: asyncio.sleep(_RENEW_INTERVAL_SECONDS),
             "the host limiter",
         )
 
@@ -148,5 +148,5 @@ class HostLimiter:
         }
         try:
             await self._source_hosts.leave(self._token, behaviours)
-        except StoreUnavailableError as error:  # what it was granted ends by itself
-            logger.warning("hosts are not shared: %s", error)
+        except StoreUnavailableError as error:  # its permits end by themselves
+            logger.warning("host limits are not shared: %s", error)

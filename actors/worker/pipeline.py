@@ -1,4 +1,4 @@
-"""What a worker does with each image of a batch: fetch, compress, put, and record."""
+"""The work on each image of a batch: fetch, compress, put, and record."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import logging
 from typing import TYPE_CHECKING, NamedTuple
 
 from actors.imaging import CONTENT_TYPES, EXTENSIONS, Compressed, Limits, compress
-from actors.messages import Outcome, OutcomeKind, failed_image
+from actors.messages import OutcomeKind, Recorded
 from actors.worker.batch_run import FetchAgainError
+from actors.worker.processed_image import ProcessedImage, completed
 from cluster.errors import ImageError, StoreUnavailableError
 from cluster.http.download import Download, download
-from cluster.mongo.products import ImageResult
 from cluster.records import Image, Output, Status
 from cluster.redis.progress import CountedImage
 from cluster.redis.result_cache import KnownResult
-from cluster.retry import backoff_seconds, while_store_away
+from cluster.retry import while_store_away
 from cluster.s3.object_writer import object_key
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     import aiohttp
 
     from actors.messages import Batch, WorkItem
-    from actors.worker.batch_run import Done
     from actors.worker.cpu_slot import CpuSlot
     from actors.worker.reuse import Reuse
     from cluster.mongo.products import ProductStore
@@ -32,13 +31,12 @@ if TYPE_CHECKING:
     from cluster.s3.object_writer import ObjectWriter
     from cluster.settings import Settings
 
-_STORE_AWAY_SECONDS = 60
-_MAX_RETRY_AFTER_SECONDS = 3600.0
+_STORE_AWAY_TIMEOUT_SECONDS = 60  # in which a write is tried again
 logger = logging.getLogger("darkroom.image_worker")
 
 
 class Stores(NamedTuple):
-    """What a worker process keeps from one batch to the next."""
+    """The connections and the thread that a worker process keeps from one batch to the next."""
 
     http: aiohttp.ClientSession
     objects: ObjectWriter
@@ -51,9 +49,9 @@ class ImagePipeline:
     """The pipeline of the images of one batch.
 
     Args:
-        stores: Where images come from and go to.
-        reuse: What may be taken from earlier requests; None when nothing may.
-        settings: The limits, and how often and when is tried again.
+        stores: The source and the targets of images.
+        reuse: The results of earlier requests. None when nothing may be reused.
+        settings: The limits of an image.
     """
 
     def __init__(self, stores: Stores, reuse: Reuse | None, settings: Settings) -> None:
@@ -73,90 +71,75 @@ class ImagePipeline:
         etag = None if self._reuse is None else self._reuse.etag(item.url)
         return await download(self._stores.http, item.url, settings=self._settings, known_etag=etag)
 
-    async def store(self, batch: Batch, item: WorkItem, source: Download, cpu_slot: CpuSlot) -> Done:
-        """Compress an image and put what came out, or copy what came of it earlier.
+    async def store(self, batch: Batch, item: WorkItem, source: Download, cpu_slot: CpuSlot) -> ProcessedImage:
+        """Compress an image and put its outputs, or copy those of an earlier image with the same source.
 
         Raises:
             ImageError: It cannot be compressed.
             StoreUnavailableError: S3 does not answer.
-            FetchAgainError: The source has not sent what is needed after all.
+            FetchAgainError: The source has sent no bytes, and there is no earlier result.
         """
         reuse, content = self._reuse, ""
         if reuse is not None:
             content = reuse.content_of(item, source)
-            known = await reuse.taken(item, content)
+            known = await reuse.copy_result(item, content)
             if known is not None:
-                return _done(item, _completed(source.http_status, known, item.attempt))
-            if source.not_modified:  # what came of it was deleted since
+                return completed(item, _image(source.http_status, known, item.attempt))
+            if source.not_modified:  # the earlier result was deleted since
                 reuse.forget(item.url)
                 raise FetchAgainError
-        made = await self._compressed(batch, item, source, cpu_slot)
-        result = KnownResult(bytes_in=len(source.data), outputs=await self._put(batch, item, made))
+        outputs = await self._compress(batch, item, source, cpu_slot)
+        result = KnownResult(bytes_in=len(source.data), outputs=await self._put(batch, item, outputs))
         if reuse is not None:
             reuse.learn(content, result)
-        return _done(item, _completed(source.http_status, result, item.attempt))
+        return completed(item, _image(source.http_status, result, item.attempt))
 
-    async def _compressed(self, batch: Batch, item: WorkItem, source: Download, cpu_slot: CpuSlot) -> list[Compressed]:
-        def compressed() -> list[Compressed]:
+    async def _compress(self, batch: Batch, item: WorkItem, source: Download, cpu_slot: CpuSlot) -> list[Compressed]:
+        def compress_in_slot() -> list[Compressed]:
             with cpu_slot.compressing(item):
                 return compress(source.data, batch.options, self._limits)
 
         async with cpu_slot.turn(item):
             try:
-                return await asyncio.get_running_loop().run_in_executor(self._stores.compress_thread, compressed)
+                return await asyncio.get_running_loop().run_in_executor(self._stores.compress_thread, compress_in_slot)
             except ImageError as error:
                 raise ImageError(error.code, error.message, source.http_status) from error
 
-    async def _put(self, batch: Batch, item: WorkItem, made: list[Compressed]) -> list[Output]:
+    async def _put(self, batch: Batch, item: WorkItem, compressed: list[Compressed]) -> list[Output]:
         names = batch.options.output_names or [""]
-        outputs = [_output(batch, item, name, output) for name, output in zip(names, made, strict=True)]
-        for output, stored in zip(made, outputs, strict=True):
-            async for attempt in while_store_away(_STORE_AWAY_SECONDS):
+        outputs = [_output(batch, item, name, output) for name, output in zip(names, compressed, strict=True)]
+        for output, stored in zip(compressed, outputs, strict=True):
+            async for attempt in while_store_away(_STORE_AWAY_TIMEOUT_SECONDS):
                 with attempt:
                     await self._stores.objects.put(stored.key, output.data, content_type=CONTENT_TYPES[output.format])
         return outputs
 
-    def failed(self, item: WorkItem, error: ImageError) -> Done:
-        """Another attempt later, or the end of an image."""
-        if error.code.transient and item.failures + 1 < self._settings.max_attempts:
-            return Outcome(item, OutcomeKind.RETRY, self._delay_seconds(item, error)), None
-        return Outcome(item, OutcomeKind.FAILED), ImageResult(item.row, item.index, failed_image(item, error), None)
-
-    async def record(self, batch: Batch, done: list[Done]) -> bool | None:
-        """Write results: whether Redis counted them, too; None when a newer coordinator or batch has them."""
-        results = [(outcome.item.ordinal, result) for outcome, result in done if result is not None]
-        again = [outcome.item.again for outcome, _ in done if outcome.fate is OutcomeKind.RETRY]
-        async for attempt in while_store_away(_STORE_AWAY_SECONDS):
+    async def record(self, batch: Batch, images: list[ProcessedImage]) -> Recorded:
+        """Write results to MongoDB, and count them in Redis. Raises `StoreUnavailableError` for MongoDB."""
+        results = [(outcome.item.ordinal, result) for outcome, result in images if result is not None]
+        retried = [outcome.item.after_failure() for outcome, _ in images if outcome.kind is OutcomeKind.RETRY]
+        async for attempt in while_store_away(_STORE_AWAY_TIMEOUT_SECONDS):
             with attempt:
                 ours = await self._stores.products.record_results(
                     batch.request_id, batch.epoch, [result for _, result in results], batch=batch.number
                 )
                 await self._stores.products.record_failures(
-                    batch.request_id, batch.epoch, [each.failed for each in again], batch=batch.number
+                    batch.request_id, batch.epoch, [each.failed for each in retried], batch=batch.number
                 )
         if not ours:
-            return None
-        counted = self._count(batch, [CountedImage.of(ordinal, result.image) for ordinal, result in results])
+            return Recorded.NOT_OURS
+        counting = self._count(batch, [CountedImage.of(ordinal, result.image) for ordinal, result in results])
         if self._reuse is None:
-            return await counted
-        return (await asyncio.gather(counted, self._reuse.keep()))[0]
+            return await counting
+        return (await asyncio.gather(counting, self._reuse.keep()))[0]
 
-    def _delay_seconds(self, item: WorkItem, error: ImageError) -> float:
-        if error.retry_after_seconds is not None:
-            return min(error.retry_after_seconds, _MAX_RETRY_AFTER_SECONDS)
-        return backoff_seconds(
-            item.failures + 1,
-            base_seconds=self._settings.retry_base_seconds,
-            cap_seconds=self._settings.retry_cap_seconds,
-        )
-
-    async def _count(self, batch: Batch, images: list[CountedImage]) -> bool:
+    async def _count(self, batch: Batch, images: list[CountedImage]) -> Recorded:
         try:
             await self._stores.progress.count(batch.request_id, images)
         except StoreUnavailableError as error:
             logger.warning("progress not counted: %s", error, extra={"requestId": batch.request_id})
-            return False
-        return True
+            return Recorded.UNCOUNTED
+        return Recorded.COUNTED
 
 
 def _output(batch: Batch, item: WorkItem, name: str, output: Compressed) -> Output:
@@ -172,7 +155,7 @@ def _output(batch: Batch, item: WorkItem, name: str, output: Compressed) -> Outp
     )
 
 
-def _completed(http_status: int, result: KnownResult, attempt: int) -> Image:
+def _image(http_status: int, result: KnownResult, attempt: int) -> Image:
     first = result.outputs[0]
     return Image(
         status=Status.COMPLETED,
@@ -187,10 +170,3 @@ def _completed(http_status: int, result: KnownResult, attempt: int) -> Image:
         decision=first.decision,
         outputs=result.outputs,
     )
-
-
-def _done(item: WorkItem, image: Image) -> Done:
-    key = image.outputs[0].key
-    if not image.outputs[0].name:  # the only one: the image itself says all about it
-        image = image.model_copy(update={"outputs": []})
-    return Outcome(item, OutcomeKind.COMPLETED), ImageResult(item.row, item.index, image, key)

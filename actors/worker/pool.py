@@ -1,7 +1,7 @@
 """The actor through which all coordinators reach the same workers.
 
-Ray gives the worker processes of one detached actor's tasks to no other detached actor. If each coordinator sent its
-own tasks, each would have workers of its own, on every core, and every request would wait for new ones to start.
+Ray never gives a worker process to the tasks of another detached actor. If each coordinator sent its own tasks, each
+would have workers of its own in every CPU slot. Every request would then wait for new ones to start.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from actors.worker.task import BatchOwner, ReportKeeper
     from cluster.settings import Settings
 
-_GRACE_SECONDS = 10.0  # for a batch to find out that nobody waits for it any more
+_EARLIER_BATCHES_SECONDS = 10.0  # for batches of before to find out that their coordinator is gone
 logger = logging.getLogger("darkroom.worker_pool")
 
 
 class WorkerPool(Pingable):
-    """One for the deployment. It knows only which tasks run; who sent them sends them again when it dies."""
+    """One for the deployment. It knows only which tasks run. When it dies, coordinators send their batches again."""
 
     def __init__(self, settings: Settings) -> None:
         log_as_json()
@@ -52,10 +52,10 @@ class WorkerPool(Pingable):
 
     @ray.method
     async def run(self, batch: Batch, coordinator: ActorProxy[BatchOwner]) -> BatchReport | Loss:
-        """Do a batch in a worker, and say what became of it, or how it was lost."""
-        # Who waits for its sources takes no core from others. One name for all: Ray keeps counters of each for ever,
-        # here, in every worker, and in the agent of each node.
-        options = {"name": "images", "num_cpus": 0 if batch.is_slow else 1}
+        """Do a batch in a worker. Returns its report, or how it was lost."""
+        # A batch that waits for its sources takes no CPU slot from others. All tasks have one name: Ray keeps counters
+        # of each name for ever, here, in every worker, and in the agent of each node.
+        options = {"name": "images", "num_cpus": 0 if batch.is_io_bound else 1}
         task = process_images.options(**options).remote(batch, self._settings, coordinator, self._self)
         self._tasks[batch.key] = task
         try:
@@ -72,28 +72,28 @@ class WorkerPool(Pingable):
 
     @ray.method
     async def keep_report(self, batch_key: BatchKey, report: BatchReport) -> None:
-        """The report of a batch whose worker ends before its task does."""
+        """Keep the report of a batch whose worker ends before its task does."""
         if batch_key in self._tasks:
             self._last_reports[batch_key] = report
 
     @ray.method
-    async def meet(self, coordinator: ActorProxy[BatchOwner]) -> None:
-        """Know a coordinator before its first batch: what it takes to call it is asked of the head."""
+    async def connect(self, coordinator: ActorProxy[BatchOwner]) -> None:
+        """Know a coordinator before its first batch. To know it, this process asks the head node."""
 
     @ray.method
     async def end_worker(self, batch_key: BatchKey) -> None:
-        """End the worker that has a batch, whatever it is doing."""
+        """End the worker that has a batch, even in the middle of an image."""
         self._end_worker(batch_key)
 
     @ray.method
-    async def end_earlier(self, first: BatchKey) -> None:
+    async def end_earlier_batches(self, first: BatchKey) -> None:
         """End the workers of all batches that a request had before this one, of any of its coordinators.
 
-        Nobody waits for them, so nobody else would see that one hangs. The others end by themselves before.
+        No coordinator waits for such a batch, so none would see that it hangs. The others end by themselves before.
         """
-        await asyncio.sleep(_GRACE_SECONDS)
+        await asyncio.sleep(_EARLIER_BATCHES_SECONDS)
         for key in [each for each in self._tasks if each.request_id == first.request_id and each < first]:
-            logger.warning("a worker hangs in a batch of before; it is ended", extra={"requestId": first.request_id})
+            logger.warning("a worker hangs in an earlier batch; it is ended", extra={"requestId": first.request_id})
             self._end_worker(key)
 
     def _end_worker(self, batch_key: BatchKey) -> None:

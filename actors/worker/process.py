@@ -1,4 +1,4 @@
-"""The process that does the images of a batch: fetch, compress, put, and record."""
+"""The connections and threads of a worker process, and the batches that it does with them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from actors.messages import Batch, BatchReport, OutcomeKind
-from actors.worker.batch_run import SLOW_DOWNLOADS, BatchRun, downloads_at_once
+from actors.worker.batch_run import IO_BOUND_DOWNLOADS, BatchRun, downloads_at_once
 from actors.worker.host_limiter import HostLimiter
 from actors.worker.pipeline import ImagePipeline, Stores
 from actors.worker.reuse import Reuse
@@ -31,15 +31,15 @@ logger = logging.getLogger("darkroom.image_worker")
 
 
 class Worker:
-    """The connections and threads of one worker process; made and used in one event loop."""
+    """One worker process. It is made and used in one event loop."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         # The task owns one CPU slot: one thread compresses, while the event loop waits for the network.
         compress_thread = ThreadPoolExecutor(1, "compress")
         self.is_spent = False
-        """Whether this process is to end, because a thread compresses that nobody can stop."""
-        at_once = max(SLOW_DOWNLOADS, settings.downloads_per_task)
+        """Whether this process must end, because a compression goes on that nothing can stop."""
+        at_once = max(IO_BOUND_DOWNLOADS, settings.downloads_per_task)
         self._objects = ObjectWriter(settings, max_connections=at_once)
         self._database = Database(settings)
         self._products = ProductStore(self._database)
@@ -62,7 +62,7 @@ class Worker:
         self._stores.compress_thread.shutdown()
 
     async def run(self, batch: Batch, stop: Awaitable[Stop]) -> BatchReport:
-        """Do a batch until it is done or is to stop. Raises nothing that an image or an absent store could cause."""
+        """Do a batch until it is done or must stop. No image and no absent store makes this raise."""
         stopping = asyncio.ensure_future(stop)
         try:
             return await self._run(batch, stopping)
@@ -76,28 +76,28 @@ class Worker:
         at_once = min(batch.host_downloads, downloads_at_once(batch, self._settings))
         try:
             async with HostLimiter.open(self._hosts, token, urls, at_once=at_once) as limiter:
-                if stop.done():  # it was to end before it had a CPU slot, or its sender is dead
+                if stop.done():  # before it had a CPU slot, or its coordinator is dead
                     return BatchReport.all(batch, OutcomeKind.RELEASED)
                 tried = [item.tried for item in batch.items if limiter.admits(item.url)]
                 if not await self._products.begin_attempts(batch.request_id, batch.epoch, tried, batch=batch.number):
-                    return BatchReport((), refused=True)
+                    return BatchReport.not_ours()
                 run = BatchRun(batch, await self._pipeline(batch), limiter, self._settings)
                 report = await run.run(stop)
             await self._release_attempts(batch, report, begun=tried)
         except StoreUnavailableError as error:
-            logger.warning("batch deferred: %s", error, extra={"requestId": batch.request_id})
+            logger.warning("batch came to nothing: %s", error, extra={"requestId": batch.request_id})
             return BatchReport.all(batch, OutcomeKind.STORE_AWAY)
         if run.has_overrun:
-            logger.warning("a compression goes on that nobody waits for", extra={"requestId": batch.request_id})
+            logger.warning("a compression goes on; its worker ends", extra={"requestId": batch.request_id})
             self.is_spent = True
         return report
 
     async def _release_attempts(
         self, batch: Batch, report: BatchReport, *, begun: Collection[tuple[int, int, int]]
     ) -> None:
-        """Images that were not tried to the end have not used an attempt; of others, an earlier batch may have."""
-        returned = [each.item.tried for each in report.of(OutcomeKind.RELEASED) if each.item.tried in begun]
-        await self._products.release_attempts(batch.request_id, batch.epoch, returned, batch=batch.number)
+        """Take back the attempts of released images, unless an earlier batch has begun them."""
+        released = [each.item.tried for each in report.of(OutcomeKind.RELEASED) if each.item.tried in begun]
+        await self._products.release_attempts(batch.request_id, batch.epoch, released, batch=batch.number)
 
     async def _pipeline(self, batch: Batch) -> ImagePipeline:
         reuse = None if self._cache is None else Reuse(self._cache, self._objects, batch)

@@ -1,4 +1,4 @@
-"""Taking the results of earlier requests for images whose source and options are the same."""
+"""Reuses the results of earlier requests for images with the same source and options."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ logger = logging.getLogger("darkroom.image_worker")
 
 
 class Reuse:
-    """What one batch may take from earlier requests, and what it leaves for later ones.
+    """The results that one batch takes from earlier requests and leaves for later ones.
 
-    While Redis is away nothing is taken, and nothing is left.
+    While Redis is away, a batch takes nothing and leaves nothing.
 
     Args:
-        cache: What is known.
-        objects: Where outputs are copied.
+        cache: The known sources and results.
+        objects: Copies outputs.
         batch: The batch.
     """
 
@@ -42,28 +42,28 @@ class Reuse:
         self._new_results: dict[str, KnownResult] = {}
 
     async def look_up(self) -> None:
-        """Learn what the URLs of the batch had when they were last fetched."""
+        """Look up the URLs of the batch: their content when they were last fetched."""
         try:
             self._known = await self._cache.sources(self._scope, [item.url for item in self._batch.items])
         except StoreUnavailableError as error:
             self._give_up(error)
 
     def _give_up(self, error: StoreUnavailableError) -> None:
-        """Ask no more: a Redis that hangs would cost each image its time limit."""
+        """Ask no more, since a Redis that hangs would cost each image its time limit."""
         self._is_away = True
-        logger.warning("nothing is reused: %s", error)
+        logger.warning("no result is reused: %s", error)
 
     def etag(self, url: str) -> str | None:
-        """What to ask the source for: whether it still has this."""
+        """Return the ETag of the known content of a URL. The source then says whether it still has it."""
         known = self._known.get(url)
         return None if known is None else known.etag
 
     def forget(self, url: str) -> None:
-        """What was known about a URL is of no use."""
+        """Forget the known content of a URL."""
         self._known.pop(url, None)
 
     def content_of(self, item: WorkItem, source: Download) -> str:
-        """What a source has: the SHA-256 of its bytes."""
+        """Return the SHA-256 of the bytes of a source."""
         if source.not_modified:
             return self._known[item.url].content
         content = hashlib.sha256(source.data).hexdigest()
@@ -71,8 +71,8 @@ class Reuse:
             self._new_sources[item.url] = KnownSource(etag=source.etag, content=content)
         return content
 
-    async def taken(self, item: WorkItem, content: str) -> KnownResult | None:
-        """The outputs of an earlier image with the same content, copied to be this one's; None when there are none."""
+    async def copy_result(self, item: WorkItem, content: str) -> KnownResult | None:
+        """Copy the outputs of an earlier image with the same content to this one. None when there are none."""
         if self._is_away:
             return None
         try:
@@ -80,9 +80,9 @@ class Reuse:
         except StoreUnavailableError as error:
             self._give_up(error)
             return None
-        return None if known is None else await self._copied(item, known)
+        return None if known is None else await self._copy(item, known)
 
-    async def _copied(self, item: WorkItem, known: KnownResult) -> KnownResult | None:
+    async def _copy(self, item: WorkItem, known: KnownResult) -> KnownResult | None:
         outputs: list[Output] = []
         for output in known.outputs:
             key = object_key(self._batch.request_id, item.row, item.index, EXTENSIONS[output.format], output.name)
@@ -90,17 +90,17 @@ class Reuse:
                 if key != output.key and not await self._objects.copy(output.key, key):
                     return None
             except StoreUnavailableError as error:  # if S3 is really away, the put that follows says so
-                logger.warning("not reused: %s", error)
+                logger.warning("a result is not reused: %s", error)
                 return None
             outputs.append(output.model_copy(update={"key": key, "decision": Decision.DEDUPLICATED}))
         return known.model_copy(update={"outputs": outputs})
 
     def learn(self, content: str, result: KnownResult) -> None:
-        """What became of a content."""
+        """Keep the result of a content until the next `keep`."""
         self._new_results[content] = result
 
     async def keep(self) -> None:
-        """Leave what was learnt for later requests."""
+        """Leave the new sources and results for later requests."""
         if self._is_away or not (self._new_sources or self._new_results):
             return
         try:

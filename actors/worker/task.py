@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from actors.messages import Batch, BatchKey, BatchReport, Stop
     from cluster.settings import Settings
 
-_KEEP_REPORT_SECONDS = 10
+_KEEP_REPORT_TIMEOUT_SECONDS = 10
 
 
 class BatchOwner(Protocol):
@@ -46,30 +46,30 @@ def process_images(
     process = _process(settings)
     report = process.run(batch, coordinator.wait_for_stop.remote(batch.request_id, batch.number))
     if process.is_spent:
-        # Within the task, since Ray would give this process another one at once.
+        # Within the task: after it, Ray would give this process another one at once.
         try:
-            ray.get(pool.keep_report.remote(batch.key, report), timeout=_KEEP_REPORT_SECONDS)
+            ray.get(pool.keep_report.remote(batch.key, report), timeout=_KEEP_REPORT_TIMEOUT_SECONDS)
         finally:
             os._exit(1)
     return report
 
 
 class _Process:
-    """The event loop of a worker process, and what works in it from one batch to the next."""
+    """The event loop of a worker process, which it keeps from one batch to the next."""
 
     def __init__(self, settings: Settings) -> None:
-        # Here, because a coordinator sends this task and needs none of the codecs.
+        # Imported here, because a coordinator sends this task and needs none of the codecs.
         from actors.imaging import keep_freed_memory  # noqa: PLC0415
         from actors.worker.process import Worker  # noqa: PLC0415
 
         log_as_json()
         keep_freed_memory()
 
-        async def made() -> Worker:
+        async def make() -> Worker:
             return Worker(settings)
 
         self._runner = asyncio.Runner()
-        self._worker = self._runner.run(made())
+        self._worker = self._runner.run(make())
 
     @property
     def is_spent(self) -> bool:

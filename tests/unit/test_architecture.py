@@ -19,6 +19,7 @@ MAX_FILE_LINES = 300
 MAX_FUNCTION_LINES = 40
 # A command is its options; splitting the list would hide it.
 LONG_SIGNATURES = {"deployments/cli/submit.py:submit"}
+PURE_RULES = [f"actors/request/{name}.py" for name in ("batch_size", "image_queue", "pacing", "retry_policy")]
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in SOURCES}
 
@@ -71,6 +72,12 @@ def test_the_ground_names_nothing_above_it() -> None:
 def test_image_work_knows_no_ray() -> None:
     for path in (ROOT / "actors" / "imaging").rglob("*.py"):
         assert not {name for name in imported_modules(path) if name.partition(".")[0] == "ray"}, path
+
+
+def test_rules_know_no_ray_no_store_no_clock_and_no_chance() -> None:
+    effects = re.compile(r"(ray|asyncio|time|random|cluster\.(mongo|redis|s3|retry|http\.(?!url)))\b")
+    for name in PURE_RULES:
+        assert not {each for each in imported_modules(ROOT / name) if effects.match(each)}, name
 
 
 def test_nobody_reads_the_environment_past_the_settings() -> None:

@@ -43,7 +43,7 @@ class Worker:
                 for item in batch.items
             ]
             if not await self._products.record_results(batch.request_id, batch.epoch, results, batch=batch.number):
-                return BatchReport((), refused=True)
+                return BatchReport.not_ours()
             counted = [CountedImage.of(item.ordinal, IMAGE) for item in batch.items]
             await self._progress.count(batch.request_id, counted)
         except StoreUnavailableError:

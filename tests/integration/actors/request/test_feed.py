@@ -1,4 +1,4 @@
-"""What a coordinator reads of a request in a real MongoDB, and when it gives it out."""
+"""The images that a coordinator reads of a request in a real MongoDB."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ import pytest
 
 from actors.request import feed as module
 from actors.request.feed import Feed
-from cluster.mongo.products import ProductStore
-from tests.support.requests import committed, product
+from actors.request.image_queue import ImageQueue
+from actors.request.retry_policy import Next, PausedHost
+from cluster.mongo.products import ImageResult, ProductStore
+from tests.support.requests import DONE, committed, product
 
 if TYPE_CHECKING:
     from cluster.mongo.connection import Database
 
-RESTING, OTHERS = 100, 30
-REST_SECONDS = 300.0
+PAUSED, OTHERS = 100, 30
+PAUSE_SECONDS = 300.0
 
 
 class Clock:
@@ -28,60 +30,47 @@ class Clock:
         return self.seconds
 
 
-async def all_ready(feed: Feed) -> list[str]:
+async def all_ready(feed: Feed, queue: ImageQueue) -> list[str]:
     """The URLs of all images that can be done now."""
     found: list[str] = []
     while True:
         await feed.refill(10)
-        taken = feed.take(10)
+        taken = queue.take(10)
         found += [item.url for item in taken]
         if not (taken or feed.has_more):
             return found
 
 
-@pytest.mark.parametrize("most", [20, 1_000])
-async def test_a_host_that_rests_holds_up_no_other(
-    database: Database, monkeypatch: pytest.MonkeyPatch, most: int
+@pytest.mark.parametrize("max_waiting", [20, 1_000])
+async def test_a_paused_host_holds_up_no_other(
+    database: Database, monkeypatch: pytest.MonkeyPatch, max_waiting: int
 ) -> None:
-    monkeypatch.setattr(module, "_MAX_WAITING", most)
     monkeypatch.setattr(module, "_PAGE_PRODUCTS", 7)
-    request = await committed(database, products=RESTING)
-    others = [product(request.request_id, row) for row in range(2 + RESTING, 2 + RESTING + OTHERS)]
+    request = await committed(database, products=PAUSED)
+    others = [product(request.request_id, row) for row in range(2 + PAUSED, 2 + PAUSED + OTHERS)]
     for row in others:
         row.input_image_urls[0] = row.input_image_urls[0].replace("shop", "other")
     products, clock = ProductStore(database), Clock()
     await products.insert(others)
-    feed = Feed(products, request.request_id, clock)
+    queue = ImageQueue(clock, max_waiting=max_waiting)
+    feed = Feed(products, request.request_id, queue)
     await feed.refill(1)
-    (first,) = feed.take(1)
-    feed.pause_host(first, REST_SECONDS)
-    feed.put_back([first])
-    assert await all_ready(feed) == [row.input_image_urls[0] for row in others]
-    assert not feed.exhausted
-    clock.seconds = REST_SECONDS + 1
-    rested = {url for row in range(2, 2 + RESTING) for url in product(request.request_id, row).input_image_urls}
-    again = await all_ready(feed)
-    assert (set(again), len(again)) == (rested, RESTING)
-    assert feed.exhausted
+    (first,) = queue.take(1)
+    queue.apply(Next(put_back=(first,), paused_hosts=(PausedHost(first.url, PAUSE_SECONDS),)))
+    assert await all_ready(feed, queue) == [row.input_image_urls[0] for row in others]
+    assert not feed.is_exhausted
+    clock.seconds = PAUSE_SECONDS + 1
+    paused = {url for row in range(2, 2 + PAUSED) for url in product(request.request_id, row).input_image_urls}
+    again = await all_ready(feed, queue)
+    assert (set(again), len(again)) == (paused, PAUSED)
+    assert feed.is_exhausted
 
 
-async def test_images_with_a_limit_are_among_no_more_and_keep_it_while_their_host_rests(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "_MAX_WAITING", 2)
-    request, clock = await committed(database, products=RESTING), Clock()
-    feed = Feed(ProductStore(database), request.request_id, clock)
-    await feed.refill(1)
-    items = feed.take(4)
-    limited = {item.row for item in items}
-    feed.put_back(item.among(2) for item in items)
-    first, fresh = feed.take(10), RESTING - len(limited)
-    assert len(first) == 2
-    feed.put_back(first)
-    feed.pause_host(first[0], REST_SECONDS)
-    assert feed.take(10) == ()
-    clock.seconds = REST_SECONDS + 1
-    taken = [feed.take(10), feed.take(10)]
-    assert [len(each) for each in taken] == [2, 2]
-    assert {item.row for each in taken for item in each} == limited
-    assert len(await all_ready(feed)) == fresh
+async def test_images_of_a_refused_batch_are_looked_up_again(database: Database) -> None:
+    request, products = await committed(database, products=3), ProductStore(database)
+    queue = ImageQueue(Clock())
+    feed = Feed(products, request.request_id, queue)
+    await feed.refill(3)
+    items = tuple(item.in_batch_of(2) for item in queue.take(3))
+    await products.record_results(request.request_id, request.epoch, [ImageResult(items[1].row, 0, DONE, "key")])
+    assert await feed.unfinished_among(items) == (items[0], items[2])

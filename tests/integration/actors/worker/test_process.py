@@ -60,9 +60,9 @@ async def images_of(settings: Settings, request: ProcessingRequest) -> list[Imag
         return [product.images[0] for product in products]
 
 
-def batch(request: ProcessingRequest, urls: Sequence[str], *, number: int = 1, is_slow: bool = False) -> Batch:
+def batch(request: ProcessingRequest, urls: Sequence[str], *, number: int = 1, is_io_bound: bool = False) -> Batch:
     items = tuple(WorkItem(row=2 + n, index=0, ordinal=n, url=url, attempt=1) for n, url in enumerate(urls))
-    return Batch(request.request_id, request.owner, request.epoch, number, request.options, items, is_slow)
+    return Batch(request.request_id, request.owner, request.epoch, number, request.options, items, is_io_bound)
 
 
 async def never() -> Stop:
@@ -75,24 +75,24 @@ async def after(seconds: float) -> Stop:
     return Stop.DRAIN
 
 
-def fates(report: BatchReport) -> dict[OutcomeKind, int]:
-    return {fate: len(report.of(fate)) for fate in OutcomeKind if report.of(fate)}
+def kinds(report: BatchReport) -> dict[OutcomeKind, int]:
+    return {kind: len(report.of(kind)) for kind in OutcomeKind if report.of(kind)}
 
 
-async def test_a_batch_that_is_stopped_keeps_what_is_done_and_hands_back_the_rest(
+async def test_a_batch_that_is_stopped_keeps_its_results_and_releases_the_rest(
     worker: Worker, patient: Settings, request_to_do: ProcessingRequest, origin: Origin
 ) -> None:
     quick, slow = origin.route("/quick.jpg", reply(jpeg())), origin.route("/slow.jpg", slow_headers(10, reply(jpeg())))
     request = request_to_do
-    report = await worker.run(batch(request, [quick] * 5 + [slow] * 7, is_slow=True), after(1.0))
-    assert fates(report) == {OutcomeKind.COMPLETED: 5, OutcomeKind.RELEASED: 7}
-    assert all(outcome.item.is_slow is (outcome.fate is OutcomeKind.RELEASED) for outcome in report.outcomes)
+    report = await worker.run(batch(request, [quick] * 5 + [slow] * 7, is_io_bound=True), after(1.0))
+    assert kinds(report) == {OutcomeKind.COMPLETED: 5, OutcomeKind.RELEASED: 7}
+    assert all(outcome.item.is_io_bound is (outcome.kind is OutcomeKind.RELEASED) for outcome in report.outcomes)
     assert report.seconds < 3
     statuses = [image.status for image in await images_of(patient, request)]
     assert statuses == [Status.COMPLETED] * 5 + [Status.PROCESSING] * 7
 
 
-async def test_attempts_that_died_with_their_coordinators_cost_an_image_none_of_its_tries(
+async def test_attempts_that_were_lost_with_their_coordinators_count_as_no_failures(
     worker: Worker, patient: Settings, request_to_do: ProcessingRequest, origin: Origin
 ) -> None:
     broken, most = origin.route("/broken.jpg", reply(status=500)), patient.max_attempts
@@ -101,49 +101,49 @@ async def test_attempts_that_died_with_their_coordinators_cost_an_image_none_of_
     for number in range(1, most):
         report = await worker.run(replace(batch(request_to_do, [broken], number=number), items=(item,)), never())
         (outcome,) = report.outcomes
-        assert outcome.fate is OutcomeKind.RETRY
+        assert outcome.kind is OutcomeKind.RETRY
         (image, *_) = await images_of(patient, request_to_do)
         assert (image.status, image.attempts, image.failures) == (Status.PROCESSING, most + number, number)
-        item = outcome.item.again
+        item = outcome.item.after_failure()
     report = await worker.run(replace(batch(request_to_do, [broken], number=most), items=(item,)), never())
-    assert fates(report) == {OutcomeKind.FAILED: 1}
+    assert kinds(report) == {OutcomeKind.FAILED: 1}
 
 
-async def test_while_s3_is_away_images_are_deferred_and_lose_no_attempt(
+async def test_while_s3_is_away_images_use_up_no_attempt(
     patient: Settings,
     request_to_do: ProcessingRequest,
     origin: Origin,
     unused_tcp_port: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("actors.worker.pipeline._STORE_AWAY_SECONDS", 0.5)
+    monkeypatch.setattr("actors.worker.pipeline._STORE_AWAY_TIMEOUT_SECONDS", 0.5)
     picture = origin.route("/picture.jpg", reply(jpeg()))
     away = Worker(patient.model_copy(update={"s3_endpoint_url": f"http://127.0.0.1:{unused_tcp_port}"}))
     try:
         report = await away.run(batch(request_to_do, [picture] * 4), never())
     finally:
         await away.close()
-    assert fates(report) == {OutcomeKind.STORE_AWAY: 4}
-    deferred = tuple(outcome.item for outcome in report.outcomes)
+    assert kinds(report) == {OutcomeKind.STORE_AWAY: 4}
+    unstored = tuple(outcome.item for outcome in report.outcomes)
     back = Worker(patient)
     try:
-        report = await back.run(replace(batch(request_to_do, [], number=2), items=deferred), never())
+        report = await back.run(replace(batch(request_to_do, [], number=2), items=unstored), never())
     finally:
         await back.close()
-    assert fates(report) == {OutcomeKind.COMPLETED: 4}
+    assert kinds(report) == {OutcomeKind.COMPLETED: 4}
     assert {image.attempts for image in (await images_of(patient, request_to_do))[:4]} == {1}
 
 
-async def test_who_is_interrupted_at_once_is_not_slow(
+async def test_an_image_that_is_interrupted_at_once_is_not_io_bound(
     worker: Worker, request_to_do: ProcessingRequest, origin: Origin
 ) -> None:
     usual = origin.route("/usual.jpg", slow_headers(2, reply(jpeg())))
     report = await worker.run(batch(request_to_do, [usual] * 4), after(0.2))
-    assert fates(report) == {OutcomeKind.RELEASED: 4}
-    assert not any(outcome.item.is_slow for outcome in report.outcomes)
+    assert kinds(report) == {OutcomeKind.RELEASED: 4}
+    assert not any(outcome.item.is_io_bound for outcome in report.outcomes)
 
 
-async def test_a_batch_that_is_stopped_before_its_first_step_hands_back_all(
+async def test_a_batch_that_is_stopped_before_its_first_step_releases_all(
     worker: Worker, request_to_do: ProcessingRequest, origin: Origin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usual, stop = origin.route("/usual.jpg", reply(jpeg())), asyncio.Event()
@@ -161,21 +161,21 @@ async def test_a_batch_that_is_stopped_before_its_first_step_hands_back_all(
 
     monkeypatch.setattr(ProductStore, "begin_attempts", begin_and_stop)
     report = await worker.run(batch(request_to_do, [usual] * 4), stopped())
-    assert fates(report) == {OutcomeKind.RELEASED: 4}
+    assert kinds(report) == {OutcomeKind.RELEASED: 4}
 
 
-async def test_a_source_that_keeps_the_core_waiting_loses_its_turn(
+async def test_a_source_that_keeps_the_cpu_slot_waiting_loses_its_turn(
     worker: Worker, request_to_do: ProcessingRequest, origin: Origin
 ) -> None:
     quick, slow = origin.route("/quick.jpg", reply(jpeg())), origin.route("/slow.jpg", slow_headers(4, reply(jpeg())))
     request = request_to_do
     report = await worker.run(batch(request, [quick] * 11 + [slow]), never())
-    assert fates(report) == {OutcomeKind.COMPLETED: 11, OutcomeKind.RELEASED: 1}
+    assert kinds(report) == {OutcomeKind.COMPLETED: 11, OutcomeKind.RELEASED: 1}
     assert report.seconds < 2
     (straggler,) = (outcome.item for outcome in report.of(OutcomeKind.RELEASED))
-    assert (straggler.url, straggler.is_slow, straggler.attempt) == (slow, True, 1)
-    waiting = replace(batch(request, [], number=2, is_slow=True), items=(straggler,))
-    assert fates(await worker.run(waiting, never())) == {OutcomeKind.COMPLETED: 1}
+    assert (straggler.url, straggler.is_io_bound, straggler.attempt) == (slow, True, 1)
+    waiting = replace(batch(request, [], number=2, is_io_bound=True), items=(straggler,))
+    assert kinds(await worker.run(waiting, never())) == {OutcomeKind.COMPLETED: 1}
 
 
 async def test_results_are_recorded_while_a_batch_runs(
@@ -190,8 +190,8 @@ async def test_results_are_recorded_while_a_batch_runs(
         seen.append([image.status for image in await images_of(patient, request)])
         return await never()
 
-    report = await worker.run(batch(request, [quick] * 3 + [slow], is_slow=True), look())
-    assert fates(report) == {OutcomeKind.COMPLETED: 4}
+    report = await worker.run(batch(request, [quick] * 3 + [slow], is_io_bound=True), look())
+    assert kinds(report) == {OutcomeKind.COMPLETED: 4}
     assert seen[0][:4] == [Status.COMPLETED] * 3 + [Status.PROCESSING]
 
 
@@ -207,7 +207,7 @@ async def test_a_host_that_is_busy_slows_its_own_images_alone(
         tried = {outcome.delay_seconds for outcome in report.of(OutcomeKind.RETRY)}
         assert tried == {2}
         again = await worker.run(batch(request, [busy] * 8, number=2), never())
-        assert fates(again) == {OutcomeKind.RELEASED: 8}
+        assert kinds(again) == {OutcomeKind.RELEASED: 8}
         assert all(0 < outcome.delay_seconds <= 2 for outcome in again.outcomes)
         assert len(other.requests) == len(report.of(OutcomeKind.RETRY))
 
@@ -225,7 +225,7 @@ async def test_a_dead_host_is_given_up_without_a_try_for_each_image(
             break
         assert number < 100
         await after(0.1)
-    assert fates(report) == {OutcomeKind.FAILED: IMAGES}
+    assert kinds(report) == {OutcomeKind.FAILED: IMAGES}
     errors = [image.error for image in await images_of(patient, request)]
     assert {error.code for error in errors if error} == {"source_unavailable"}
     assert tries < 40

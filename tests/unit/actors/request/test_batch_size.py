@@ -1,13 +1,13 @@
-"""How large the next batch is."""
+"""The size of the next batch."""
 
 from __future__ import annotations
 
 import pytest
 
-from actors.messages import Batch, BatchReport, Outcome, OutcomeKind, WorkItem
+from actors.messages import BatchReport, Outcome, OutcomeKind
 from actors.request.batch_size import BatchSize
-from cluster.options import ImageOptions
 from cluster.settings import Settings
+from tests.support.batches import batch_of, work_items
 
 SETTINGS = Settings(batch_seconds=1.5, max_batch_images=256)
 
@@ -18,14 +18,12 @@ def learn(
     seconds: float,
     *,
     idle: float = 0,
-    fate: OutcomeKind = OutcomeKind.COMPLETED,
-    slow: bool = False,
+    kind: OutcomeKind = OutcomeKind.COMPLETED,
+    is_io_bound: bool = False,
 ) -> None:
-    items = tuple(
-        WorkItem(row=n, index=0, ordinal=n, url="https://shop.example/a.jpg", attempt=1) for n in range(images)
-    )
-    batch = Batch("req_1", "key", 1, 1, ImageOptions(), items, is_slow=slow)
-    size.learn(batch, BatchReport(tuple(Outcome(item, fate) for item in items), seconds, idle))
+    items = work_items(images)
+    report = BatchReport(tuple(Outcome(item, kind) for item in items), seconds, idle)
+    size.learn(batch_of(items, is_io_bound=is_io_bound), report)
 
 
 def learnt(times: int, images: int, seconds: float, *, idle: float = 0) -> BatchSize:
@@ -48,9 +46,9 @@ def test_batches_grow_when_sources_are_far_away() -> None:
     assert learnt(30, images=60, seconds=9, idle=8).seconds == 6
 
 
-def test_what_says_nothing_about_work_is_not_learnt() -> None:
+def test_a_batch_that_says_nothing_about_work_is_not_learnt() -> None:
     size = BatchSize(SETTINGS)
     before = size.images
-    learn(size, 10, 100, fate=OutcomeKind.RELEASED)
-    learn(size, 10, 100, slow=True)
+    learn(size, 10, 100, kind=OutcomeKind.RELEASED)
+    learn(size, 10, 100, is_io_bound=True)
     assert size.images == before

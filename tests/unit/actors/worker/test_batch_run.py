@@ -1,28 +1,24 @@
-"""What a batch does with an image that does not come to its end."""
+"""The images of a batch that do not come to their ends."""
 
 from __future__ import annotations
 
 import asyncio
 
-from actors.messages import WorkItem
-from actors.worker.batch_run import overrun
+from actors.worker.batch_run import find_overrun
 from actors.worker.cpu_slot import CpuSlot
 from cluster.codes import ImageErrorCode
-from cluster.settings import Settings
-
-ITEM = WorkItem(row=2, index=0, ordinal=0, url="https://shop.example/a.jpg", attempt=1)
-LIMITS = Settings(max_image_memory_bytes=10_000_000, image_timeout_seconds=60)
+from tests.support.batches import work_item
 
 
 async def code_after(seconds: float, taken_bytes: int) -> ImageErrorCode | None:
-    """Of an image that has been compressed for so long, and has taken so much."""
+    """The error of an image that has been compressed for that long, and has taken that much."""
     loop = asyncio.get_running_loop()
     cpu_slot = CpuSlot(loop)
-    with cpu_slot.compressing(ITEM):
+    with cpu_slot.compressing(work_item()):
         taken = b"\1" * taken_bytes
-        found = overrun(cpu_slot, loop.time() + seconds, LIMITS)
+        found = find_overrun(cpu_slot, loop.time() + seconds, max_memory_bytes=10_000_000, timeout_seconds=60)
         del taken
-    return found[1].code if found else None
+    return found.error.code if found else None
 
 
 async def test_an_image_has_its_time_and_its_memory_and_too_much_memory_is_told_first() -> None:
