@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ray.actor import ActorHandle
 
     from actors.messages import RequestReport, Share
-    from cluster.mongo.queue import OpenRequest
+    from cluster.mongo.requests import OpenRequest
     from cluster.settings import Settings
 
 _SOON_SECONDS = 1.0  # who has worked for less than this may be done before another process has started

@@ -25,8 +25,7 @@ from actors.watchdog import WATCH_SECONDS, Watchdog
 from cluster.aio import Background, Question
 from cluster.errors import StaleEpochError, StoreUnavailableError
 from cluster.mongo.connection import Database
-from cluster.mongo.lease import QueueLease
-from cluster.mongo.queue import RequestQueue
+from cluster.mongo.requests import QueueLease, RequestQueue
 from cluster.records import utc_now
 from cluster.redis.progress import Progress
 from cluster.redis.throughput import Throughput, ThroughputMeter
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from actors.messages import RequestReport
-    from cluster.mongo.queue import OpenRequest
+    from cluster.mongo.requests import OpenRequest
     from cluster.records import ProcessingRequest
     from cluster.settings import Settings
 
@@ -207,7 +206,7 @@ class QueueManager:
 
     async def _preempt_for_next(self, at_work: list[OpenRequest]) -> None:
         """Let one of those at work give way when it is another one's turn; the next look sees who has."""
-        if any(each.is_leaving for each in at_work):
+        if any(each.frees_place for each in at_work):
             return
         running, now = Counter(each.owner for each in at_work), utc_now()
         chosen = next_in_line(await self._queue.candidates(), running, now)

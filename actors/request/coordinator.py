@@ -19,7 +19,7 @@ from actors.worker.pool import WorkerPool
 from cluster.aio import Background
 from cluster.errors import StoreUnavailableError
 from cluster.mongo.connection import Database
-from cluster.mongo.queue import RequestQueue
+from cluster.mongo.requests import RequestQueue
 from cluster.redis.progress import Progress
 from cluster.telemetry import log_as_json
 

@@ -25,7 +25,7 @@ from actors.request.in_flight import BatchesInFlight, BatchInFlight, Sent
 from cluster.aio import end
 from cluster.codes import ImageErrorCode
 from cluster.errors import ImageError, StaleEpochError, StoreUnavailableError
-from cluster.mongo.products import ImageResult
+from cluster.mongo.products import FencedWrite, ImageResult
 from cluster.retry import backoff_seconds
 
 if TYPE_CHECKING:
@@ -277,9 +277,9 @@ class Dispatcher:
         return 0
 
     async def _fail(self, item: WorkItem, error: ImageError) -> None:
-        result = ImageResult(item.row, item.index, failed_image(item, error), None)
-        if not await self._products.record_results(self._request.request_id, self._request.epoch, [result]):
-            raise StaleEpochError(self._request.request_id)
+        request, result = self._request, ImageResult(item.row, item.index, failed_image(item, error), None)
+        if await self._products.record_results(request.request_id, request.epoch, [result]) is FencedWrite.REFUSED:
+            raise StaleEpochError(request.request_id)
 
     async def _look_again(self, batch: Batch) -> None:
         """Part of a batch was not ours to do: either we are not the newest coordinator, or some of it is done."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from cluster.errors import StaleEpochError, StoreUnavailableError
-from cluster.mongo.products import ImageResult
+from cluster.mongo.products import FencedWrite, ImageResult
 from cluster.records import Decision, Image, Status
 from cluster.redis.progress import CountedImage
 
@@ -52,7 +52,8 @@ async def settle_duplicates(
         repeats = await _duplicates(request.request_id, page, products)
         if not repeats:
             continue
-        if not await products.record_results(request.request_id, request.epoch, [each.result for each in repeats]):
+        results = [each.result for each in repeats]
+        if await products.record_results(request.request_id, request.epoch, results) is FencedWrite.REFUSED:
             raise StaleEpochError(request.request_id)
         counted = [CountedImage.of(each.ordinal, each.result.image) for each in repeats]
         try:

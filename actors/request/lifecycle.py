@@ -18,10 +18,9 @@ from actors.request.in_flight import Sent
 from actors.request.reporting import ProgressReporter
 from cluster.aio import Background, end
 from cluster.errors import StaleEpochError, StoreUnavailableError
-from cluster.mongo.control import ControlSignals, RequestControl
 from cluster.mongo.counts import ResultCounts
 from cluster.mongo.products import ProductStore
-from cluster.mongo.requests import RequestStore
+from cluster.mongo.requests import ControlSignals, RequestClaims, RequestStore
 from cluster.retry import backoff_seconds
 
 if TYPE_CHECKING:
@@ -66,7 +65,7 @@ class RequestLifecycle:
         self._settings = settings
         self._share = NO_SHARE  # until the queue manager says so
         self._requests = RequestStore(database)
-        self._control = RequestControl(database)
+        self._claims = RequestClaims(database)
         self._products = ProductStore(database)
         self._result_counts = ResultCounts(database)
         self._database = database
@@ -119,7 +118,7 @@ class RequestLifecycle:
             await self._products.settle(request.request_id, request.epoch)
             if await self._work_on(request):
                 return await self._closing.close(request)
-            orders = await self._control.orders(request.request_id, request.epoch)
+            orders = await self._claims.control_signals(request.request_id, request.epoch)
             if orders.stopping is not None:
                 return await self._closing.abandon(request, orders.stopping)
             if orders.wait and await self._requeue(request):
@@ -129,8 +128,8 @@ class RequestLifecycle:
     async def _claim(self) -> ProcessingRequest | None:
         """The request, claimed once for the life of this process: a second claim could take it from a successor."""
         if self._epoch is not None:
-            return await self._requests.claimed(self.request_id, self._epoch)
-        request = await self._requests.claim(self.request_id)
+            return await self._claims.claimed(self.request_id, self._epoch)
+        request = await self._claims.claim(self.request_id)
         self._epoch = None if request is None else request.epoch
         return request
 
@@ -140,7 +139,7 @@ class RequestLifecycle:
     async def _reopen(self, request: ProcessingRequest) -> None:
         """Begin a retry: failed images are pending again, and nothing has counted them."""
         await self._products.reopen(request.request_id, request.epoch, request.retrying or [])
-        await self._control.reopened(request.request_id, request.epoch)
+        await self._claims.finish_reopening(request.request_id, request.epoch)
 
     async def _work_on(self, request: ProcessingRequest) -> bool:
         """Do what there is to do; False when it was to end before all was done."""
@@ -173,7 +172,7 @@ class RequestLifecycle:
         """Stop the work when the request is to end, or to wait, or is not ours any more."""
         while True:
             try:
-                orders = await self._control.orders(request.request_id, request.epoch)
+                orders = await self._claims.control_signals(request.request_id, request.epoch)
             except StaleEpochError:
                 return dispatcher.stop()
             except StoreUnavailableError:
@@ -208,4 +207,4 @@ class RequestLifecycle:
 
     async def _requeue(self, request: ProcessingRequest) -> bool:
         counts, byte_counts = await self._result_counts.count(request.request_id)
-        return await self._control.requeue(request.request_id, request.epoch, counts, byte_counts)
+        return await self._claims.requeue(request.request_id, request.epoch, counts, byte_counts)

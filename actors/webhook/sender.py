@@ -22,6 +22,7 @@ from cluster.http.session import guarded_session, request_url
 from cluster.http.url import origin_of, parse_url
 from cluster.mongo.connection import Database
 from cluster.mongo.outbox import Outbox
+from cluster.mongo.requests import WebhookAttempts
 from cluster.records import Delivery, DeliveryResponse, DeliveryState, utc_now
 from cluster.secrets import Secrets
 from cluster.telemetry import log_as_json
@@ -51,6 +52,7 @@ class WebhookSender:
         self._secrets = Secrets(settings)
         database = Database(settings)
         self._outbox = Outbox(database)
+        self._attempts = WebhookAttempts(database)
         self._http = guarded_session(settings, max_connections=_CONCURRENT_DELIVERIES)
         self._free = asyncio.Semaphore(_CONCURRENT_DELIVERIES)
         self._calls: Counter[str] = Counter()  # that are being made, by the beginnings of their URLs
@@ -127,7 +129,7 @@ class WebhookSender:
         response = await self._post(delivery)
         state, pause_seconds = self._verdict(delivery, response)
         next_attempt_at = utc_now() + timedelta(seconds=pause_seconds)
-        await self._outbox.record_attempt(delivery, response, state=state, next_attempt_at=next_attempt_at)
+        await self._attempts.record(delivery, response, state=state, next_attempt_at=next_attempt_at)
         logger.info(
             "webhook %s",
             state,

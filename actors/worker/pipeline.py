@@ -13,7 +13,7 @@ from actors.messages import Outcome, OutcomeKind, failed_image
 from actors.worker.batch_run import FetchAgainError
 from cluster.errors import ImageError, StoreUnavailableError
 from cluster.http.download import Download, download
-from cluster.mongo.products import ImageResult
+from cluster.mongo.products import FencedWrite, ImageResult
 from cluster.records import Image, Output, Status
 from cluster.redis.progress import CountedImage
 from cluster.redis.result_cache import KnownResult
@@ -131,13 +131,13 @@ class ImagePipeline:
         again = [outcome.item.again for outcome, _ in done if outcome.fate is OutcomeKind.RETRY]
         async for attempt in _while_a_store_is_away():
             with attempt:
-                ours = await self._stores.products.record_results(
+                written = await self._stores.products.record_results(
                     batch.request_id, batch.epoch, [result for _, result in results], batch=batch.number
                 )
                 await self._stores.products.record_failures(
                     batch.request_id, batch.epoch, [each.failed for each in again], batch=batch.number
                 )
-        if not ours:
+        if written is FencedWrite.REFUSED:
             return None
         counted = self._count(batch, [CountedImage.of(ordinal, result.image) for ordinal, result in results])
         if self._reuse is None:

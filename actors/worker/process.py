@@ -15,7 +15,7 @@ from actors.worker.reuse import Reuse
 from cluster.errors import StoreUnavailableError
 from cluster.http.session import guarded_session
 from cluster.mongo.connection import Database
-from cluster.mongo.products import ProductStore
+from cluster.mongo.products import FencedWrite, ProductStore
 from cluster.redis.progress import Progress
 from cluster.redis.result_cache import ResultCache
 from cluster.redis.source_hosts import SourceHosts
@@ -24,6 +24,7 @@ from cluster.s3.object_writer import ObjectWriter
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Collection
 
+    from cluster.records import Attempt
     from cluster.settings import Settings
 
 logger = logging.getLogger("darkroom.image_worker")
@@ -78,7 +79,8 @@ class Worker:
                 if stop.done():  # it was to end before it had a CPU slot, or its sender is dead
                     return BatchReport.all(batch, OutcomeKind.RELEASED)
                 tried = [item.tried for item in batch.items if limiter.admits(item.url)]
-                if not await self._products.begin_attempts(batch.request_id, batch.epoch, tried, batch=batch.number):
+                begun = await self._products.begin_attempts(batch.request_id, batch.epoch, tried, batch=batch.number)
+                if begun is FencedWrite.REFUSED:
                     return BatchReport((), refused=True)
                 run = BatchRun(batch, await self._pipeline(batch), limiter, self._settings)
                 report = await run.run(stop)
@@ -91,9 +93,7 @@ class Worker:
             self.is_spent = True
         return report
 
-    async def _release_attempts(
-        self, batch: Batch, report: BatchReport, *, begun: Collection[tuple[int, int, int]]
-    ) -> None:
+    async def _release_attempts(self, batch: Batch, report: BatchReport, *, begun: Collection[Attempt]) -> None:
         """Images that were not tried to the end have not used an attempt; of others, an earlier batch may have."""
         returned = [each.item.tried for each in report.of(OutcomeKind.RELEASED) if each.item.tried in begun]
         await self._products.release_attempts(batch.request_id, batch.epoch, returned, batch=batch.number)

@@ -67,7 +67,7 @@ async def _reached(services: Services, request: ProcessingRequest) -> Snapshot:
         snapshot = None
     if snapshot is None:
         counts, byte_counts = await services.counted(request.request_id)
-        await services.requests.keep_reached(request.request_id, request.epoch, counts, byte_counts)
+        await services.requests.keep_counts(request.request_id, request.epoch, counts, byte_counts)
         snapshot = Snapshot(counts.completed, counts.failed, 0, byte_counts.in_, byte_counts.out)
     # MongoDB is ahead of Redis, and keeps what was counted in it: no answer takes back what an earlier one has shown.
     reached = Snapshot(*map(max, snapshot, known))
