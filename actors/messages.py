@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import TYPE_CHECKING, NamedTuple
 
-from cluster.records import Image, ImageFailure, Status
+from cluster.records import Attempt, FailedAttempts, Image, ImageFailure, Status
 
 if TYPE_CHECKING:
     from cluster.errors import ImageError
@@ -69,14 +69,14 @@ class WorkItem:
     batch_limit: int | None = None  # images in its next batch, since this image may end its worker
 
     @property
-    def tried(self) -> tuple[int, int, int]:
-        """Row, index and attempt, as they are recorded before the attempt is made."""
-        return self.row, self.index, self.attempt
+    def tried(self) -> Attempt:
+        """The attempt, as it is recorded before it is made."""
+        return Attempt(self.row, self.index, self.attempt)
 
     @property
-    def failed(self) -> tuple[int, int, int]:
-        """Row, index and failures, as they are recorded after a failure."""
-        return self.row, self.index, self.failures
+    def failed(self) -> FailedAttempts:
+        """The failures so far, as they are recorded after each."""
+        return FailedAttempts(self.row, self.index, self.failures)
 
     @property
     def lost_attempts(self) -> int:

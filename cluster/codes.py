@@ -6,16 +6,16 @@ from enum import StrEnum
 
 
 class ImageErrorCode(StrEnum):
-    """Why an image failed: the closed list of codes that results, webhooks and metrics use."""
+    """A reason why an image failed. Results, webhooks and metrics use these codes and no others."""
 
-    # The source; worth another try.
+    # The source, transient.
     TIMEOUT = "timeout"
     CONNECTION_FAILED = "connection_failed"
     DNS_FAILED = "dns_failed"
     DOWNLOAD_TRUNCATED = "download_truncated"
     SOURCE_ERROR = "source_error"
     RATE_LIMITED = "rate_limited"
-    # The source; final.
+    # The source, permanent.
     SOURCE_UNAVAILABLE = "source_unavailable"
     NOT_FOUND = "not_found"
     FORBIDDEN = "forbidden"
@@ -23,7 +23,7 @@ class ImageErrorCode(StrEnum):
     TOO_MANY_REDIRECTS = "too_many_redirects"
     BLOCKED_ADDRESS = "blocked_address"
     TOO_LARGE = "too_large"
-    # The bytes; final.
+    # The bytes, permanent.
     EMPTY = "empty"
     NOT_AN_IMAGE = "not_an_image"
     UNSUPPORTED_FORMAT = "unsupported_format"
@@ -32,7 +32,7 @@ class ImageErrorCode(StrEnum):
     TOO_MANY_FRAMES = "too_many_frames"
     ENCODE_FAILED = "encode_failed"
     MAX_BYTES_EXCEEDED = "max_bytes_exceeded"
-    # The worker.
+    # The worker, transient.
     DECODER_CRASHED = "decoder_crashed"
     OUT_OF_MEMORY = "out_of_memory"
     INTERNAL_ERROR = "internal_error"

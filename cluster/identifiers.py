@@ -1,4 +1,4 @@
-"""Identifiers that sort by the time they were made."""
+"""Identifiers that sort by the time when they were made."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ _LENGTH = 26
 
 
 def new_identifier(prefix: str) -> str:
-    """`<prefix>_` and a ULID in lower case: 48 bits of milliseconds and 80 random bits in Crockford's base 32.
+    """Return `<prefix>_` and a new ULID in lower case.
+
+    A ULID has 48 bits of milliseconds and 80 random bits, in Crockford's base 32.
 
     Source: https://github.com/ulid/spec.
     """
@@ -22,10 +24,10 @@ def new_identifier(prefix: str) -> str:
 
 
 def identifier_age_seconds(identifier: str) -> float:
-    """How long ago an identifier was made.
+    """Return the seconds since an identifier was made.
 
     Raises:
-        ValueError: It is not one of ours.
+        ValueError: The text is not such an identifier.
     """
     number = 0
     for character in identifier.rpartition("_")[2]:

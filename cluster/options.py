@@ -1,4 +1,4 @@
-"""What a client asks for: how the outputs are made."""
+"""The options of a client for the outputs of a request."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic.alias_generators import to_camel
 
 
 class Effort(StrEnum):
-    """How much time an encoder may take to save bytes."""
+    """The time that an encoder may take to save bytes."""
 
     FAST = "fast"
     BALANCED = "balanced"
@@ -21,23 +21,23 @@ _DEFAULT_MIN_QUALITY = 40
 
 
 class OutputOptions(BaseModel):
-    """What the client asks for, of one output of each image."""
+    """The client's options for one output of each image."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True, serialize_by_alias=True
     )
 
     format: Literal["keep", "jpeg", "webp", "avif", "png", "auto"] = "keep"
-    # Those that `auto` tries.
+    # The formats that `auto` tries.
     formats: list[Literal["keep", "jpeg", "webp", "avif", "png"]] = Field(default=[], validate_default=True)
     quality: int = Field(default=75, ge=1, le=100)  # of lossy formats
     effort: Effort = Effort.BALANCED
     max_width: int | None = Field(default=None, ge=1, le=16_384)  # pixels; aspect is kept, nothing is enlarged
     max_height: int | None = Field(default=None, ge=1, le=16_384)  # pixels
-    max_bytes: int | None = Field(default=None, ge=1)  # quality is lowered until the output fits
-    min_quality: int | None = Field(default=None, ge=1, le=100)  # but not below this
+    max_bytes: int | None = Field(default=None, ge=1)  # the quality is lowered until the output fits
+    min_quality: int | None = Field(default=None, ge=1, le=100)  # `max_bytes` lowers the quality only so far
     background: str = Field(default="#ffffff", pattern="^#[0-9a-fA-F]{6}$")  # under alpha where the format has none
-    keep_metadata: bool = False  # EXIF, XMP, IPTC and the colour profile; orientation is applied in any case
+    keep_metadata: bool = False  # EXIF, XMP, IPTC and the colour profile; the orientation is always applied
 
     @field_validator("formats")
     @classmethod
@@ -64,7 +64,7 @@ class OutputOptions(BaseModel):
 
     @property
     def lowest_quality(self) -> int:
-        """How far the quality may be lowered for `max_bytes`."""
+        """The lowest quality that `max_bytes` may lead to."""
         return min(self.quality, _DEFAULT_MIN_QUALITY) if self.min_quality is None else self.min_quality
 
 
@@ -75,10 +75,10 @@ class NamedOutput(OutputOptions):
 
 
 class ImageOptions(OutputOptions):
-    """What the client asks for, the same for every image of a request.
+    """The client's options, the same for every image of a request.
 
-    Without `outputs` there is one output. With it there is one for each of them, and what one does not say holds as it
-    is said beside `outputs`.
+    Without `outputs`, each image has one output. With `outputs`, it has one for each of them. An option that an output
+    leaves out has the value beside `outputs`.
     """
 
     outputs: list[NamedOutput] = Field(default=[], max_length=10)
@@ -101,18 +101,18 @@ class ImageOptions(OutputOptions):
 
     @property
     def each_output(self) -> list[OutputOptions]:
-        """One for every output."""
+        """The options of each output."""
         return list(self.outputs) or [self]
 
     @property
     def output_names(self) -> list[str]:
-        """The names of the outputs, when there are several."""
+        """The names of the outputs. It is empty without `outputs`."""
         return [output.name for output in self.outputs]
 
 
 def _inherited(common: dict[str, Any], output: object) -> object:
     if not isinstance(output, dict):
         return output
-    if "format" in output:  # what `auto` tries goes with it
+    if "format" in output:  # `formats` belongs to its `format`
         common = {name: value for name, value in common.items() if name != "formats"}
     return common | output

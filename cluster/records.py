@@ -1,7 +1,8 @@
-"""The records that MongoDB holds and the API shows; field names are camelCase in both."""
+"""The records that MongoDB holds and the API shows. Field names are camelCase in both."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
@@ -19,12 +20,12 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True, serialize_by_alias=True)
 
     def document(self) -> dict[str, Any]:
-        """The record as MongoDB holds it."""
+        """Return the record as MongoDB holds it."""
         return self.model_dump()
 
 
 class Status(StrEnum):
-    """Where a request, a product or an image is; the last two are terminal."""
+    """The state of a request, a product or an image. The last two are terminal."""
 
     PENDING = "pending"
     PROCESSING = "processing"
@@ -38,7 +39,7 @@ class Status(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a request failed."""
+    """The reason why a request failed."""
 
     ALL_IMAGES_FAILED = "all_images_failed"
     CANCELLED = "cancelled"
@@ -46,11 +47,11 @@ class Reason(StrEnum):
 
 
 class Decision(StrEnum):
-    """Which bytes an output holds."""
+    """The choice of the bytes that an output holds."""
 
     COMPRESSED = "compressed"
     KEPT_ORIGINAL = "kept_original"
-    DEDUPLICATED = "deduplicated"  # those of another image that had the same source
+    DEDUPLICATED = "deduplicated"  # the bytes of another image with the same source
 
 
 class ImageFormat(StrEnum):
@@ -65,14 +66,14 @@ class ImageFormat(StrEnum):
 
 
 class ImageFailure(Record):
-    """Why an image failed."""
+    """The reason why an image failed."""
 
     code: ImageErrorCode  # stable
     message: str  # one sentence for the owner of the catalogue
 
 
 class Output(Record):
-    """One of several outputs of an image, as it is stored."""
+    """One of several stored outputs of an image."""
 
     name: str
     key: str  # of the object
@@ -85,7 +86,7 @@ class Output(Record):
 
 
 class Place(Record):
-    """Where an image of a request is."""
+    """The place of an image in a request."""
 
     row: int
     index: int  # in the row
@@ -94,14 +95,14 @@ class Place(Record):
 class Image(Record):
     """One image of a product, aligned with `inputImageUrls`.
 
-    Of several outputs, `bytesOut` is the sum; width to decision are those of the first one.
+    With several outputs, `bytesOut` is their sum, and width to decision describe the first one.
     """
 
     status: Status = Status.PENDING
-    error: ImageFailure | None = None  # of the last attempt, once it has failed for good
+    error: ImageFailure | None = None  # of the last attempt, once the image has failed for good
     http_status: int | None = None  # what the source answered
     attempts: int = 0  # counted before the image is decoded
-    failures: int = 0  # of these, that ended in a transient error; nobody may have lived to tell of the others
+    failures: int = 0  # attempts known to have ended in a transient error; after a crash it is not known
     bytes_in: int = 0  # as downloaded
     bytes_out: int = 0  # as stored
     width: int | None = None  # pixels, of the output
@@ -110,15 +111,33 @@ class Image(Record):
     quality: int | None = None  # of the encoder; None when it had none to set
     decision: Decision | None = None
     outputs: list[Output] = Field(default=[])  # when the options ask for several
-    repeats: Place | None = None  # an earlier image of the same URL, which is done for both
-    batch: int | None = None  # the newest that has begun it: an older one may live on, and must not write any more
+    repeats: Place | None = None  # an earlier image of the same URL, done for both
+    batch: int | None = None  # the newest that has begun it; an older one may still run, and must not write
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt at an image."""
+
+    row: int
+    index: int  # in the row
+    number: int  # from 1
+
+
+@dataclass(frozen=True, slots=True)
+class FailedAttempts:
+    """The number of failed attempts at an image."""
+
+    row: int
+    index: int  # in the row
+    count: int
 
 
 class Product(Record):
     """One row of the catalogue."""
 
     request_id: str
-    row: int  # the line's number in the file, from 1; unique in a request, where serial numbers may repeat
+    row: int  # the line's number in the file, from 1; unique in a request, unlike the serial number
     serial_number: int
     product_name: str
     input_image_urls: list[str]
@@ -127,13 +146,13 @@ class Product(Record):
     images: list[Image]  # aligned with the inputs
     cells: list[str]  # the row as it was, aligned with the request's columns
     first_image: int  # the ordinal of its first image in the request, from 0: the place in the progress bitmap
-    epoch: int = 1  # of the coordinator that may write it; the first one to claim the request gets this epoch
+    epoch: int = 1  # of the coordinator that may write it; the first coordinator's is 1
 
 
 class Counts(Record):
-    """How many of what a request has."""
+    """The numbers of rows, products and images of a request."""
 
-    rows: int = 0  # of the file, without the header; those with errors are skipped and are no products
+    rows: int = 0  # of the file, without the header; rows with errors are skipped and are no products
     products: int = 0
     images: int = 0
     completed: int = 0  # images
@@ -148,7 +167,7 @@ class ByteCounts(Record):
 
 
 class FailureCount(Record):
-    """How many images failed with one code."""
+    """The number of images that failed with one code."""
 
     code: ImageErrorCode
     count: int
@@ -156,7 +175,7 @@ class FailureCount(Record):
 
 
 class WebhookTarget(Record):
-    """Where the callback goes."""
+    """The endpoint of a request's webhook, and the outcome of its attempts."""
 
     url: str
     secret: str  # encrypted
@@ -172,7 +191,7 @@ class ProcessingRequest(Record):
     status: Status = Status.PENDING
     reason: Reason | None = None  # why it failed
     created_at: datetime
-    queued_at: datetime  # since when it waits to be admitted: since the upload, a retry, or the end of a pause
+    queued_at: datetime  # the start of its wait: the upload, a retry, a requeue, or the end of a pause
     started_at: datetime | None = None
     completed_at: datetime | None = None
     priority: int = 5  # 0 to 9, 9 first
@@ -180,10 +199,10 @@ class ProcessingRequest(Record):
     deadline_at: datetime | None = None
     paused: bool = False  # waits until it is resumed
     admitted_at: datetime | None = None  # the last time
-    yielding: bool = False  # is to wait again, because it is another one's turn
-    stopping: Reason | None = None  # why it is to end although not all is done
-    retrying: list[ImageErrorCode] | None = None  # before all else, failed images with these codes are to be pending
-    deleted_at: datetime | None = None  # nobody sees it any more, and what is left of it goes
+    preempted: Annotated[bool, Field(alias="yielding")] = False  # is to wait again: it is another request's turn
+    stopping: Reason | None = None  # it is to end for this reason, although not all is done
+    retrying: list[ImageErrorCode] | None = None  # first of all, failed images with these codes become pending
+    deleted_at: datetime | None = None  # hidden since then; the sweeper removes its data
     options: ImageOptions = ImageOptions()
     counts: Counts = Counts()
     bytes: ByteCounts = ByteCounts()
@@ -192,12 +211,12 @@ class ProcessingRequest(Record):
     filename: str | None = None
     webhook: WebhookTarget | None = None
     idempotency_key: str | None = None
-    fingerprint: str  # SHA-256 of file and form: tells a repeat from a conflict
-    coordinator: str | None = None  # the actor that brings it to its end, once it is admitted
+    fingerprint: str  # SHA-256 of file and form; tells a repeated upload from another one with the same key
+    coordinator: str | None = None  # the name of the actor that works on it, once it is admitted
     epoch: int = 0  # raised by each incarnation of the coordinator
-    url_column: int  # where `columns` has the image URLs
-    delimiter: str = ","  # of the file, and so of the result CSV
-    byte_order_mark: bool = False  # the same; Excel writes one and wants it back
+    url_column: int  # the index of the image URLs in `columns`
+    delimiter: str = ","  # of the file and of the result CSV
+    byte_order_mark: bool = False  # the file begins with one; Excel writes it and wants it back
 
     @property
     def terminal(self) -> bool:
@@ -206,7 +225,7 @@ class ProcessingRequest(Record):
 
 
 class DeliveryState(StrEnum):
-    """Where a webhook delivery is; the last two are terminal."""
+    """The state of a webhook delivery. The last two are terminal."""
 
     PENDING = "pending"
     DELIVERED = "delivered"
@@ -214,7 +233,7 @@ class DeliveryState(StrEnum):
 
 
 class DeliveryResponse(Record):
-    """What one attempt at a delivery got."""
+    """The response to one attempt at a delivery."""
 
     at: datetime
     http_status: int | None = None
@@ -232,24 +251,24 @@ class Delivery(Record):
     event: Literal["request.completed", "request.failed"]
     payload: str  # the body, byte for byte the same at every attempt
     state: DeliveryState = DeliveryState.PENDING
-    attempts: int = 0  # that came to an end, since it was last made due by hand
+    attempts: int = 0  # attempts that have ended since it was last redelivered by hand
     next_attempt_at: datetime
-    created_at: datetime  # when the request ended; once more for each retry
+    created_at: datetime  # when the request ended; each retry makes another delivery
     responses: list[DeliveryResponse] = Field(default=[])
 
 
 class Scope(StrEnum):
-    """What an API key may do."""
+    """A permission of an API key."""
 
     READ = "read"
     WRITE = "write"
 
 
 class ApiKey(Record):
-    """An API key as MongoDB holds it: never the key itself."""
+    """An API key as MongoDB holds it, without the secret."""
 
     key_id: str
-    owner: str  # whose requests it sees: its own, or those of the key that it was made beside
+    owner: str  # the key whose requests it sees: itself, or the key that it was made beside
     name: str
     secret_hash: str  # SHA-256, hex; the secret has 256 random bits, so it needs no salt and no slow hash
     scopes: list[Scope]
@@ -268,6 +287,6 @@ class RowProblem(Record):
 
 
 def utc_now() -> datetime:
-    """Now, in UTC, with the millisecond precision that MongoDB keeps."""
+    """Return the time in UTC, with the millisecond precision that MongoDB keeps."""
     now = datetime.now(UTC)
     return now.replace(microsecond=now.microsecond // 1000 * 1000)

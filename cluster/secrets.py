@@ -1,4 +1,7 @@
-"""What hangs on `DARKROOM_SECRET_KEY`: webhook secrets encrypted at rest, and each API key's own signing secret."""
+"""Secrets that depend on `DARKROOM_SECRET_KEY`.
+
+It encrypts webhook secrets at rest. Each API key's signing secret is derived from it.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ _SECRET_BYTES = range(24, 65)
 
 
 class Secrets:
-    """Secrets under the deployment's own key.
+    """Secrets under the deployment's key.
 
     Raises:
         ValueError: `DARKROOM_SECRET_KEY` is missing.
@@ -34,19 +37,19 @@ class Secrets:
 
     @property
     def fingerprint(self) -> str:
-        """Tells this key from others, and nothing about it: 16 hex digits."""
+        """16 hex digits that tell this key from others. They say nothing else about it."""
         return self._derive(b"fingerprint").hex()[:16]
 
     def encrypt(self, text: str) -> str:
-        """The text as it may be stored (Fernet: AES-128-CBC and HMAC-SHA-256)."""
+        """Encrypt a text for storage, with Fernet (AES-128-CBC and HMAC-SHA-256)."""
         return self._fernet.encrypt(text.encode()).decode()
 
     def decrypt(self, token: str) -> str:
-        """What `encrypt` was given."""
+        """Return the text that `encrypt` was given."""
         return self._fernet.decrypt(token.encode()).decode()
 
     def webhook_secret(self, key_id: str) -> str:
-        """The signing secret of an API key's webhooks, in the form of Standard Webhooks (`whsec_` and base64)."""
+        """Return the signing secret of an API key's webhooks, in the form of Standard Webhooks: `whsec_` and base64."""
         secret = self._derive(b"webhook secret of " + key_id.encode())
         return WEBHOOK_SECRET_PREFIX + base64.b64encode(secret).decode()
 
@@ -55,7 +58,7 @@ class Secrets:
 
 
 def check_webhook_secret(secret: str) -> str:
-    """The secret, when it has the form of Standard Webhooks: `whsec_` and base64 of 24 to 64 bytes.
+    """Return the secret if it has the form of Standard Webhooks: `whsec_` and base64 of 24 to 64 bytes.
 
     Raises:
         RefusedError: It has another form.

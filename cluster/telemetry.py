@@ -1,4 +1,4 @@
-"""Logs: one JSON object a line, with the request that it is about."""
+"""Logs of one JSON object for each line, with the id of its request."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime
 
 
 class JsonFormatter(logging.Formatter):
-    """Formats a log record as one line of JSON; `extra` fields (`requestId`, ...) become keys."""
+    """Formats a log record as one line of JSON. `extra` fields such as `requestId` become keys."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line."""
+        """Return the line."""
         entry: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -31,7 +31,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def log_as_json() -> None:
-    """Send the `darkroom` loggers of this process to standard error, which Ray keeps in a file for each process."""
+    """Send the `darkroom` loggers of this process to standard error. Ray keeps it in a file for each process."""
     logger = logging.getLogger("darkroom")
     if not logger.handlers:
         handler = logging.StreamHandler(sys.stderr)

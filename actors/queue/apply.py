@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from actors.queue.observe import Observer
     from actors.queue.plan import Action
     from cluster.mongo.connection import Database
-    from cluster.mongo.lease import QueueLease
-    from cluster.mongo.queue import OpenRequest
+    from cluster.mongo.requests import OpenRequest, QueueLease
     from cluster.settings import Settings
 
 _FIRST_SHARE = Share(1, 1)  # a request begins before its share is known

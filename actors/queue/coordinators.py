@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ray.actor import ActorProxy
 
     from actors.messages import RequestReport, Share
-    from cluster.mongo.queue import OpenRequest
+    from cluster.mongo.requests import OpenRequest
     from cluster.settings import Settings
 
 _NEW_WORK_SECONDS = 1.0  # a request that has run for less may be done before another process has started

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
     from datetime import datetime
 
-    from cluster.mongo.queue import Candidate, OpenRequest
+    from cluster.mongo.requests import Candidate, OpenRequest
 
 MAX_PRIORITY = 9
 AGEING_SECONDS = 600

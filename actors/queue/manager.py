@@ -21,8 +21,7 @@ from actors.watchdog import WATCH_SECONDS, Watchdog
 from cluster.aio import Background, forever
 from cluster.errors import StaleEpochError, StoreUnavailableError
 from cluster.mongo.connection import Database
-from cluster.mongo.lease import QueueLease
-from cluster.mongo.queue import RequestQueue
+from cluster.mongo.requests import QueueLease, RequestQueue
 from cluster.telemetry import log_as_json
 
 if TYPE_CHECKING:

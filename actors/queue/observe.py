@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from actors.messages import RequestReport
     from actors.queue.coordinators import Coordinators
-    from cluster.mongo.queue import OpenRequest, RequestQueue
+    from cluster.mongo.requests import OpenRequest, RequestQueue
 
 _HEAD_WAIT_SECONDS = 0.5  # a step goes on without the head's answer
 _HEAD_SILENT_SECONDS = 5.0

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from actors.messages import Share
-    from cluster.mongo.queue import Candidate, OpenRequest
+    from cluster.mongo.requests import Candidate, OpenRequest
 
 
 class Unassign(NamedTuple):
@@ -145,7 +145,7 @@ def _admission(state: QueueState, standby: int) -> Admit | None:
 
 def _preemption(state: QueueState) -> Iterator[Preempt]:
     is_full = len(state.processing) >= state.max_active
-    chosen = _next(state) if is_full and not any(each.is_leaving for each in state.processing) else None
+    chosen = _next(state) if is_full and not any(each.frees_place for each in state.processing) else None
     if chosen is not None:
         preempted = choose_preempted(chosen, state.processing, state.seconds_at_work, state.now)
         if preempted is not None:

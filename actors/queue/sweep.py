@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from cluster.errors import StoreUnavailableError
 from cluster.identifiers import identifier_age_seconds
-from cluster.mongo.control import RequestControl
 from cluster.mongo.outbox import Outbox
 from cluster.mongo.products import ProductStore
 from cluster.mongo.requests import RequestStore
@@ -29,7 +28,6 @@ class Sweeper:
     def __init__(self, database: Database, settings: Settings) -> None:
         self._requests = RequestStore(database)
         self._products = ProductStore(database)
-        self._control = RequestControl(database)
         self._outbox = Outbox(database)
         self._bucket = Bucket(settings)
         self._woken = asyncio.Event()
@@ -46,7 +44,7 @@ class Sweeper:
     async def sweep(self) -> None:
         """Take one sweep. Raises `StoreUnavailableError`."""
         self._woken.clear()
-        for request_id in await self._control.deleted():
+        for request_id in await self._requests.deleted():
             try:
                 await self._remove(request_id)
             except StoreUnavailableError as error:  # the others are removed all the same
@@ -59,7 +57,7 @@ class Sweeper:
         await asyncio.to_thread(self._bucket.delete_all, f"{request_id}/")
         await self._products.delete(request_id)
         await self._outbox.delete(request_id)
-        await self._control.forget(request_id)
+        await self._requests.forget(request_id)
 
     async def _remove_uncommitted(self) -> None:
         old = [

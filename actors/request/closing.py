@@ -11,7 +11,7 @@ from cluster.codes import ImageErrorCode
 from cluster.errors import StoreUnavailableError
 from cluster.mongo.counts import ResultCounts
 from cluster.mongo.products import ProductStore
-from cluster.mongo.requests import RequestStore
+from cluster.mongo.requests import RequestClaims
 from cluster.records import ImageFailure, Reason, Status, utc_now
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Closing:
     """
 
     def __init__(self, database: Database, progress: Progress, *, settings: Settings) -> None:
-        self._requests = RequestStore(database)
+        self._claims = RequestClaims(database)
         self._products = ProductStore(database)
         self._result_counts = ResultCounts(database)
         self._progress = progress
@@ -76,7 +76,7 @@ class Closing:
                 "failures": await self._result_counts.failures(request.request_id),
             }
         )
-        await self._requests.close(closed, closing_delivery(closed, public_url=self._public_url))
+        await self._claims.close(closed, closing_delivery(closed, public_url=self._public_url))
         logger.info("request closed", extra={"requestId": closed.request_id, "status": closed.status})
         with contextlib.suppress(StoreUnavailableError):  # then its time to live removes it
             await self._progress.forget(closed.request_id)

@@ -19,7 +19,7 @@ from actors.self_fencing import fence_when_cut_off
 from actors.worker.pool import WorkerPool
 from cluster.aio import Background
 from cluster.mongo.connection import Database
-from cluster.mongo.queue import RequestQueue
+from cluster.mongo.requests import RequestQueue
 from cluster.redis.progress import Progress
 from cluster.retry import until_done
 from cluster.telemetry import log_as_json

@@ -16,7 +16,7 @@ from actors.request.pacing import Pacing
 from actors.request.retry_policy import Next, after_loss, after_report, screen
 from cluster.aio import end
 from cluster.errors import StaleEpochError, StoreUnavailableError
-from cluster.mongo.products import ImageResult
+from cluster.mongo.products import FencedWrite, ImageResult
 from cluster.retry import backoff_seconds
 
 if TYPE_CHECKING:
@@ -252,7 +252,7 @@ class Dispatcher:
     async def _record_failed(self, failed: Failed) -> None:
         item, request = failed.item, self._request
         result = ImageResult(item.row, item.index, failed_image(item, failed.error), None)
-        if not await self._products.record_results(request.request_id, request.epoch, [result]):
+        if await self._products.record_results(request.request_id, request.epoch, [result]) is FencedWrite.REFUSED:
             raise StaleEpochError(request.request_id)
 
     async def _back_off(self, error: StoreUnavailableError) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from cluster.errors import StaleEpochError, StoreUnavailableError
-from cluster.mongo.products import ImageResult
+from cluster.mongo.products import FencedWrite, ImageResult
 from cluster.records import Decision, Image, Status
 from cluster.redis.progress import CountedImage
 
@@ -56,7 +56,8 @@ async def settle_duplicates(
         found = await _duplicates(request.request_id, page, products)
         if not found:
             continue
-        if not await products.record_results(request.request_id, request.epoch, [each.result for each in found]):
+        results = [each.result for each in found]
+        if await products.record_results(request.request_id, request.epoch, results) is FencedWrite.REFUSED:
             raise StaleEpochError(request.request_id)
         counted = [CountedImage.of(each.ordinal, each.result.image) for each in found]
         try:

@@ -18,10 +18,9 @@ from actors.request.in_flight import BatchesInFlight, Sent
 from actors.request.reporting import ProgressReporter
 from cluster.aio import Background, end, forever
 from cluster.errors import StaleEpochError
-from cluster.mongo.control import RequestControl
 from cluster.mongo.counts import ResultCounts
 from cluster.mongo.products import ProductStore
-from cluster.mongo.requests import RequestStore
+from cluster.mongo.requests import RequestClaims, RequestStore
 from cluster.retry import until_done
 
 if TYPE_CHECKING:
@@ -68,7 +67,7 @@ class RequestLifecycle:
         self._settings = settings
         self._share = NO_SHARE  # until the queue manager says so
         self._requests = RequestStore(database)
-        self._control = RequestControl(database)
+        self._claims = RequestClaims(database)
         self._products = ProductStore(database)
         self._result_counts = ResultCounts(database)
         self._database = database
@@ -116,7 +115,7 @@ class RequestLifecycle:
             await self._products.settle(request.request_id, request.epoch)
             if await self._work_on(request):
                 return await self._closing.close(request)
-            signals = await self._control.orders(request.request_id, request.epoch)
+            signals = await self._claims.control_signals(request.request_id, request.epoch)
             if signals.stopping is not None:
                 return await self._closing.abandon(request, signals.stopping)
             if signals.wait and await self._requeue(request):
@@ -126,8 +125,8 @@ class RequestLifecycle:
     async def _claim(self) -> ProcessingRequest | None:
         """Claim the request once for the life of this process. A second claim could take it from a successor."""
         if self._epoch is not None:
-            return await self._requests.claimed(self.request_id, self._epoch)
-        request = await self._requests.claim(self.request_id)
+            return await self._claims.claimed(self.request_id, self._epoch)
+        request = await self._claims.claim(self.request_id)
         self._epoch = None if request is None else request.epoch
         return request
 
@@ -137,7 +136,7 @@ class RequestLifecycle:
     async def _reopen(self, request: ProcessingRequest) -> None:
         """Begin a retry. Its failed images are pending again, and nothing has counted them."""
         await self._products.reopen(request.request_id, request.epoch, request.retrying or [])
-        await self._control.reopened(request.request_id, request.epoch)
+        await self._claims.finish_reopening(request.request_id, request.epoch)
 
     async def _work_on(self, request: ProcessingRequest) -> bool:
         """Do the images of the request. Returns False when the work was stopped before its end."""
@@ -175,7 +174,7 @@ class RequestLifecycle:
         """Stop the work when the request is to end or to wait, or belongs to a newer coordinator."""
 
         async def follow() -> None:
-            signals = await self._control.orders(request.request_id, request.epoch)
+            signals = await self._claims.control_signals(request.request_id, request.epoch)
             if signals.stopping or signals.wait:
                 dispatcher.stop()
             if signals.stopping:  # it may come while batches end because the request is to wait
@@ -212,4 +211,4 @@ class RequestLifecycle:
 
     async def _requeue(self, request: ProcessingRequest) -> bool:
         counts, byte_counts = await self._result_counts.count(request.request_id)
-        return await self._control.requeue(request.request_id, request.epoch, counts, byte_counts)
+        return await self._claims.requeue(request.request_id, request.epoch, counts, byte_counts)

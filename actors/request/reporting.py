@@ -98,4 +98,4 @@ class ProgressReporter:
         if reached is not None:
             counts = self._counts.model_copy(update={"completed": reached.completed, "failed": reached.failed})
             byte_counts = ByteCounts(in_=reached.bytes_in, out=reached.bytes_out)
-            await self._requests.keep_reached(self._request_id, self._epoch, counts, byte_counts)
+            await self._requests.keep_counts(self._request_id, self._epoch, counts, byte_counts)

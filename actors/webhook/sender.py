@@ -23,6 +23,7 @@ from cluster.http.session import guarded_session
 from cluster.http.url import origin_of, parse_url
 from cluster.mongo.connection import Database
 from cluster.mongo.outbox import Outbox
+from cluster.mongo.requests import WebhookAttempts
 from cluster.records import Delivery, DeliveryResponse, DeliveryState, utc_now
 from cluster.retry import jittered
 from cluster.secrets import Secrets
@@ -54,6 +55,7 @@ class WebhookSender(Wakeable):
         self._secrets = Secrets(settings)
         database = Database(settings)
         self._outbox = Outbox(database)
+        self._attempts = WebhookAttempts(database)
         self._http = guarded_session(settings, max_connections=_CONCURRENT_DELIVERIES)
         self._free_deliveries = asyncio.Semaphore(_CONCURRENT_DELIVERIES)
         self._running: Counter[str] = Counter()  # deliveries, by the origins of their URLs
@@ -111,7 +113,7 @@ class WebhookSender(Wakeable):
         response = await self._post(delivery)
         state, pause_seconds = self._verdict(delivery, response)
         next_attempt_at = utc_now() + timedelta(seconds=pause_seconds)
-        await self._outbox.record_attempt(delivery, response, state=state, next_attempt_at=next_attempt_at)
+        await self._attempts.record(delivery, response, state=state, next_attempt_at=next_attempt_at)
         logger.info(
             "webhook %s",
             state,

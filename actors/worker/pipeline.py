@@ -12,6 +12,7 @@ from actors.worker.batch_run import FetchAgainError
 from actors.worker.processed_image import ProcessedImage, completed
 from cluster.errors import ImageError, StoreUnavailableError
 from cluster.http.download import Download, download
+from cluster.mongo.products import FencedWrite
 from cluster.records import Image, Output, Status
 from cluster.redis.progress import CountedImage
 from cluster.redis.result_cache import KnownResult
@@ -120,13 +121,13 @@ class ImagePipeline:
         retried = [outcome.item.after_failure() for outcome, _ in images if outcome.kind is OutcomeKind.RETRY]
         async for attempt in while_store_away(_STORE_AWAY_TIMEOUT_SECONDS):
             with attempt:
-                ours = await self._stores.products.record_results(
+                written = await self._stores.products.record_results(
                     batch.request_id, batch.epoch, [result for _, result in results], batch=batch.number
                 )
                 await self._stores.products.record_failures(
                     batch.request_id, batch.epoch, [each.failed for each in retried], batch=batch.number
                 )
-        if not ours:
+        if written is FencedWrite.REFUSED:
             return Recorded.NOT_OURS
         counting = self._count(batch, [CountedImage.of(ordinal, result.image) for ordinal, result in results])
         if self._reuse is None:

@@ -15,7 +15,7 @@ from actors.worker.reuse import Reuse
 from cluster.errors import StoreUnavailableError
 from cluster.http.session import guarded_session
 from cluster.mongo.connection import Database
-from cluster.mongo.products import ProductStore
+from cluster.mongo.products import FencedWrite, ProductStore
 from cluster.redis.progress import Progress
 from cluster.redis.result_cache import ResultCache
 from cluster.redis.source_hosts import SourceHosts
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Collection
 
     from actors.messages import Stop
+    from cluster.records import Attempt
     from cluster.settings import Settings
 
 logger = logging.getLogger("darkroom.image_worker")
@@ -79,7 +80,8 @@ class Worker:
                 if stop.done():  # before it had a CPU slot, or its coordinator is dead
                     return BatchReport.all(batch, OutcomeKind.RELEASED)
                 tried = [item.tried for item in batch.items if limiter.admits(item.url)]
-                if not await self._products.begin_attempts(batch.request_id, batch.epoch, tried, batch=batch.number):
+                begun = await self._products.begin_attempts(batch.request_id, batch.epoch, tried, batch=batch.number)
+                if begun is FencedWrite.REFUSED:
                     return BatchReport.not_ours()
                 run = BatchRun(batch, await self._pipeline(batch), limiter, self._settings)
                 report = await run.run(stop)
@@ -92,9 +94,7 @@ class Worker:
             self.is_spent = True
         return report
 
-    async def _release_attempts(
-        self, batch: Batch, report: BatchReport, *, begun: Collection[tuple[int, int, int]]
-    ) -> None:
+    async def _release_attempts(self, batch: Batch, report: BatchReport, *, begun: Collection[Attempt]) -> None:
         """Take back the attempts of released images, unless an earlier batch has begun them."""
         released = [each.item.tried for each in report.of(OutcomeKind.RELEASED) if each.item.tried in begun]
         await self._products.release_attempts(batch.request_id, batch.epoch, released, batch=batch.number)

@@ -1,1 +1,1 @@
-"""MongoDB: what is true."""
+"""MongoDB: the truth about requests, products, deliveries and keys."""

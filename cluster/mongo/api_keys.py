@@ -1,4 +1,4 @@
-"""API keys: made, checked and revoked; only their hashes are kept."""
+"""API keys are made, checked and revoked here. MongoDB has only their hashes."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _SECRET_BYTES = 32
 
 
 class ApiKeyStore:
-    """The collection `api_keys`. A token is `dk_<key id>_<secret>` and is shown once, when it is made."""
+    """The collection `api_keys`. A token is `dk_<key id>_<secret>` and is shown only when it is made."""
 
     def __init__(self, database: Database) -> None:
         self._keys = database.api_keys
 
     async def create(self, *, name: str, scopes: Iterable[Scope], beside: str | None = None) -> tuple[ApiKey, str]:
-        """A new key and its token.
+        """Make a key and return it with its token.
 
         Args:
-            name: Who uses it.
-            scopes: What it may do.
-            beside: The id of a key whose requests it shall see; its own alone if not given.
+            name: The user or program that will use the key.
+            scopes: The permissions of the key.
+            beside: The id of a key whose requests the new key sees. Without it, the new key sees only its own.
 
         Raises:
             StoreUnavailableError: MongoDB does not answer.
@@ -43,12 +43,12 @@ class ApiKeyStore:
         return key, token
 
     async def add(self, key: ApiKey) -> None:
-        """Put a new key into force."""
+        """Store a new key. It is valid from now on."""
         with mongo_errors():
             await self._keys.insert_one(key.document())
 
     async def owner_of(self, key_id: str) -> str:
-        """Whose requests a key sees.
+        """Return the owner of the requests that a key sees.
 
         Raises:
             DarkroomError: There is no such key.
@@ -60,7 +60,7 @@ class ApiKeyStore:
         return ApiKey.model_validate(document).owner
 
     async def verify(self, token: str) -> ApiKey | None:
-        """The key that the token belongs to; None when there is none, or it was revoked.
+        """Return the key of a token, or None when there is none or it was revoked.
 
         Raises:
             StoreUnavailableError: MongoDB does not answer.
@@ -82,12 +82,12 @@ class ApiKeyStore:
             return await self._keys.find_one({}, {"_id": 1}) is not None
 
     async def list_all(self) -> list[ApiKey]:
-        """All keys, the oldest first, revoked ones too."""
+        """Return all keys with the revoked ones, the oldest first."""
         with mongo_errors():
             return [ApiKey.model_validate(document) async for document in self._keys.find().sort("createdAt", 1)]
 
     async def revoke(self, key_id: str) -> bool:
-        """Revoke a key; False when there is no such key in force."""
+        """Revoke a key. Return False when there is no such key, or it was revoked before."""
         with mongo_errors():
             result = await self._keys.update_one(
                 {"keyId": key_id, "revokedAt": None}, {"$set": {"revokedAt": utc_now()}}
@@ -96,7 +96,7 @@ class ApiKeyStore:
 
 
 def new_key(*, name: str, scopes: Iterable[Scope], owner: str | None = None) -> tuple[ApiKey, str]:
-    """A key that is not in force yet, and its token."""
+    """Return a new key and its token. The key is not stored yet."""
     secret, key_id = secrets.token_urlsafe(_SECRET_BYTES), secrets.token_hex(6)
     key = ApiKey(
         key_id=key_id,
@@ -110,7 +110,7 @@ def new_key(*, name: str, scopes: Iterable[Scope], owner: str | None = None) -> 
 
 
 def key_id_of(token: str) -> str:
-    """The id in a token; empty when there is none."""
+    """Return the key's id in a token, or an empty text when there is none."""
     prefix, _, rest = token.partition("_")
     return rest.partition("_")[0] if prefix == _PREFIX else ""
 

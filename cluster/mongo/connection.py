@@ -63,14 +63,14 @@ _INDEXES: dict[str, list[IndexModel]] = {
     ],
 }
 COLLECTIONS = tuple(_INDEXES)
-"""All that a deployment has. Requests are the last ones: one that is there has all that belongs to it."""
+"""All collections of a deployment. Requests are last: in a copy, each request then has all its products."""
 
 
 class Database:
-    """The collections of one deployment; every write is acknowledged by the majority and journaled.
+    """The collections of one deployment. Every write is journaled and acknowledged by the majority.
 
     Raises:
-        NamedStoreError: The setting is not an address.
+        NamedStoreError: The setting is not a valid address.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -85,9 +85,9 @@ class Database:
                 connectTimeoutMS=timeout_ms,
                 timeoutMS=timeout_ms,
             )
-        except ConfigurationError as error:  # most often a password that is not percent-encoded
+        except ConfigurationError as error:  # most often because a password is not percent-encoded
             raise NamedStoreError("DARKROOM_MONGO_URL", f"is no address that can be used: {error}") from error
-        if self._client.options.direct_connection:  # a server that has just started would say that nothing is there
+        if self._client.options.direct_connection:  # a server that has just started would say that it is empty
             raise NamedStoreError(
                 "DARKROOM_MONGO_URL", "has directConnection, which reads from any server: leave it out"
             )
@@ -105,7 +105,7 @@ class Database:
     @classmethod
     @asynccontextmanager
     async def open(cls, settings: Settings) -> AsyncIterator[Database]:
-        """A connection that is closed at the end of the block."""
+        """Open a connection that is closed at the end of the block."""
         database = cls(settings)
         try:
             yield database
@@ -113,7 +113,7 @@ class Database:
             await database.close()
 
     def collection(self, name: str) -> AsyncCollection[Document]:
-        """One collection, by its name in MongoDB."""
+        """Return a collection by its name in MongoDB."""
         return self._database[name]
 
     @property
@@ -122,14 +122,14 @@ class Database:
         return self._database.name
 
     def snapshot(self) -> AsyncClientSession:
-        """A session whose reads all see one moment, that of the first one; MongoDB keeps it for 300 s if not told else.
+        """Return a session whose reads all see the moment of the first one. MongoDB keeps it for 300 s by default.
 
         https://www.mongodb.com/docs/manual/reference/read-concern-snapshot/
         """
         return self._client.start_session(snapshot=True)
 
     async def ensure_indexes(self) -> None:
-        """Create what is missing; safe to call from many processes at once.
+        """Create the missing indexes. Many processes may call it at once.
 
         Raises:
             StoreUnavailableError: MongoDB does not answer.
@@ -140,10 +140,10 @@ class Database:
                     await self.collection(name).create_indexes(indexes)
 
     async def ping(self) -> None:
-        """Return when a primary answers.
+        """Return once a primary has answered.
 
         Raises:
-            StoreUnavailableError: None does.
+            StoreUnavailableError: No primary answers.
         """
         with mongo_errors():
             await self._database.command("ping")
@@ -159,13 +159,13 @@ class Database:
         return "setName" in hello or hello.get("msg") == "isdbgrid"
 
     async def in_transaction(self, write: Callable[[AsyncClientSession], Awaitable[T]]) -> T:
-        """Commit all that `write` does with its session, or none of it; it may run more than once.
+        """Commit all writes that `write` makes with its session, or none. `write` may run more than once.
 
         Returns:
-            What `write` has returned at the last time.
+            The last result of `write`.
         """
         async with self._client.start_session() as session:
-            with pymongo.timeout(self._timeout_seconds):  # by itself it would go on trying for two minutes
+            with pymongo.timeout(self._timeout_seconds):  # by default it would try for two minutes
                 return await session.with_transaction(write, write_concern=DURABLE)
 
     async def close(self) -> None:
@@ -175,7 +175,7 @@ class Database:
 
 @contextmanager
 def mongo_errors() -> Iterator[None]:
-    """Turn "MongoDB is away", or cannot be understood, into `StoreUnavailableError`; other errors pass."""
+    """Raise `StoreUnavailableError` when MongoDB is away or its answer is damaged. Other errors pass."""
     try:
         yield
     except (ConnectionFailure, NotPrimaryError, ExecutionTimeout, WTimeoutError, ProtocolError, InvalidBSON) as error:

@@ -1,4 +1,4 @@
-"""What became of a request's images, counted by MongoDB: the truth behind the progress in Redis."""
+"""The outcomes of a request's images, counted by MongoDB. They are the truth behind the progress in Redis."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _BY_CODE: list[Document] = [
 
 
 class ResultCounts:
-    """Counts part after part, so that no request is too large for the time limit of a call.
+    """Counts by parts, so that no request is too large for the time limit of a call.
 
     Every method raises `StoreUnavailableError` when MongoDB does not answer.
     """
@@ -51,7 +51,7 @@ class ResultCounts:
         self._products = database.products
 
     async def count(self, request_id: str) -> tuple[Counts, ByteCounts]:
-        """Count the images by outcome. One pass over the request's products."""
+        """Count the images by outcome, in one pass over the request's products."""
         images, sizes = Counter[str](), Counter[str]()
         async for group in self._groups(request_id, _BY_STATUS):
             images[group["_id"]] += group["images"]
@@ -69,7 +69,7 @@ class ResultCounts:
         return counts, ByteCounts(in_=sizes["in_"], out=sizes["out"])
 
     async def failures(self, request_id: str) -> list[FailureCount]:
-        """The failed images by code, the most frequent first. Its cost grows with the failed images only."""
+        """Count the failed images by code, the most frequent first. Its cost grows with the failed images only."""
         counts, samples = Counter[str](), dict[str, str]()
         async for group in self._groups(request_id, _BY_CODE):
             counts[group["_id"]] += group["count"]

@@ -1,4 +1,4 @@
-"""The collection `webhook_deliveries`: callbacks to be made, and what became of them."""
+"""The collection `webhook_deliveries`: the webhooks to send, and the responses to them."""
 
 from __future__ import annotations
 
@@ -20,24 +20,28 @@ if TYPE_CHECKING:
 
     from cluster.mongo.connection import Database
 
-
-_MAX_RESPONSES = 50  # the latest; a delivery may be sent again without end
+_MAX_RESPONSES = 50  # the latest ones, because a delivery may be sent again without end
 
 
 class Outbox:
-    """Every method raises `StoreUnavailableError` when MongoDB does not answer."""
+    """Deliveries to endpoints. Methods with a session are part of a transaction of the request.
+
+    The other methods raise `StoreUnavailableError` when MongoDB does not answer.
+    """
 
     def __init__(self, database: Database) -> None:
-        self._database = database
         self._deliveries = database.deliveries
-        self._requests = database.requests
+
+    async def add(self, delivery: Delivery, *, session: AsyncClientSession) -> None:
+        """Put a delivery in the outbox, with the close of its request."""
+        await self._deliveries.insert_one(delivery.document(), session=session)
 
     async def claim_due(self, *, lease_seconds: float, but_not_to: Collection[str] = ()) -> Delivery | None:
-        """The delivery that has been due longest. It is due again after the lease, should the claimer die.
+        """Claim the delivery that has been due longest. If the claimer dies, it is due again after the lease.
 
         Args:
-            lease_seconds: How long it is the claimer's.
-            but_not_to: Origins of URLs, whose deliveries have to wait.
+            lease_seconds: How long it belongs to the claimer.
+            but_not_to: Origins of URLs whose deliveries have to wait.
         """
         now = utc_now()
         due = {"state": DeliveryState.PENDING, "nextAttemptAt": {"$lte": now}}
@@ -58,13 +62,11 @@ class Outbox:
         *,
         state: DeliveryState,
         next_attempt_at: datetime,
+        session: AsyncClientSession,
     ) -> None:
-        """Write what an attempt got, on the delivery and on its request, both or neither.
+        """Write the response to an attempt, and the new state.
 
-        The request tells of its latest end only: once it is tried again, nothing of an earlier one.
-
-        Only here it is counted: one whose sender died says nothing about the endpoint.
-        When the delivery was claimed again meanwhile, only the response is kept: its state is the later claimer's.
+        If the delivery was claimed again meanwhile, only the response is kept: the state is the later claimer's.
         """
         this = {"deliveryId": delivery.delivery_id}
         still_ours = this | {"state": DeliveryState.PENDING, "nextAttemptAt": delivery.next_attempt_at}
@@ -72,26 +74,18 @@ class Outbox:
             "$inc": {"attempts": 1},
             "$push": {"responses": {"$each": [response.document()], "$slice": -_MAX_RESPONSES}},
         }
-        ended = {"requestId": delivery.request_id, "completedAt": delivery.created_at}
-        accepted = {"$set": {"webhook.triggered": True}} if state is DeliveryState.DELIVERED else {}
-
-        async def write(session: AsyncClientSession) -> None:
-            change = {"$set": {"state": state, "nextAttemptAt": next_attempt_at}}
-            await self._deliveries.update_one(this, kept, session=session)
-            await self._deliveries.update_one(still_ours, change, session=session)
-            await self._requests.update_one(ended, {"$inc": {"webhook.attempts": 1}} | accepted, session=session)
-
-        with mongo_errors():
-            await self._database.in_transaction(write)
+        change = {"$set": {"state": state, "nextAttemptAt": next_attempt_at}}
+        await self._deliveries.update_one(this, kept, session=session)
+        await self._deliveries.update_one(still_ours, change, session=session)
 
     async def of_request(self, request_id: str) -> list[Delivery]:
-        """The deliveries of one request, the oldest first."""
+        """Return the deliveries of one request, the oldest first."""
         with mongo_errors():
             cursor = self._deliveries.find({"requestId": request_id}).sort("createdAt", ASCENDING)
             return [Delivery.model_validate(document) async for document in cursor]
 
     async def redeliver(self, request_id: str, delivery_id: str) -> Delivery | None:
-        """Make a delivery due now, with all its attempts before it again; None when there is no such delivery."""
+        """Make a delivery due now, with all its attempts again. Return None when there is no such delivery."""
         with mongo_errors():
             document = await self._deliveries.find_one_and_update(
                 {"requestId": request_id, "deliveryId": delivery_id},

@@ -67,7 +67,7 @@ async def _reached(services: Services, request: ProcessingRequest) -> Snapshot:
         snapshot = None
     if snapshot is None:
         counts, byte_counts = await services.counted(request.request_id)
-        await services.requests.keep_reached(request.request_id, request.epoch, counts, byte_counts)
+        await services.requests.keep_counts(request.request_id, request.epoch, counts, byte_counts)
         snapshot = Snapshot(counts.completed, counts.failed, 0, byte_counts.in_, byte_counts.out)
     # MongoDB may be ahead of Redis, and keeps earlier counts. So no answer shows less than an earlier one.
     reached = Snapshot(*map(max, snapshot, known))

@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from cluster.errors import RefusedError, StoreUnavailableError
-from cluster.mongo.queue import Load
+from cluster.mongo.requests import Load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cluster.mongo.queue import RequestQueue
+    from cluster.mongo.requests import RequestQueue
     from cluster.redis.throughput import Throughput
     from cluster.settings import Settings
 

@@ -14,12 +14,10 @@ from cluster.aio import FreshCalls, SingleFlight
 from cluster.errors import RefusedError, StoreUnavailableError
 from cluster.mongo.api_keys import ApiKeyStore
 from cluster.mongo.connection import Database
-from cluster.mongo.control import RequestControl
 from cluster.mongo.counts import ResultCounts
 from cluster.mongo.outbox import Outbox
 from cluster.mongo.products import ProductStore
-from cluster.mongo.queue import RequestQueue
-from cluster.mongo.requests import RequestStore
+from cluster.mongo.requests import RequestControl, RequestQueue, RequestStore
 from cluster.records import ApiKey, ProcessingRequest, Scope
 from cluster.redis.progress import Progress
 from cluster.redis.throughput import Throughput

@@ -18,7 +18,7 @@ from redis import Redis
 from cluster.client.transport import is_transient
 from cluster.errors import ApiError
 from cluster.mongo.connection import Database
-from cluster.mongo.lease import QueueLease
+from cluster.mongo.requests import QueueLease
 from cluster.redis.progress import Progress
 from deployments.local import processes
 from deployments.local.serve_client import ServeClient

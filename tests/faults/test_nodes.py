@@ -21,7 +21,7 @@ from actors import registry
 from cluster.codes import ImageErrorCode
 from cluster.errors import ApiError
 from cluster.mongo.connection import Database
-from cluster.mongo.products import ImageResult, ProductStore
+from cluster.mongo.products import FencedWrite, ImageResult, ProductStore
 from cluster.records import Image, ImageFailure, Status
 from deployments.local import processes
 from tests.support import network
@@ -205,7 +205,7 @@ def write_late(cluster: Cluster, request_id: str, epoch: int) -> bool:
 
     async def written() -> bool:
         async with Database.open(cluster.settings) as database:
-            return await ProductStore(database).record_results(request_id, epoch, [result])
+            return await ProductStore(database).record_results(request_id, epoch, [result]) is FencedWrite.ACCEPTED
 
     return asyncio.run(written())
 

@@ -56,14 +56,14 @@ async def cancel(request_id: str, services: ServicesArgument, key: KeyArgument) 
 async def pause(request_id: str, services: ServicesArgument, key: KeyArgument) -> RequestAnswer:
     """Pause a request. No image begins until the request is resumed. Its deadline is not moved."""
     await owned_request(services, request_id, key)
-    return await _changed(services, await services.control.set_paused(request_id, paused=True))
+    return await _changed(services, await services.control.pause(request_id))
 
 
 @router.post("/api/requests/{request_id}/resume", status_code=202)
 async def resume(request_id: str, services: ServicesArgument, key: KeyArgument) -> RequestAnswer:
     """Resume a paused request. Images that are done stay done."""
     await owned_request(services, request_id, key)
-    return await _changed(services, await services.control.set_paused(request_id, paused=False))
+    return await _changed(services, await services.control.resume(request_id))
 
 
 @router.patch("/api/requests/{request_id}")

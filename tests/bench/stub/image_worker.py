@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from actors.messages import Batch, BatchReport, Outcome, OutcomeKind
 from cluster.errors import StoreUnavailableError
 from cluster.mongo.connection import Database
-from cluster.mongo.products import ImageResult, ProductStore
+from cluster.mongo.products import FencedWrite, ImageResult, ProductStore
 from cluster.records import Decision, Image, ImageFormat, Status
 from cluster.redis.progress import CountedImage, Progress
 from cluster.s3.object_writer import object_key
@@ -42,7 +42,8 @@ class Worker:
                 ImageResult(item.row, item.index, IMAGE, object_key(batch.request_id, item.row, item.index, "jpg"))
                 for item in batch.items
             ]
-            if not await self._products.record_results(batch.request_id, batch.epoch, results, batch=batch.number):
+            written = await self._products.record_results(batch.request_id, batch.epoch, results, batch=batch.number)
+            if written is FencedWrite.REFUSED:
                 return BatchReport.not_ours()
             counted = [CountedImage.of(item.ordinal, IMAGE) for item in batch.items]
             await self._progress.count(batch.request_id, counted)

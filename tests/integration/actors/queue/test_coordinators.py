@@ -11,7 +11,7 @@ from actors.messages import NO_SHARE
 from actors.queue.coordinators import Coordinators
 from actors.registry import Pingable
 from cluster.errors import StoreUnavailableError
-from cluster.mongo.queue import OpenRequest
+from cluster.mongo.requests import OpenRequest
 from cluster.records import utc_now
 from tests.support.waiting import wait_until
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def open_request(coordinator: str) -> OpenRequest:
     now = utc_now()
-    return OpenRequest("req_1", "key", 5, 1, coordinator, now, now, is_leaving=False)
+    return OpenRequest("req_1", "key", 5, 1, coordinator, now, now, frees_place=False)
 
 
 @pytest.fixture

@@ -24,8 +24,8 @@ from actors.request.dispatcher import Dispatcher
 from actors.request.in_flight import BatchesInFlight, Sent
 from cluster.codes import ImageErrorCode
 from cluster.errors import StaleEpochError
-from cluster.mongo.products import ImageResult, ProductStore
-from cluster.mongo.requests import RequestStore
+from cluster.mongo.products import FencedWrite, ImageResult, ProductStore
+from cluster.mongo.requests import RequestClaims, RequestStore
 from cluster.records import Image, ProcessingRequest, Status
 from tests.support.requests import committed
 from tests.support.waiting import POLL_SECONDS, wait_until_async
@@ -85,7 +85,8 @@ class Hands:
     async def begin(self, batch: Batch) -> bool:
         """Whether it may be done: none of it was before."""
         tried = [item.tried for item in batch.items]
-        return await self.products.begin_attempts(batch.request_id, batch.epoch, tried, batch=batch.number)
+        begun = await self.products.begin_attempts(batch.request_id, batch.epoch, tried, batch=batch.number)
+        return begun is FencedWrite.ACCEPTED
 
     async def record(self, *items: WorkItem) -> None:
         """These are done."""
@@ -186,7 +187,7 @@ async def test_neighbours_that_were_recorded_do_not_hide_the_guilty_image(hands:
 async def test_a_refused_batch_tells_that_a_newer_coordinator_has_the_request(hands: Hands, database: Database) -> None:
     run = asyncio.create_task(hands.dispatcher.run())
     await hands.wait_for(1)
-    newer = await RequestStore(database).claim(hands.request.request_id)
+    newer = await RequestClaims(database).claim(hands.request.request_id)
     assert newer is not None
     await hands.products.take_over(newer.request_id, newer.epoch)
     batch, future = hands.sent[0]
@@ -219,7 +220,7 @@ async def test_an_image_that_takes_its_coordinator_with_it_comes_to_an_end_and_i
         run.cancel()
         await asyncio.gather(run, return_exceptions=True)
         deaths += 1
-        request = await RequestStore(database).claim(hands.request.request_id)
+        request = await RequestClaims(database).claim(hands.request.request_id)
         assert request is not None
         await hands.products.take_over(request.request_id, request.epoch)
         hands = Hands(database, request, settings)

@@ -12,7 +12,7 @@ import pytest
 from actors.messages import Batch, BatchReport, OutcomeKind, Stop, WorkItem
 from actors.worker.process import Worker
 from cluster.mongo.connection import Database
-from cluster.mongo.products import ProductStore
+from cluster.mongo.products import FencedWrite, ProductStore
 from cluster.records import Status
 from tests.support.origin import Origin, reply, slow_headers
 from tests.support.pictures import jpeg
@@ -149,7 +149,7 @@ async def test_a_batch_that_is_stopped_before_its_first_step_releases_all(
     usual, stop = origin.route("/usual.jpg", reply(jpeg())), asyncio.Event()
     begin = ProductStore.begin_attempts
 
-    async def begin_and_stop(*arguments: Any, **options: Any) -> bool:  # noqa: ANN401 - handed on
+    async def begin_and_stop(*arguments: Any, **options: Any) -> FencedWrite:  # noqa: ANN401 - handed on
         begun = await begin(*arguments, **options)
         stop.set()
         await asyncio.sleep(0.01)

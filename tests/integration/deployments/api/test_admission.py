@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from cluster.mongo.queue import RequestQueue
+from cluster.mongo.requests import RequestQueue
 from cluster.records import Scope
 from deployments.api.health_check import FRESH_SECONDS
 from tests.support.app import running_app

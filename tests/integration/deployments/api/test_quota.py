@@ -14,8 +14,7 @@ from cluster.codes import ImageErrorCode
 from cluster.errors import RefusedError
 from cluster.identifiers import new_identifier
 from cluster.mongo.api_keys import key_id_of
-from cluster.mongo.queue import RequestQueue
-from cluster.mongo.requests import RequestStore
+from cluster.mongo.requests import RequestQueue, RequestStore
 from cluster.records import Counts, FailureCount, ProcessingRequest, Status, utc_now
 from cluster.redis.throughput import Throughput
 from deployments.api.quota import Quota

@@ -20,7 +20,7 @@ from cluster.mongo.api_keys import ApiKeyStore
 from cluster.mongo.connection import COLLECTIONS, Database
 from cluster.mongo.outbox import Outbox
 from cluster.mongo.products import ProductStore
-from cluster.mongo.requests import RequestStore
+from cluster.mongo.requests import RequestClaims
 from cluster.records import Scope
 from cluster.redis.connection import forget_all
 from cluster.redis.progress import CountedImage, Progress
@@ -56,7 +56,7 @@ async def empty(isolated: Settings) -> AsyncIterator[Database]:
 async def fill(database: Database) -> tuple[str, str]:
     """Make a request that has ended with its webhook pending, one at work, and a key. Return its id and its token."""
     closed = ended(await committed(database))
-    await RequestStore(database).close(closed, due_delivery(closed))
+    await RequestClaims(database).close(closed, due_delivery(closed))
     await committed(database, products=3, images=2)
     _, token = await ApiKeyStore(database).create(name="shop", scopes=list(Scope))
     return closed.request_id, token

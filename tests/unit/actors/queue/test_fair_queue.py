@@ -15,7 +15,7 @@ from actors.queue.fair_queue import (
     choose_preempted,
     next_in_line,
 )
-from cluster.mongo.queue import Candidate, OpenRequest
+from cluster.mongo.requests import Candidate, OpenRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -71,7 +71,7 @@ def at_work(
 ) -> OpenRequest:
     admitted_at = NOW - timedelta(seconds=seconds)
     queued_at = admitted_at - timedelta(seconds=waited_seconds)
-    return OpenRequest(name, owner, priority, images, "coordinator", queued_at, admitted_at, is_leaving=False)
+    return OpenRequest(name, owner, priority, images, "coordinator", queued_at, admitted_at, frees_place=False)
 
 
 def seconds_at_work(requests: Iterable[OpenRequest], now: datetime) -> dict[str, float]:
@@ -143,7 +143,7 @@ def test_a_day_of_requests_without_end() -> None:
         while (best := next_in_line(queue.values(), Counter(each.owner for each in busy.values()), now)) is not None:
             if len(busy) < 4:
                 name, owner, priority, queued_at = queue.pop(best.request_id)
-                busy[name] = OpenRequest(name, owner, priority, 0, None, queued_at, now, is_leaving=False)
+                busy[name] = OpenRequest(name, owner, priority, 0, None, queued_at, now, frees_place=False)
             elif (gone := choose_preempted(best, busy.values(), seconds_at_work(busy.values(), now), now)) is not None:
                 del busy[gone.request_id]
                 queue[gone.request_id] = Candidate(gone.request_id, gone.owner, gone.priority, now)

@@ -22,7 +22,7 @@ from actors.queue.plan import (
     Unassign,
     plan,
 )
-from cluster.mongo.queue import Candidate, OpenRequest
+from cluster.mongo.requests import Candidate, OpenRequest
 
 NOW = datetime(2026, 11, 30, tzinfo=UTC)
 EMPTY = QueueState(now=NOW, slots=2, max_active=4, max_standby=3, demands={}, seconds_at_work={}, shared_before={})

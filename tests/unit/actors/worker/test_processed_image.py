@@ -58,7 +58,7 @@ def test_a_lost_attempt_does_not_count() -> None:
 def test_a_final_result_says_why_and_after_how_many_attempts() -> None:
     result = after(ImageErrorCode.SOURCE_ERROR, failures=2, lost=1).result
     assert result is not None
-    assert (result.row, result.position, result.key) == (2, 0, None)
+    assert (result.row, result.index, result.key) == (2, 0, None)
     image = result.image
     assert image.error is not None
     assert (image.status, image.error.code, image.http_status, image.attempts) == (

@@ -1,4 +1,4 @@
-"""The collection `processing_requests` as the queue: who waits, who is at work, and who is next."""
+"""The queue as the requests make it: those that wait, those that are processing, and the load of each owner."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pymongo import ASCENDING
 
 from cluster.mongo.connection import mongo_errors
+from cluster.mongo.requests.transitions import OPEN, STOPPING, WAITING
 from cluster.records import Status
 
 if TYPE_CHECKING:
@@ -14,9 +15,7 @@ if TYPE_CHECKING:
 
     from cluster.mongo.connection import Database, Document
 
-OPEN = [status for status in Status if not status.terminal]
-WAITING = {"status": Status.PENDING, "paused": False, "stopping": None}
-OPEN_FIELDS = {
+OPEN_FIELDS: Document = {
     "requestId": 1,
     "owner": 1,
     "priority": 1,
@@ -31,7 +30,7 @@ OPEN_FIELDS = {
 
 
 class OpenRequest(NamedTuple):
-    """A request that was admitted and is not closed."""
+    """An open request that was admitted: it is processing."""
 
     request_id: str
     owner: str
@@ -40,7 +39,7 @@ class OpenRequest(NamedTuple):
     coordinator: str | None  # the actor's name
     queued_at: datetime
     admitted_at: datetime
-    is_leaving: bool  # it is asked to wait again, or to end
+    frees_place: bool  # soon: it is paused, preempted or stopping
 
 
 class Candidate(NamedTuple):
@@ -53,14 +52,14 @@ class Candidate(NamedTuple):
 
 
 class Load(NamedTuple):
-    """What is open: of one owner, or of all."""
+    """The open requests, of one owner or of all."""
 
     requests: int
     images: int  # that are not terminal
 
 
 class RequestQueue:
-    """What the queue is; `QueueLease` changes it.
+    """Reads of the queue. `QueueLease` changes it.
 
     Every method raises `StoreUnavailableError` when MongoDB does not answer.
     """
@@ -69,13 +68,13 @@ class RequestQueue:
         self._requests = database.requests
 
     async def processing(self) -> list[OpenRequest]:
-        """The requests that were admitted and are not closed."""
+        """Return the requests that were admitted and are not closed."""
         with mongo_errors():
             found = self._requests.find({"status": Status.PROCESSING}, OPEN_FIELDS)
             return [open_request(document) async for document in found]
 
     async def candidates(self) -> list[Candidate]:
-        """Who may be next: of each owner and priority, the one that has waited longest."""
+        """Return the requests that may be admitted next: the oldest of each owner and priority."""
         pipeline: list[Document] = [
             {"$match": WAITING},
             {"$sort": {"queuedAt": ASCENDING}},
@@ -96,11 +95,11 @@ class RequestQueue:
     async def stopping(self, *, limit: int) -> list[str]:
         """Return waiting requests that are to stop."""
         with mongo_errors():
-            found = self._requests.find({"status": Status.PENDING, "stopping": {"$ne": None}}, {"requestId": 1})
+            found = self._requests.find(STOPPING, {"requestId": 1})
             return [document["requestId"] async for document in found.limit(limit)]
 
     async def assigned_to(self, coordinator: str) -> str | None:
-        """The open request that a coordinator has."""
+        """Return the processing request that a coordinator has."""
         with mongo_errors():
             document = await self._requests.find_one(
                 {"status": Status.PROCESSING, "coordinator": coordinator}, {"requestId": 1}
@@ -108,7 +107,7 @@ class RequestQueue:
         return None if document is None else str(document["requestId"])
 
     async def load(self) -> dict[str, Load]:
-        """What each owner has in the queue, at work or waiting."""
+        """Return the open requests of each owner."""
         unfinished = {"$subtract": ["$counts.images", {"$add": ["$counts.completed", "$counts.failed"]}]}
         pipeline: list[Document] = [
             {"$match": {"status": {"$in": OPEN}}},
@@ -122,7 +121,7 @@ class RequestQueue:
 
 
 def open_request(document: Document) -> OpenRequest:
-    """Of a document with `OPEN_FIELDS`."""
+    """Make the record from a document with `OPEN_FIELDS`."""
     return OpenRequest(
         document["requestId"],
         document["owner"],
