@@ -83,13 +83,13 @@ class Hands:
         await wait_until_async(are_sent, f"{batches} batches are sent")
 
     async def begin(self, batch: Batch) -> bool:
-        """Whether it may be done: none of it was before."""
+        """Begin an attempt at each image. False when a part of the batch is refused."""
         tried = [item.tried for item in batch.items]
         begun = await self.products.begin_attempts(batch.request_id, batch.epoch, tried, batch=batch.number)
         return begun is FencedWrite.ACCEPTED
 
     async def record(self, *items: WorkItem) -> None:
-        """These are done."""
+        """Record these images as completed."""
         results = [ImageResult(item.row, item.index, Image(status=Status.COMPLETED), "key") for item in items]
         await self.products.record_results(self.request.request_id, self.request.epoch, results)
 
@@ -101,7 +101,7 @@ class Hands:
         future.set_result(BatchReport(outcomes, 0.1, recorded=recorded))
 
     async def failed(self) -> dict[int, ImageErrorCode]:
-        """How images have failed, by their places in the request; all others are done."""
+        """The codes of failed images, by their places in the request. All others are done."""
         products = await self.products.page(self.request.request_id, after_row=0, limit=IMAGES)
         images = {product.first_image: product.images[0] for product in products}
         failed = {place: image.error.code for place, image in images.items() if image.error}
@@ -200,7 +200,7 @@ async def test_a_refused_batch_tells_that_a_newer_coordinator_has_the_request(ha
 async def test_an_image_that_takes_its_coordinator_with_it_comes_to_an_end_and_its_neighbours_do_not(
     database: Database, isolated: Settings
 ) -> None:
-    """Each coordinator dies with the batch that has the guilty one; the next one claims the request again."""
+    """Each coordinator dies with the batch that has the guilty image. The next one claims the request again."""
     hands, guilty, deaths = await Hands.ready(database, isolated), 2, 0
     settings = isolated.model_copy(update={"max_batch_images": 4})
     while True:
