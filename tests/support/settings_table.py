@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from actors.queue import capacity, fair_queue
 from actors.webhook import sender
-from actors.worker import host_limiter, pipeline
+from actors.worker import host_limiter, pipeline, processed_image
 from cluster.http import url
 from cluster.mongo import outbox
 from cluster.s3 import bucket
@@ -80,8 +80,8 @@ LIMITS = (
     Limit(capacity, "_MIN_COORDINATORS", "The requests at work on the smallest cluster, without a setting."),
     Limit(capacity, "_MAX_COORDINATORS", "The requests at work on the largest cluster, without a setting."),
     Limit(host_limiter, "_MAX_PAUSE_SECONDS", "The longest pause of a host that answered 429 or 503."),
-    Limit(pipeline, "_MAX_RETRY_AFTER_SECONDS", "The longest pause of an image that its source can ask for."),
-    Limit(pipeline, "_STORE_AWAY_SECONDS", "The time in which a worker repeats a write while a store is away."),
+    Limit(processed_image, "_MAX_RETRY_AFTER_SECONDS", "The longest pause of an image that its source can ask for."),
+    Limit(pipeline, "_STORE_AWAY_TIMEOUT_SECONDS", "The time in which a worker repeats a write while a store is away."),
     Limit(sender, "_CONCURRENT_DELIVERIES", "The largest number of webhook calls at the same time."),
     Limit(sender, "_DELIVERIES_PER_HOST", "The largest number of webhook calls at the same time to one host."),
     Limit(outbox, "_MAX_RESPONSES", "The number of latest calls that a webhook delivery lists."),
