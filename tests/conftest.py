@@ -1,76 +1,10 @@
-"""Real servers, started once for all tests that ask for them."""
+"""The environment of every test."""
 
 from __future__ import annotations
 
 import logging
 import os
-from typing import TYPE_CHECKING
-
-import pytest
-from redis import Redis
-
-from deployments.local.ray_head import LOOPBACK_ENVIRONMENT
-from tests.support.service import running_service
 
 for setting in [name for name in os.environ if name.startswith("DARKROOM_")]:
-    del os.environ[setting]  # what a developer has set must not decide how a test ends
-os.environ.update({**LOOPBACK_ENVIRONMENT, "RAY_AUTH_MODE": "token"})  # Ray reads them when it is imported
-import ray  # noqa: E402 - only now
-
-from actors import registry  # noqa: E402 - it imports Ray
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from cluster.settings import Settings
-    from tests.support.service import Service
-
-START_SECONDS = 180
-PASSED_ON = ("RAY_", "AWS_", "no_proxy", "NO_PROXY")
+    del os.environ[setting]  # a developer's settings must not decide how a test ends
 logging.getLogger("httpx").setLevel(logging.WARNING)  # or polls would be most of what a failed test shows
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The first test that needs the service pays for its start."""
-    for item in items:
-        if "service" in getattr(item, "fixturenames", ()) and item.get_closest_marker("timeout") is None:
-            item.add_marker(pytest.mark.timeout(START_SECONDS))
-
-
-@pytest.fixture(scope="session")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """The whole service over HTTP."""
-    with running_service(tmp_path_factory.mktemp("darkroom")) as running:
-        yield running
-
-
-@pytest.fixture(scope="session")
-def ray_driver(service: Service) -> Iterator[None]:
-    """This process as a driver of the service's Ray, with its credentials."""
-    before = dict(os.environ)
-    os.environ.update({name: value for name, value in service.stack.environment.items() if name.startswith(PASSED_ON)})
-    ray.init(address="auto", namespace="tests", log_to_driver=False)
-    yield
-    ray.shutdown()
-    os.environ.clear()
-    os.environ.update(before)
-
-
-@pytest.fixture(scope="module")
-def isolated(service: Service, ray_driver: None, request: pytest.FixtureRequest) -> Iterator[Settings]:
-    """Settings for a deployment of this module's own, on the same servers: its own database and its own actors."""
-    name = request.module.__name__.rpartition(".")[2]
-    settings = service.settings.model_copy(update={"mongo_database": name, "ray_namespace": name})
-    yield settings
-    registry.stop_all(settings)
-
-
-@pytest.fixture(autouse=True)
-def no_key_without_end(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fails a test that leaves a key in Redis that never expires."""
-    yield
-    if "service" in request.fixturenames:
-        service: Service = request.getfixturevalue("service")
-        with Redis.from_url(service.settings.redis_url) as redis:
-            eternal = [key for key in redis.scan_iter() if redis.ttl(key) == -1]
-        assert eternal == []

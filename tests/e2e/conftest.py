@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from tests.support.service import Service
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.import_plugin("tests.support.fixtures")
+
+
 @pytest.fixture
 def origin() -> Iterator[Origin]:
     with Origin() as running:

@@ -28,6 +28,10 @@ class Tried(NamedTuple):
 TRIED = pytest.StashKey[list[Tried]]()
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.import_plugin("tests.support.fixtures")
+
+
 @pytest.fixture(scope="session")
 def seed() -> int:
     """Return the seed of all that is left to chance. FAULTS_SEED=... repeats a run."""

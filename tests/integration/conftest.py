@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from cluster.settings import Settings
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.import_plugin("tests.support.fixtures")
+
+
 @pytest.fixture
 async def database(isolated: Settings) -> AsyncIterator[Database]:
     """A database of this test's own, because what is next to do depends on all that is in it."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +14,6 @@ import pytest
 
 from cluster.codes import ImageErrorCode
 from cluster.settings import Settings
-from tests.support.settings_table import tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +36,10 @@ def name_of(path: Path) -> str:
 
 def test_every_setting_has_a_meaning_and_the_tables_are_up_to_date() -> None:
     assert all(field.description for field in Settings.model_fields.values())
-    assert (ROOT / "cluster" / "SETTINGS.md").read_text() == tables()
+    tables = subprocess.run(
+        [sys.executable, "-m", "tests.support.settings_table"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert (ROOT / "cluster" / "SETTINGS.md").read_text() == tables.stdout
 
 
 def test_every_code_of_an_image_is_there() -> None:

@@ -32,7 +32,7 @@ def zipped() -> bytes:
         (SVG, "SVG"),
         (b'\xef\xbb\xbf<?xml version="1.0"?>\n<!-- x -->\n' + SVG, "SVG"),
         (b"<s:svg xmlns:s='http://www.w3.org/2000/svg'/>", "SVG"),
-        (gzip.compress(SVG), "gzip"),
+        (gzip.compress(SVG, mtime=0), "gzip"),
         (b"%PDF-1.7\n", "PDF"),
         (zipped(), "ZIP"),
         (b"8BPS\0\1" + bytes(40), "Photoshop"),

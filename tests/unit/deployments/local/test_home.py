@@ -126,6 +126,7 @@ def test_a_start_waits_for_another_one_but_not_for_ever(
     home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("deployments.local.home.START_LOCK_WAIT_SECONDS", 0.2)
+    monkeypatch.setattr("deployments.local.home._SHORT_FOLDER", f"{tmp_path}/{{uid}}")  # others may start services now
     other = Home(tmp_path / "other")
     with home.one_start_at_a_time(), pytest.raises(HomeBusyError, match=r"start\.lock"), other.one_start_at_a_time():
         pass
