@@ -1,4 +1,4 @@
-"""One request after another: who brings them to their ends."""
+"""The coordinators that bring one request after another to its end."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 async def database(isolated: Settings) -> AsyncIterator[Database]:
-    """A database of this test's own, because what is next to do depends on all that is in it."""
+    """A database for one test, because the next action depends on everything in it."""
     name = new_identifier("test")
     async with Database.open(isolated.model_copy(update={"mongo_database": name})) as opened:
         await opened.ensure_indexes()

@@ -57,7 +57,7 @@ def new_request(**fields: object) -> ProcessingRequest:
 
 
 async def waiting(database: Database, **fields: object) -> str:
-    """A request of three images that waits to be admitted; returns its id."""
+    """Make a request of three images that waits to be admitted, and return its id."""
     request = new_request(**({"counts": Counts(images=3)} | fields))
     await RequestStore(database).commit(request)
     return request.request_id

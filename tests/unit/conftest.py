@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session", autouse=True)
 def _without_ray(pytestconfig: pytest.Config) -> Iterator[None]:
-    """Fail a session of unit tests that has imported Ray; with other tests beside them, it may."""
+    """Fail a session of unit tests that has imported Ray. With other tests beside them, it may."""
     yield
     if not pytestconfig.pluginmanager.has_plugin("tests.support.fixtures"):
         assert not {"ray"}.intersection(sys.modules), "a unit test imports Ray; `-X importtime` shows which one"

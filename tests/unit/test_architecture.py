@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.english import faults
+
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("cluster", "actors", "deployments")
 MAY_IMPORT = {
@@ -85,7 +87,7 @@ def test_nobody_reads_the_environment_past_the_settings() -> None:
 
 
 def looks_up_variables(path: Path) -> bool:
-    """Whether the file asks for single variables; handing the environment on to a child process is no look."""
+    """Whether the file asks for single variables. It may hand the environment on to a child process."""
     return any(
         (isinstance(node, ast.Attribute) and ast.unparse(node) in {"os.getenv", "os.environ.get"})
         or (
@@ -124,3 +126,9 @@ def test_the_top_level_holds_what_the_design_names() -> None:
     folders = {path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")}
     ignored = {line.strip().rstrip("/") for line in (ROOT / ".gitignore").read_text().splitlines()}
     assert folders - ignored <= {"cluster", "actors", "deployments", "tests"}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_docstring_begins_without_a_semicolon(path: Path) -> None:
+    """A semicolon joins two facts. Each gets a sentence of its own; `python -m tests.support.english` has more rules."""
+    assert [fault for fault in faults(path) if fault.rule == "semicolon"] == []

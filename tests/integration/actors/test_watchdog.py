@@ -1,4 +1,4 @@
-"""Whoever lives and does not answer is ended, and nobody else is."""
+"""The watchdog ends an actor that is alive and does not answer, and no other one."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Sleeper(Pingable):
 
     @ray.method
     async def pid(self) -> int:
-        """Of its process."""
+        """Return the id of its process."""
         return os.getpid()
 
     @ray.method

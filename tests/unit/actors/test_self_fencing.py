@@ -20,7 +20,7 @@ PATIENCE_SECONDS = 6 * CALL_SECONDS
 
 
 class LeftError(BaseException):
-    """In place of the end of the process."""
+    """Raised in place of the end of the process."""
 
 
 class Away:

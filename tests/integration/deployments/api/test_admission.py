@@ -1,4 +1,4 @@
-"""What is accepted: one commit, once, however often it is sent."""
+"""An upload is accepted by one commit, once, however often it is sent."""
 
 from __future__ import annotations
 

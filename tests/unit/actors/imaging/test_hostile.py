@@ -27,7 +27,7 @@ TRIES = 3
 """The attempts, of which the fastest counts. Other work on a shared machine only makes a file seem slower."""
 MAX_PEAK_MEBIBYTES = 500.0
 SAMPLE, SAMPLE_SEED = 60, 2026
-"""How many files are opened every time, and what chooses them; the long run opens all."""
+"""The number of files that are opened every time, and the seed that chooses them. The long run opens all."""
 
 
 pytestmark = pytest.mark.timeout(300)
@@ -95,7 +95,7 @@ def problems_of_all(
 
 
 def marked_files() -> list[pytest.ParameterSet]:
-    """The names of all files; those outside the sample are marked as long."""
+    """Return the names of all files. Those outside the sample are marked as long."""
     sample = set(random.Random(SAMPLE_SEED).sample(list(FILES), SAMPLE))  # noqa: S311 - must repeat
     return [pytest.param(name, marks=() if name in sample else pytest.mark.long) for name in FILES]
 

@@ -1,4 +1,4 @@
-"""Products and their images: what is written once, and what is refused."""
+"""Writes to products and their images, and the writes that are refused."""
 
 from __future__ import annotations
 
