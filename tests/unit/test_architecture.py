@@ -130,5 +130,5 @@ def test_the_top_level_holds_what_the_design_names() -> None:
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_docstring_begins_without_a_semicolon(path: Path) -> None:
-    """A semicolon joins two facts. Each gets a sentence of its own; `python -m tests.support.english` has more rules."""
+    """A semicolon joins two facts. `python -m tests.support.english` lists faults against the other rules."""
     assert [fault for fault in faults(path) if fault.rule == "semicolon"] == []
