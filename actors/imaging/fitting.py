@@ -7,12 +7,19 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from cluster.options import OutputOptions
+
 
 class Encoded(NamedTuple):
     """A picture as a file."""
 
     data: bytes
     quality: int | None  # None where the format has no quality
+
+
+def fits(data: bytes, options: OutputOptions) -> bool:
+    """Return whether a file is as small as the options ask."""
+    return options.max_bytes is None or len(data) <= options.max_bytes
 
 
 def largest_fitting(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from actors.imaging.colour import is_srgb
 from actors.imaging.containers import avif, gif, jpeg, png, webp
+from actors.imaging.fitting import fits
 from actors.imaging.formats import SourceFormat
 from actors.imaging.transform import orientation
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from actors.imaging.libvips import VipsImage
+    from actors.imaging.plan import OutputPlan
 
 _STRIPPERS: dict[SourceFormat, Callable[[bytes], bytes]] = {
     SourceFormat.JPEG: jpeg.without_metadata,
@@ -21,6 +23,11 @@ _STRIPPERS: dict[SourceFormat, Callable[[bytes], bytes]] = {
     SourceFormat.WEBP: webp.without_metadata,
 }
 _METADATA = ("exif-data", "xmp-data", "iptc-data", "photoshop-data", "image-description")
+
+
+def is_kept(original: bytes, result: bytes, plan: OutputPlan) -> bool:
+    """Return whether the original is kept: the result is not smaller, or has lost the movement of an animation."""
+    return (len(result) >= len(original) or plan.loses_frames) and fits(original, plan.options)
 
 
 def reusable(data: bytes, source: SourceFormat, image: VipsImage, *, keep_metadata: bool) -> bytes | None:

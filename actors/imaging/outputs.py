@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from actors.imaging import transform
 from actors.imaging.colour import to_srgb
 from actors.imaging.encoders import Encoder, general_encoder, plain_encoder
-from actors.imaging.fitting import Encoded, largest_fitting
+from actors.imaging.fitting import Encoded, fits, largest_fitting
 from actors.imaging.formats import display_name
 from actors.imaging.libvips import VipsImage, pyvips
-from actors.imaging.original import reusable
+from actors.imaging.original import is_kept, reusable
 from cluster.codes import ImageErrorCode
 from cluster.errors import ImageError
 from cluster.records import Decision, ImageFormat
@@ -106,16 +106,12 @@ def _made(
     original = (
         reusable(source.data, source.format, opened, keep_metadata=options.keep_metadata) if is_unchanged else None
     )
-    if original is not None and (len(result.data) >= len(original) or plan.loses_frames) and _fits(original, options):
+    if original is not None and is_kept(original, result.data, plan):
         decision = Decision.KEPT_ORIGINAL if original == source.data else Decision.COMPRESSED
         return Compressed(original, encoder.size.width, encoder.size.height, target, None, decision)
-    if not _fits(result.data, options):
+    if not fits(result.data, options):
         result = _fitted(encoder, options, target, len(result.data))
     return Compressed(result.data, encoder.size.width, encoder.size.height, target, result.quality, Decision.COMPRESSED)
-
-
-def _fits(data: bytes, options: OutputOptions) -> bool:
-    return options.max_bytes is None or len(data) <= options.max_bytes
 
 
 def _fitted(encoder: Encoder, options: OutputOptions, target: ImageFormat, size_bytes: int) -> Encoded:
