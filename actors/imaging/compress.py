@@ -20,8 +20,8 @@ from actors.imaging import transform
 from actors.imaging.decode import damaged, decode, is_decodable
 from actors.imaging.formats import SourceFormat
 from actors.imaging.libvips import VipsImage, pyvips
+from actors.imaging.output_plan import OutputPlan, plan_output
 from actors.imaging.outputs import Compressed, Material, make_output
-from actors.imaging.plan import OutputPlan, plan_output
 from actors.imaging.source import Source, check_opened
 from actors.imaging.transform import Size
 from cluster.codes import ImageErrorCode

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from actors.imaging.libvips import VipsImage
-    from actors.imaging.plan import OutputPlan
+    from actors.imaging.output_plan import OutputPlan
 
 _STRIPPERS: dict[SourceFormat, Callable[[bytes], bytes]] = {
     SourceFormat.JPEG: jpeg.without_metadata,

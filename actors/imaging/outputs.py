@@ -21,7 +21,7 @@ from cluster.records import Decision, ImageFormat
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from actors.imaging.plan import OutputPlan
+    from actors.imaging.output_plan import OutputPlan
     from actors.imaging.source import Source
     from cluster.options import OutputOptions
 

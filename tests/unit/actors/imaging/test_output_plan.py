@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from actors.imaging.formats import SourceFormat
-from actors.imaging.plan import OutputPlan, plan_output
+from actors.imaging.output_plan import OutputPlan, plan_output
 from actors.imaging.transform import Size
 from cluster.options import OutputOptions
 from cluster.records import ImageFormat
