@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("cluster", "actors", "deployments", "tests")
 MAX_WORDS = 25
-_CODE = re.compile(r"`[^`]*`|^\s*(?:>>>|\.\.\.|[├└│]).*$|https?://\S+", re.MULTILINE)
+_CODE = re.compile(r"`[^`]*`|https?://\S+")
+_DRAWING = re.compile(r"^\s*(?:>>>|\.\.\.|[├└│]).*$", re.MULTILINE)  # an example or a table
 _SENTENCE_END = re.compile(r"(?<=[.!?:])\s+(?=[A-Z`])|\n\s*\n|\n\s*[-*] ")
 _SUBJECT = re.compile(
     r"\b(?:who|whoever)\b"
@@ -90,7 +91,7 @@ def comments(source: str) -> Iterator[tuple[int, str]]:
 
 
 def _docstring_rules(first_paragraph: str) -> Iterator[str]:
-    prose = _CODE.sub("x", first_paragraph)
+    prose = _prose(first_paragraph)
     if ";" in prose:
         yield "semicolon"
     sentence = prose.split(". ")[0]
@@ -99,12 +100,16 @@ def _docstring_rules(first_paragraph: str) -> Iterator[str]:
 
 
 def _rules(text: str) -> Iterator[str]:
-    prose = _CODE.sub("x", text)
+    prose = _prose(text)
     longest = max((len(sentence.split()) for sentence in _SENTENCE_END.split(prose)), default=0)
     if longest > MAX_WORDS:
         yield f"{longest} words"
     if (found := _SUBJECT.search(prose)) is not None:
         yield f"“{found.group()}”"
+
+
+def _prose(text: str) -> str:
+    return _CODE.sub("x", _DRAWING.sub("", text))
 
 
 def main() -> None:
