@@ -3,12 +3,13 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 BIN := .venv/bin
 INSTALLED := .venv/installed
+APART := .venv/test-apart.log
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test faults lint bench clean
+.PHONY: help demo up down check lint unit test test-apart test-together test-imaging faults bench clean
 
 help: ## List the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 demo: $(INSTALLED) ## Compress a catalogue of real photographs on servers of its own, and show what was saved
 	@$(BIN)/darkroom demo
@@ -19,23 +20,38 @@ up: $(INSTALLED) ## Start Darkroom with its own MongoDB, Redis, S3 and Ray, in .
 down: $(INSTALLED) ## Stop what `make up` started
 	@$(BIN)/darkroom down
 
-test: $(INSTALLED) ## Run all tests but the long ones of `make faults`, on real servers
-	$(BIN)/pytest
-
-faults: $(INSTALLED) ## Kill and cut everything that there is, at random moments; FAULTS_SEED=7 repeats a run
-	$(BIN)/pytest tests/faults -m "not brief" -s -rs
+check: lint unit ## Check style, types and all that needs no server, in less than two minutes
 
 lint: $(INSTALLED) ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+unit: $(INSTALLED) ## Run the unit tests, and measure how much of the pure code they reach
+	$(BIN)/pytest tests/unit --numprocesses logical --dist loadfile --cov --cov-report term
+
+test: export PYTHONDONTWRITEBYTECODE = # or each of the many processes would compile our modules again
+test: $(INSTALLED) ## Run all tests but the long ones of `make faults`, on real servers
+	@$(MAKE) --no-print-directory --jobs 2 test-together test-apart
+
+test-together: # tests that share one service
+	$(BIN)/pytest tests/integration tests/e2e
+
+test-apart: # tests without a server, and tests that harm a service of their own; shown as a whole when they are done
+	@$(BIN)/pytest tests/unit tests/faults > $(APART) 2>&1; status=$$?; cat $(APART); exit $$status
+
+test-imaging: $(INSTALLED) ## Run all tests of image work, with every hostile file; before a commit that touches it
+	$(BIN)/pytest tests/unit/actors/imaging --numprocesses logical --dist loadfile -m ""
+
+faults: $(INSTALLED) ## Kill and cut everything that there is, at random moments; FAULTS_SEED=7 repeats a run
+	$(BIN)/pytest tests/faults tests/unit/actors/imaging/test_hostile.py -m "not brief" -s -rs
+
 bench: $(INSTALLED) ## Measure Darkroom beside its peers; BENCH="throughput --images 200" chooses
 	$(BIN)/uv sync --frozen --quiet --inexact --no-install-project --group bench
 	$(BIN)/python -m tests.bench $(BENCH)
 
 clean: ## Remove .venv and all caches; data in .darkroom/ stays
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .coverage
 
 # uv itself comes from PyPI. Ray starts twice as fast from byte-compiled packages.
 $(INSTALLED): pyproject.toml uv.lock

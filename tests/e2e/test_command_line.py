@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.catalogues import catalogue
-from tests.support.command import DARKROOM
+from tests.support.command import printed, run
 from tests.support.origin import Origin, reply
 from tests.support.pictures import jpeg
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.support.service import Service
@@ -24,20 +21,9 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(120)
 
 
-def run(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "COLUMNS": "100", **variables}
-    return subprocess.run(
-        [DARKROOM, *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=110, check=False
-    )
-
-
 def at(service: Service) -> dict[str, str]:
     """Return the environment in which commands find the service."""
     return {"DARKROOM_URL": service.url, "DARKROOM_API_KEY": service.token}
-
-
-def printed(done: subprocess.CompletedProcess[str]) -> Any:  # noqa: ANN401 - JSON
-    return json.loads(done.stdout)
 
 
 def test_submit_watch_status_and_results(service: Service, origin: Origin, tmp_path: Path) -> None:
@@ -191,45 +177,6 @@ def test_doctor_and_up_look_at_the_stores_that_were_named(tmp_path: Path, unused
     assert not (tmp_path / ".darkroom" / "state.json").exists()
 
 
-class Started(NamedTuple):
-    folder: Path
-    up: subprocess.CompletedProcess[str]
-
-
-@pytest.fixture(scope="module")
-def two(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Started]]:
-    """Two services that were started at the same time. The second one has a MongoDB that was named."""
-    named = {"DARKROOM_MONGO_URL": service.settings.mongo_url, "DARKROOM_MONGO_DATABASE": "another"}
-    folders = [tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("other")]
-    with ThreadPoolExecutor() as pool:
-        try:
-            starting = [
-                pool.submit(run, folder, "up", "--detach", **given)
-                for folder, given in zip(folders, ({}, named), strict=True)
-            ]
-            yield [Started(folder, each.result()) for folder, each in zip(folders, starting, strict=True)]
-        finally:
-            assert [each.returncode for each in pool.map(lambda folder: run(folder, "down"), folders)] == [0, 0]
-
-
-def test_two_that_start_at_the_same_time_do_not_mix_up_their_services(two: list[Started]) -> None:
-    assert [each.up.returncode for each in two] == [0, 0], two
-    looked = [run(each.folder, "status", "--json") for each in two]
-    assert [printed(each)["requests"] for each in looked] == [[], []]
-
-
-def test_up_and_down_need_not_know_each_others_environment(two: list[Started]) -> None:
-    _, (folder, up) = two
-    assert up.returncode == 0, up.stderr
-    assert "MongoDB" not in up.stderr
-    listed = run(folder, "keys", "list", "--json")
-    assert [key["name"] for key in printed(listed)] == ["first key"]
-    stopped = run(folder, "down", "--json")
-    assert stopped.returncode == 0, stopped.stderr
-    assert printed(stopped)["stopped"] == ["ray", "redis", "seaweedfs", "supervisor"]
-    assert run(folder, "down").stdout.strip() == "Nothing was running."
-
-
 def test_up_refuses_a_misspelt_setting(tmp_path: Path) -> None:
     refused = run(tmp_path, "up", "--detach", DARKROOM_REDIS="redis://cache.example")
     assert refused.returncode == 1
@@ -240,11 +187,3 @@ def test_up_refuses_a_misspelt_setting(tmp_path: Path) -> None:
 def test_wrong_usage_is_explained(tmp_path: Path) -> None:
     assert run(tmp_path, "submit", "nothing.csv").returncode == 2
     assert run(tmp_path, "watch").returncode == 2
-    commands = ["up", "down", "demo", "submit", "status", "watch", "results", "keys", "backup", "restore", "doctor"]
-    with ThreadPoolExecutor(2) as pool:
-        for command, shown in zip(
-            commands, pool.map(lambda name: run(tmp_path, name, "--help"), commands), strict=True
-        ):
-            assert shown.returncode == 0
-            assert "Example" in shown.stdout, command
-            assert "--json" in shown.stdout or command == "keys"

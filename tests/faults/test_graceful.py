@@ -1,7 +1,8 @@
-"""A stop and a new deployment in the middle of a job: nothing is lost, and nothing is done again that was done."""
+"""A stop, a new deployment and a restart: nothing is lost, and nothing is done again that was done."""
 
 from __future__ import annotations
 
+import signal
 import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -9,16 +10,19 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
+from deployments.local import processes
 from deployments.local.environment import settings_environment
 from deployments.local.serve_client import ServeClient
 from deployments.local.service import DRAIN_WAIT_SECONDS, SERVE_CONFIG, bring_up
+from deployments.local.state import State
 from tests.support.catalogues import catalogue
 from tests.support.command import up_in_the_foreground
 from tests.support.jobs import delivered
 from tests.support.kills import kill_titled
+from tests.support.neighbour import neighbour
 from tests.support.origin import Origin, reply, slow_headers
 from tests.support.pictures import jpeg
-from tests.support.service import Service, running_service
+from tests.support.service import Service, is_ready, running_service
 from tests.support.waiting import wait_until
 from tests.support.watched_job import WatchedJob
 
@@ -26,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from deployments.local.home import Home
+    from deployments.local.processes import ProcessId
     from tests.faults.conftest import Note
 
 STOPPED_IMAGES, DEPLOYED_IMAGES = 150, 250
@@ -137,3 +143,33 @@ def test_a_changed_config_replaces_the_replicas_and_the_work_goes_on(
         assert {darkroom.wait(each, timeout_seconds=60).counts.completed for each in accepted} == {1}
     assert job.unanswered == 0
     note("`serve deploy` of a changed config", seconds)
+
+
+def servers(home: Home) -> dict[str, ProcessId]:
+    return {name: started.process for name, started in State.read(home.state_file).servers.items()}
+
+
+@pytest.mark.brief
+@pytest.mark.timeout(240)
+def test_what_dies_is_started_again_until_the_end(own: Service, tmp_path: Path) -> None:
+    """The last of this module: its service does not run any more."""
+    home, told = own.stack.home, tmp_path / "told"
+    with up_in_the_foreground(home.path, told, settings_environment(own.given)):
+        wait_until(lambda: "supervisor" in servers(home), "it is watched")
+        store, head, port = servers(home)["mongod"], servers(home)["ray"], State.read(home.state_file).ports["mongod"]
+        processes.send([store], signal.SIGKILL)
+        with neighbour(port):
+            wait_until(lambda: servers(home)["mongod"] != store, "MongoDB is started again")
+            log = home.log_file("supervisor")
+            wait_until(lambda: "everything runs again" in log.read_text(), "the supervisor says so", timeout_seconds=90)
+        wait_until(lambda: "Everything runs again." in told.read_text(), "`up` says so, too")
+        wait_until(lambda: is_ready(home.url), "all is ready", timeout_seconds=60)
+        assert State.read(home.state_file).ports["mongod"] != port
+        assert servers(home)["ray"] != head  # all that ran on it knew the old port
+        everything = [each for leader in servers(home).values() for each in processes.process_tree(leader, home.path)]
+    assert "mongod died and is started again" in told.read_text()
+    assert told.read_text().count("Everything runs again.") == 1
+    assert not any(map(processes.is_alive, everything))
+    assert servers(home) == {}
+    assert "mongod died" in log.read_text()
+    assert "not everything" not in log.read_text()

@@ -1,13 +1,14 @@
-"""The `darkroom` of this environment, and `darkroom up` as in a terminal."""
+"""The `darkroom` of this environment: its commands, and `darkroom up` as in a terminal."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.support.waiting import wait_until
 
@@ -17,6 +18,26 @@ if TYPE_CHECKING:
 DARKROOM = Path(sys.executable).with_name("darkroom")
 _READY_SECONDS = 90
 _STOP_SECONDS = 90
+_COMMAND_SECONDS = 170
+
+
+def run(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in a folder, with some variables of the environment."""
+    environment = {**os.environ, "COLUMNS": "100", **variables}
+    return subprocess.run(
+        [DARKROOM, *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=_COMMAND_SECONDS,
+        check=False,
+    )
+
+
+def printed(done: subprocess.CompletedProcess[str]) -> Any:  # noqa: ANN401 - JSON
+    """Return the JSON that a command has printed."""
+    return json.loads(done.stdout)
 
 
 @contextmanager

@@ -224,6 +224,7 @@ def test_a_file_that_stops_being_text_is_refused_by_the_survey() -> None:
         survey_catalogue(catalogue)
 
 
+@pytest.mark.no_cover  # tracing takes memory, too
 def test_memory_grows_by_a_number_for_each_url_alone() -> None:
     assert peak_bytes(24_000) < peak_bytes(8_000) + 16_000 * HASH_BYTES * 1.5 + 100_000
     assert peak_bytes(8_000) < 3_000_000
