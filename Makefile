@@ -3,10 +3,9 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 BIN := .venv/bin
 INSTALLED := .venv/installed
-APART := .venv/test-apart.log
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down check lint unit test test-apart test-together test-imaging faults bench clean
+.PHONY: help demo up down check lint unit test test-imaging faults bench clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -32,13 +31,7 @@ unit: $(INSTALLED) ## Run the unit tests, and measure how much of the pure code 
 
 test: export PYTHONDONTWRITEBYTECODE = # or each of the many processes would compile our modules again
 test: $(INSTALLED) ## Run all tests but the long ones of `make faults`, on real servers
-	@$(MAKE) --no-print-directory --jobs 2 test-together test-apart
-
-test-together: # tests that share one service
-	$(BIN)/pytest tests/integration tests/e2e
-
-test-apart: # tests without a server, and tests that harm a service of their own; shown as a whole when they are done
-	@$(BIN)/pytest tests/unit tests/faults > $(APART) 2>&1; status=$$?; cat $(APART); exit $$status
+	$(BIN)/pytest
 
 test-imaging: $(INSTALLED) ## Run all tests of image work, with every hostile file; before a commit that touches it
 	$(BIN)/pytest tests/unit/actors/imaging --numprocesses logical --dist loadfile -m ""
