@@ -3,7 +3,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +12,7 @@ from tests.unit.actors.imaging.hostile.case import CORRUPT, READABLE, WAYS
 from tests.unit.actors.imaging.hostile.files import FILES
 from tests.unit.actors.imaging.hostile.opened import Ending, Worker
 from tests.unit.actors.imaging.hostile.strangers import POLYGLOTS, STOWAWAY
+from tests.unit.actors.imaging.pace import slowdown
 from tests.unit.actors.imaging.pictures import flat, look, photo, run, save
 
 if TYPE_CHECKING:
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
 MAX_FILE_CPU_SECONDS = 2.0
 """The limit for one file on a machine of usual pace."""
-USUAL_REFERENCE_CPU_SECONDS = 0.155
-"""The time that the reference job takes on such a machine."""
-SLOWEST_PACE = 2.5
 TRIES = 3
 """The attempts, of which the fastest counts. Other work on a shared machine only makes a file seem slower."""
 MAX_PEAK_MEBIBYTES = 500.0
@@ -40,19 +37,6 @@ def worker() -> Iterator[Worker]:
         yield process
 
 
-def max_cpu_seconds() -> float:
-    """Return the limit at the present pace of the machine. A shared one is slower for minutes, even in CPU time."""
-    return MAX_FILE_CPU_SECONDS * min(SLOWEST_PACE, max(1.0, reference_cpu_seconds() / USUAL_REFERENCE_CPU_SECONDS))
-
-
-def reference_cpu_seconds() -> float:
-    """Return the CPU time of a fixed job of the same kind: a PNG that is encoded again."""
-    source = save(photo(1_200, 1_000), "PNG")
-    started = time.process_time()
-    run(source)
-    return time.process_time() - started
-
-
 def wrong_ending(ending: Ending, expected: Iterable[str]) -> list[str]:
     found = []
     if ending.code not in expected:
@@ -65,7 +49,7 @@ def wrong_ending(ending: Ending, expected: Iterable[str]) -> list[str]:
 def slowness(worker: Worker, data: bytes, way: str, cpu_seconds: float) -> list[str]:
     """Return the complaint about the CPU time of a file, if every attempt takes too long."""
     tries = 1
-    while cpu_seconds > MAX_FILE_CPU_SECONDS and cpu_seconds > max_cpu_seconds():
+    while cpu_seconds > MAX_FILE_CPU_SECONDS and cpu_seconds > MAX_FILE_CPU_SECONDS * slowdown():
         if tries == TRIES:
             return [f"took {cpu_seconds:.1f} s"]
         cpu_seconds = min(cpu_seconds, worker.open(data, **WAYS[way]).cpu_seconds)
