@@ -27,7 +27,7 @@ lint: $(INSTALLED) ## Check style and types
 	$(BIN)/mypy
 
 unit: $(INSTALLED) ## Run the unit tests, and measure how much of the pure code they reach
-	$(BIN)/pytest tests/unit --numprocesses logical --dist loadfile --cov --cov-report term
+	$(BIN)/pytest tests/unit -m "not long and not cpu" --numprocesses logical --dist loadfile --cov --cov-report term
 
 test: export PYTHONDONTWRITEBYTECODE = # or each of the many processes would compile our modules again
 test: $(INSTALLED) ## Run all tests but the long ones of `make faults`, on real servers

@@ -215,7 +215,7 @@ def test_tiff_with_thousands_of_channels() -> None:
     assert "65,535 channels" in error.message
 
 
-@pytest.mark.no_cover  # tracing takes time, too
+@pytest.mark.cpu
 def test_a_gif_of_millions_of_tiny_parts_ends_soon() -> None:
     source = save(flat(9, "L", (16, 16)), "GIF")
     bomb = source[:-1] + b"\x21\xfe" + b"\x01a" * 8_000_000
@@ -224,14 +224,14 @@ def test_a_gif_of_millions_of_tiny_parts_ends_soon() -> None:
     assert time.process_time() - started < 2 * slowdown()
 
 
-@pytest.mark.no_cover  # tracing takes time, too
+@pytest.mark.cpu
 def test_a_jpeg_of_fill_bytes_ends_soon() -> None:
     started = time.process_time()
     assert refusal(b"\xff\xd8\xff\xe0\0\2" + b"\xff" * 8_000_000 + b"\0").code is ImageErrorCode.CORRUPT_IMAGE
     assert time.process_time() - started < 2 * slowdown()
 
 
-@pytest.mark.no_cover  # tracing takes time, too
+@pytest.mark.cpu
 def test_a_png_of_millions_of_tiny_parts_ends_soon() -> None:
     bomb = png_of(8, 8)[:33] + (bytes(4) + b"aaAa" + bytes(4)) * 2_000_000
     started = time.process_time()
