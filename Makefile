@@ -31,7 +31,7 @@ unit: $(INSTALLED) ## Run the unit tests, and measure how much of the pure code 
 
 test: export PYTHONDONTWRITEBYTECODE = # or each of the many processes would compile our modules again
 test: $(INSTALLED) ## Run all tests but the long ones of `make faults`, on real servers
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
 
 test-imaging: $(INSTALLED) ## Run all tests of image work, with every hostile file; before a commit that touches it
 	$(BIN)/pytest tests/unit/actors/imaging --numprocesses logical --dist loadfile -m ""

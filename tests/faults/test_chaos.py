@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from tests.faults.conftest import Note
+    from tests.support.fault_table import Note
 
 IMAGES = 500
 SLOW_SECONDS = 0.4

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from deployments.local.home import Home
     from deployments.local.processes import ProcessId
-    from tests.faults.conftest import Note
+    from tests.support.fault_table import Note
 
 STOPPED_IMAGES, DEPLOYED_IMAGES = 150, 250
 SLOW_SECONDS = 1.0

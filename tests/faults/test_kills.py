@@ -21,11 +21,13 @@ from cluster.mongo.connection import Database
 from cluster.mongo.requests import QueueLease
 from cluster.redis.progress import Progress
 from deployments.local import processes
+from deployments.local.environment import settings_environment
 from deployments.local.serve_client import ServeClient
-from deployments.local.service import SERVE_CONFIG, bring_up, restart_dead
+from deployments.local.service import SERVE_CONFIG, restart_dead
 from deployments.local.stack import start_servers
 from deployments.local.supervisor import start_supervisor, stop_supervisor
 from tests.support.catalogues import catalogue
+from tests.support.command import up_in_the_foreground
 from tests.support.jobs import check_refused, delivered, upload
 from tests.support.kills import GCS, kill_part_of_ray, kill_servers, kill_titled
 from tests.support.origin import Origin, reply
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from tests.faults.conftest import Note
+    from tests.support.fault_table import Note
 
 IMAGES = 300
 SLOW_SECONDS = 0.2  # no batch takes that for a source to be waited for, with many downloads at once
@@ -153,7 +155,7 @@ def test_work_goes_on_when_an_actor_is_killed(own: Service, job: WatchedJob, act
     note(f"{actor} killed", seconds)
 
 
-@pytest.mark.brief
+@pytest.mark.long
 def test_a_webhook_comes_although_its_sender_is_killed_again_and_again(own: Service, job: WatchedJob) -> None:
     job.refuses_hook = True
     job.origin.hurry()
@@ -171,10 +173,8 @@ def test_a_webhook_comes_although_its_sender_is_killed_again_and_again(own: Serv
     job.check()
 
 
-@pytest.mark.parametrize(
-    "actor",
-    [pytest.param("RequestCoordinator", marks=pytest.mark.brief), pytest.param("QueueManager", marks=pytest.mark.long)],
-)
+@pytest.mark.long
+@pytest.mark.parametrize("actor", ["RequestCoordinator", "QueueManager"])
 def test_a_request_is_held_and_goes_on_although_an_actor_is_killed(own: Service, job: WatchedJob, actor: str) -> None:
     with own.client() as darkroom:
         kill_titled(own, actor)
@@ -185,10 +185,8 @@ def test_a_request_is_held_and_goes_on_although_an_actor_is_killed(own: Service,
     job.check(fetched_again=3 * IN_FLIGHT)  # by two kills, and by the pause, which ends batches early, too
 
 
-@pytest.mark.parametrize(
-    "actor",
-    [pytest.param("RequestCoordinator", marks=pytest.mark.long), pytest.param("QueueManager", marks=pytest.mark.brief)],
-)
+@pytest.mark.long
+@pytest.mark.parametrize("actor", ["RequestCoordinator", "QueueManager"])
 def test_a_request_is_cancelled_and_done_again_although_an_actor_is_killed(
     own: Service, job: WatchedJob, actor: str
 ) -> None:
@@ -209,7 +207,7 @@ def test_a_request_is_cancelled_and_done_again_although_an_actor_is_killed(
     job.check(deliveries=2, fetched_again=3 * IN_FLIGHT)  # by two kills, and by the end of the first try
 
 
-@pytest.mark.brief
+@pytest.mark.long
 def test_a_queue_manager_that_another_has_succeeded_leaves(own: Service, job: WatchedJob) -> None:
     async def succeed() -> None:
         async with Database.open(own.settings) as database:
@@ -268,12 +266,15 @@ def test_an_upload_that_dies_half_way_is_there_once_when_it_is_sent_again(
 
 
 @pytest.mark.brief
-def test_everything_is_killed_and_the_next_start_goes_on(own: Service, job: WatchedJob, note: Note) -> None:
+def test_everything_is_killed_and_the_next_start_goes_on(
+    own: Service, job: WatchedJob, note: Note, tmp_path: Path
+) -> None:
     kill_servers(own, *own.stack.embedded)
-    begun = time.monotonic()
-    bring_up(own.given, own.stack.home, lambda _event: None)
-    seconds = job.seconds_until_work_went_on(begun)
-    job.check(fetched_again=IN_FLIGHT)
+    begun, told = time.monotonic(), tmp_path / "told"
+    with up_in_the_foreground(own.stack.home.path, told, settings_environment(own.given)):
+        seconds = job.seconds_until_work_went_on(begun)
+        job.check(fetched_again=IN_FLIGHT)
+    assert told.read_text().index("Ray             ready") < told.read_text().index("Darkroom is ready")
     note("everything killed, from the next `darkroom up`", seconds)
 
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from cluster.client import Darkroom
-    from tests.faults.conftest import Note
+    from tests.support.fault_table import Note
 
 COORDINATORS, REPLICAS = "coordinator_", ("SERVE_REPLICA::upload", "SERVE_REPLICA::status")
 IMAGES = 150

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.faults.conftest import Note
+    from tests.support.fault_table import Note
 
 TIMES = 4
 SECONDS = 120

@@ -25,7 +25,7 @@ from tests.support.waiting import wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from tests.faults.conftest import Note
+    from tests.support.fault_table import Note
 
 MAX_IMAGE_MEMORY_BYTES = 300_000_000  # which is taken within the time, however slowly the machine gives it
 ROOM_BYTES = 3_000_000_000  # of which the service takes 2 GB

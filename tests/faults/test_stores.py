@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from cluster.client import Darkroom
     from cluster.settings import Settings
     from deployments.local.processes import ProcessId
-    from tests.faults.conftest import Note
+    from tests.support.fault_table import Note
 
 KILLED_SECONDS, STOPPED_SECONDS, DISTURBED_SECONDS = 30, 45, 2
 IMAGES = 340
