@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import TYPE_CHECKING
 
@@ -15,9 +16,10 @@ from actors.queue.stall_guard import StallGuard
 from actors.registry import Pingable, WakeUps
 from actors.request.closing import Closing
 from cluster.aio import Background
-from cluster.errors import StoreUnavailableError
+from cluster.errors import StaleEpochError
 from cluster.redis.progress import Progress
 from cluster.redis.throughput import Throughput, ThroughputMeter
+from cluster.retry import failures_logged
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -147,12 +149,9 @@ class Effects:
         """Begin an action unless the same one still runs. When it fails, a later step plans it again."""
 
         async def logged() -> None:
-            try:
+            # When a newer queue manager has the lease, the next step ends this process.
+            with contextlib.suppress(StaleEpochError), failures_logged(name, then="it is tried again"):
                 await act(*arguments)
-            except StoreUnavailableError as error:
-                logger.warning("%s waits: %s", name, error)
-            except Exception:
-                logger.exception("%s failed; it is tried again", name)
 
         self._background.start_once(name, logged)
 
