@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-import ray
 from ray.exceptions import RayError
 
 from actors.messages import NO_SHARE, BatchKey, BatchLostError, Loss, RequestReport, ShareUpdate, Stop
@@ -51,6 +50,7 @@ class RequestLifecycle:
         settings: The settings.
         database: The database of the deployment.
         progress: The progress of all requests.
+        coordinator: The actor that does this work. Tasks ask it when to stop.
         find_pool: Finds the actor that runs batches.
     """
 
@@ -60,9 +60,12 @@ class RequestLifecycle:
         settings: Settings,
         database: Database,
         progress: Progress,
+        *,
+        coordinator: ActorProxy[BatchOwner],
         find_pool: Callable[[], Awaitable[ActorProxy[WorkerPool]]],
     ) -> None:
         self.request_id = request_id
+        self._coordinator = coordinator
         self._find_pool = find_pool
         self._settings = settings
         self._share = NO_SHARE  # until the queue manager says so
@@ -192,12 +195,10 @@ class RequestLifecycle:
             dispatcher.stop()
 
     def _send(self, batch: Batch) -> Sent:
-        coordinator = cast("ActorProxy[BatchOwner]", ray.get_runtime_context().current_actor)
-
         async def report() -> BatchReport:
             try:
                 pool = await self._find_pool()
-                answer = await pool.run.remote(batch, coordinator)
+                answer = await pool.run.remote(batch, self._coordinator)
             except (RayError, OSError, ValueError) as error:  # the last of a name that is being made or given up
                 raise BatchLostError(Loss.OTHER) from error
             if isinstance(answer, Loss):
