@@ -15,12 +15,12 @@ from actors.request.dispatcher import Dispatcher
 from actors.request.duplicates import settle_duplicates
 from actors.request.in_flight import BatchesInFlight, Sent
 from actors.request.reporting import ProgressReporter
-from cluster.aio import Background, end, forever
+from cluster.aio import Background, end
 from cluster.errors import StaleEpochError
 from cluster.mongo.counts import ResultCounts
 from cluster.mongo.products import ProductStore
 from cluster.mongo.requests import RequestClaims, RequestStore
-from cluster.retry import until_done
+from cluster.retry import failures_logged, until_done
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -175,24 +175,22 @@ class RequestLifecycle:
 
     async def _follow_control_signals(self, request: ProcessingRequest, dispatcher: Dispatcher) -> None:
         """Stop the work when the request is to end or to wait, or belongs to a newer coordinator."""
-
-        async def follow() -> None:
-            signals = await self._claims.control_signals(request.request_id, request.epoch)
-            if signals.stopping or signals.wait:
-                dispatcher.stop()
-            if signals.stopping:  # it may come while batches end because the request is to wait
-                await asyncio.sleep(_END_WORKERS_AFTER_SECONDS)
-                dispatcher.in_flight.end_workers()
-
         try:
-            await forever(
-                follow,
-                lambda: asyncio.sleep(_CONTROL_POLL_SECONDS),
-                "the reader of control signals",
-                request_id=self.request_id,
-            )
+            while True:
+                with failures_logged(
+                    "the reader of control signals", then="it is tried again", request_id=self.request_id
+                ):
+                    signals = await self._claims.control_signals(request.request_id, request.epoch)
+                    if signals.stopping or signals.wait:
+                        dispatcher.stop()
+                    if signals.stopping:  # it may come while batches end because the request is to wait
+                        break
+                await asyncio.sleep(_CONTROL_POLL_SECONDS)
         except StaleEpochError:
             dispatcher.stop()
+            return
+        await asyncio.sleep(_END_WORKERS_AFTER_SECONDS)
+        dispatcher.in_flight.end_workers()
 
     def _send(self, batch: Batch) -> Sent:
         async def report() -> BatchReport:
