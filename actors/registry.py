@@ -110,6 +110,11 @@ def find(actor_class: type[T], name: str, settings: Settings) -> ActorProxy[T] |
         return None
 
 
+def this_actor(actor: T) -> ActorProxy[T]:  # noqa: ARG001 - the type
+    """Return the handle of an actor, which passes `self`, to hand it on to others."""
+    return cast("ActorProxy[T]", ray.get_runtime_context().current_actor)
+
+
 def kill(actor: ActorProxy[T], *, restart: bool) -> None:
     """End the process of an actor, whatever it is doing."""
     ray.kill(cast("ActorHandle[T]", actor), no_restart=not restart)

@@ -7,7 +7,7 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from cluster.errors import StaleEpochError, StoreUnavailableError
+from cluster.retry import failures_logged
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -36,16 +36,9 @@ async def forever(
     Raises:
         StaleEpochError: A step raised it: a newer process has taken over, so this one must stop.
     """
-    extra = {} if request_id is None else {"requestId": request_id}
     while True:
-        try:
+        with failures_logged(name, then="it is tried again", request_id=request_id):
             await step()
-        except StaleEpochError:
-            raise
-        except StoreUnavailableError as error:
-            logger.warning("%s waits: %s", name, error, extra=extra)
-        except Exception:
-            logger.exception("%s failed; it is tried again", name, extra=extra)
         await pause()
 
 

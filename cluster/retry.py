@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 from typing import TYPE_CHECKING, TypeVar
@@ -12,7 +13,7 @@ import stamina
 from cluster.errors import StaleEpochError, StoreUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Awaitable, Callable
+    from collections.abc import AsyncIterable, Awaitable, Callable, Iterator
 
 T = TypeVar("T")
 _MAX_DOUBLINGS = 30
@@ -67,15 +68,34 @@ async def until_done(
     Raises:
         StaleEpochError: The call raised it: a newer process has taken over.
     """
-    attempt, extra = 0, {} if request_id is None else {"requestId": request_id}
+    attempt = 0
     while True:
-        try:
+        with failures_logged(name, then="it starts over", request_id=request_id):
             return await call()
-        except StaleEpochError:
-            raise
-        except StoreUnavailableError as error:
-            logger.warning("%s waits: %s", name, error, extra=extra)
-        except Exception:
-            logger.exception("%s failed; it starts over", name, extra=extra)
         attempt += 1
         await asyncio.sleep(backoff_seconds(attempt, base_seconds=base_seconds, cap_seconds=cap_seconds))
+
+
+@contextlib.contextmanager
+def failures_logged(name: str, *, then: str, request_id: str | None = None) -> Iterator[None]:
+    """Log a failure of the block instead of raising it. The caller tries again.
+
+    A store that does not answer is expected, so it is a warning.
+
+    Args:
+        name: The name of the block in the log.
+        then: The end of the log's sentence: how the caller tries again.
+        request_id: The request that the block works for, for the log.
+
+    Raises:
+        StaleEpochError: The block raised it: a newer process has taken over, so another try is of no use.
+    """
+    extra = {} if request_id is None else {"requestId": request_id}
+    try:
+        yield
+    except StaleEpochError:
+        raise
+    except StoreUnavailableError as error:
+        logger.warning("%s waits: %s", name, error, extra=extra)
+    except Exception:
+        logger.exception("%s failed; %s", name, then, extra=extra)

@@ -20,7 +20,7 @@ from actors.imaging import transform
 from actors.imaging.decode import damaged, decode, is_decodable
 from actors.imaging.formats import SourceFormat
 from actors.imaging.libvips import VipsImage, pyvips
-from actors.imaging.output_plan import OutputPlan, plan_output
+from actors.imaging.output_plan import OutputPlan, keeps_frames, plan_output
 from actors.imaging.outputs import Compressed, Material, make_output
 from actors.imaging.source import Source, check_opened
 from actors.imaging.transform import Size
@@ -47,12 +47,11 @@ def compress(data: bytes, options: ImageOptions, limits: Limits) -> list[Compres
             `too_many_frames`, `encode_failed` or `max_bytes_exceeded`.
     """
     source = Source.read(data, limits)
-    opened = decode(data, source.format)
-    plans = _plans(source, opened, options)
-    all_frames = any(plan.keeps_frames for plan in plans)
-    if all_frames:
-        opened = decode(data, source.format, all_frames=True)
+    frames = source.header.frames
+    all_frames = any(keeps_frames(each, source=source.format, frames=frames) for each in options.each_output)
+    opened = decode(data, source.format, all_frames=all_frames)
     check_opened(opened, source.header, limits)
+    plans = _plans(source, opened, options)
     try:
         material = _material(source, opened, plans, all_frames=all_frames)
         return [make_output(material, plan) for plan in plans]

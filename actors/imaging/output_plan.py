@@ -27,7 +27,6 @@ class OutputPlan:
         formats: The formats to try. The smallest file wins.
         size: The size before the picture is turned upright.
         unchanged_format: The one of `formats` in which the output keeps the source's format and size, or None.
-        keeps_frames: Whether the output is an animation.
         loses_frames: Whether the source is an animation of which encoding leaves one frame.
         keeps_profile: Whether colours stay in the space of the embedded profile.
     """
@@ -36,9 +35,19 @@ class OutputPlan:
     formats: tuple[ImageFormat, ...]
     size: Size
     unchanged_format: ImageFormat | None
-    keeps_frames: bool
     loses_frames: bool
     keeps_profile: bool
+
+
+def keeps_frames(options: OutputOptions, *, source: SourceFormat, frames: int) -> bool:
+    """Return whether an output is an animation. This is known before the source is opened.
+
+    Args:
+        options: The client's options for this output.
+        source: The format of the source.
+        frames: The number of its frames.
+    """
+    return _loads_frames(source, frames) and _formats(source, frames, options)[0] in ANIMATED_FORMATS
 
 
 def plan_output(
@@ -53,22 +62,28 @@ def plan_output(
         full: The size of one frame as it is stored.
         orientation: Its EXIF orientation, 1 to 8.
     """
-    is_animated, loads_frames = frames > 1, frames > 1 and source in _DECODED_ANIMATIONS
-    formats = _requested_formats(source, options)
-    if is_animated:
-        formats = _moving(formats, loads_frames=loads_frames) or formats
+    formats = _formats(source, frames, options)
     width, height = options.max_width, options.max_height
     size = full.fitted(height, width) if is_sideways(orientation) else full.fitted(width, height)
-    keeps_frames = loads_frames and formats[0] in ANIMATED_FORMATS
     return OutputPlan(
         options=options,
         formats=formats,
         size=size,
         unchanged_format=next((each for each in formats if each.value == source.value and size == full), None),
-        keeps_frames=keeps_frames,
-        loses_frames=is_animated and not keeps_frames,
+        loses_frames=frames > 1 and not keeps_frames(options, source=source, frames=frames),
         keeps_profile=options.keep_metadata and set(formats) <= PROFILE_FORMATS,
     )
+
+
+def _loads_frames(source: SourceFormat, frames: int) -> bool:
+    return frames > 1 and source in _DECODED_ANIMATIONS
+
+
+def _formats(source: SourceFormat, frames: int, options: OutputOptions) -> tuple[ImageFormat, ...]:
+    requested = _requested_formats(source, options)
+    if frames <= 1:
+        return requested
+    return _moving(requested, loads_frames=_loads_frames(source, frames)) or requested
 
 
 def _requested_formats(source: SourceFormat, options: OutputOptions) -> tuple[ImageFormat, ...]:

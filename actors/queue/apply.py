@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import TYPE_CHECKING
 
@@ -15,9 +16,10 @@ from actors.queue.stall_guard import StallGuard
 from actors.registry import Pingable, WakeUps
 from actors.request.closing import Closing
 from cluster.aio import Background
-from cluster.errors import StoreUnavailableError
+from cluster.errors import StaleEpochError
 from cluster.redis.progress import Progress
 from cluster.redis.throughput import Throughput, ThroughputMeter
+from cluster.retry import failures_logged
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -65,35 +67,38 @@ class Effects:
         self._stall_guard = _stall_guard(settings)
         self._background = Background()
 
-    async def apply(self, actions: Iterable[Action]) -> int:
-        """Carry out actions, and return how many requests were admitted.
+    async def apply(self, actions: Iterable[Action]) -> bool:
+        """Carry out actions up to the first admission that succeeds. Return whether one did.
 
         Raises:
             StaleEpochError: A newer queue manager has the lease.
             StoreUnavailableError: MongoDB does not answer.
         """
-        admitted = 0
         for action in actions:
-            match action:
-                case Admit(request_id):
-                    admitted += await self._admit(request_id)
-                case Preempt(request_id):
-                    logger.info("request preempted", extra={"requestId": request_id})
-                    await self._lease.preempt(request_id)
-                case Stop(request_id):
-                    await self._stop(request_id)
-                case Unassign(request_id, stands_by):
-                    self._coordinators.unassign(request_id, stands_by=stands_by)
-                case Assign(request):
-                    self._in_background(f"assign {request.request_id}", self._assign, request)
-                case SetShares():
-                    self._observer.shared_before = action.priorities
-                    self._background.start(self._set_shares(action))
-                case StartStandby(coordinators):
-                    self._in_background("start coordinators", self._start_standby, coordinators)
-                case DismissOrphans():
-                    self._in_background("dismiss coordinators", self._dismiss_orphans)
-        return admitted
+            if not isinstance(action, Admit):
+                await self._carry_out(action)
+            elif await self._admit(action.request_id):
+                return True
+        return False
+
+    async def _carry_out(self, action: Action) -> None:
+        match action:
+            case Preempt(request_id):
+                logger.info("request preempted", extra={"requestId": request_id})
+                await self._lease.preempt(request_id)
+            case Stop(request_id):
+                await self._stop(request_id)
+            case Unassign(request_id, stands_by):
+                self._coordinators.unassign(request_id, stands_by=stands_by)
+            case Assign(request):
+                self._in_background(f"assign {request.request_id}", self._assign, request)
+            case SetShares():
+                self._observer.shared_before = action.priorities
+                self._background.start(self._set_shares(action))
+            case StartStandby(coordinators):
+                self._in_background("start coordinators", self._start_standby, coordinators)
+            case DismissOrphans():
+                self._in_background("dismiss coordinators", self._dismiss_orphans)
 
     async def _admit(self, request_id: str) -> bool:
         """Admit a request. False when it does not wait any more, or no coordinator stands by any more."""
@@ -147,12 +152,9 @@ class Effects:
         """Begin an action unless the same one still runs. When it fails, a later step plans it again."""
 
         async def logged() -> None:
-            try:
+            # When a newer queue manager has the lease, the next step ends this process.
+            with contextlib.suppress(StaleEpochError), failures_logged(name, then="it is tried again"):
                 await act(*arguments)
-            except StoreUnavailableError as error:
-                logger.warning("%s waits: %s", name, error)
-            except Exception:
-                logger.exception("%s failed; it is tried again", name)
 
         self._background.start_once(name, logged)
 

@@ -120,12 +120,14 @@ class QueueManager(Wakeable):
         await self._lease.claim()
         await self._lease.check()
         await self._lease.stop_overdue()
-        admitted = 1
+        to_stop = await self._observer.requests_to_stop()
+        admitted = True
         while admitted:
             # 2. Observe.
-            state = await self._observer.observe(draining=self._now() < self._draining_until)
+            state = await self._observer.observe(to_stop=to_stop, draining=self._now() < self._draining_until)
             # 3. Plan.
             actions = plan(state)
-            # 4. Apply. An admission changes which request is next, so another plan follows.
+            # 4. Apply. An admission changes which request is next and all shares, so another plan follows.
             admitted = await self._effects.apply(actions)
+            to_stop = []  # the first plan stops as many as may stop now
         self._stepped_at = self._now()

@@ -13,7 +13,7 @@ from cluster.aio import Question
 from cluster.records import utc_now
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from actors.messages import RequestReport
     from actors.queue.coordinators import Coordinators
@@ -51,8 +51,17 @@ class Observer:
         """Ask the head node for the capacity of the cluster. While the head is away, it stays as it was."""
         self._capacity = await self._head.answer() or self._capacity
 
-    async def observe(self, *, draining: bool) -> QueueState:
-        """Return the state of now. Raises `StoreUnavailableError`."""
+    async def requests_to_stop(self) -> list[str]:
+        """Return waiting requests that are to stop. Raises `StoreUnavailableError`."""
+        return await self._queue.stopping(limit=_MAX_STOPPING)
+
+    async def observe(self, *, to_stop: Sequence[str], draining: bool) -> QueueState:
+        """Return the state of now. Raises `StoreUnavailableError`.
+
+        Args:
+            to_stop: The waiting requests that a plan is to stop.
+            draining: Whether nothing may begin.
+        """
         processing = await self.processing()
         at_work = {each.request_id for each in processing}
         self._working_since = {each: since for each, since in self._working_since.items() if each in at_work}
@@ -64,7 +73,7 @@ class Observer:
             draining=draining,
             processing=processing,
             candidates=await self._queue.candidates(),
-            stopping=await self._queue.stopping(limit=_MAX_STOPPING),
+            stopping=to_stop,
             max_stopping=_MAX_STOPPING - len(self.stopping),
             coordinators=self._coordinators.state(),
             demands={each: report.demand for each, report in self._reports.items() if report.demand is not None},

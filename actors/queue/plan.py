@@ -104,14 +104,13 @@ class QueueState:
 def plan(state: QueueState) -> list[Action]:
     """Return the actions of one step, in the order in which they are to be done.
 
-    A plan admits one request at most, because that changes which one is next. It sets shares when it admits none.
+    A plan admits one request at most. An admission changes the rest of the plan. If it fails, the rest holds.
     """
     unassigned = list(_unassignments(state))
     standby = state.coordinators.standby + sum(each.stands_by for each in unassigned)
     actions: list[Action] = [*_stops(state), *unassigned, *_assignments(state)]
     if not state.draining:
-        admission = _admission(state, standby)
-        actions += [*_preemption(state), _shares(state)] if admission is None else [admission]
+        actions += [*_admission(state, standby), *_preemption(state), _shares(state)]
     if state.coordinators.may_have_orphans:
         return [*actions, DismissOrphans()]  # before any other starts, which would look like one of them
     missing = _missing_standby(state, standby, unassigned=len(unassigned))
@@ -136,11 +135,11 @@ def _assignments(state: QueueState) -> Iterator[Assign]:
     return map(Assign, unassigned[: state.max_active])  # the next step sees to the rest
 
 
-def _admission(state: QueueState, standby: int) -> Admit | None:
-    if len(state.processing) >= state.max_active or not standby:
-        return None
-    chosen = _next(state)
-    return None if chosen is None else Admit(chosen.request_id)
+def _admission(state: QueueState, standby: int) -> Iterator[Admit]:
+    has_place = len(state.processing) < state.max_active and standby > 0
+    chosen = _next(state) if has_place else None
+    if chosen is not None:
+        yield Admit(chosen.request_id)
 
 
 def _preemption(state: QueueState) -> Iterator[Preempt]:

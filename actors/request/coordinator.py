@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import ray
 import ray.actor
@@ -48,6 +48,7 @@ class RequestCoordinator(Pingable):
         log_as_json()
         self._name = name
         self._settings = settings
+        self._self: ActorProxy[BatchOwner] = registry.this_actor(self)
         self._database = Database(settings)
         self._progress = Progress(settings)
         self._wake_ups = WakeUps(settings)
@@ -101,9 +102,7 @@ class RequestCoordinator(Pingable):
 
     async def _connect_to_pool(self) -> None:
         with contextlib.suppress(RayError):
-            await (await self._find_pool()).connect.remote(
-                cast("ActorProxy[BatchOwner]", ray.get_runtime_context().current_actor)
-            )
+            await (await self._find_pool()).connect.remote(self._self)
 
     async def _find_pool(self) -> ActorProxy[WorkerPool]:
         """Return the worker pool. It is started when there is none."""
@@ -112,7 +111,14 @@ class RequestCoordinator(Pingable):
         return pool
 
     def _add(self, request_id: str) -> RequestLifecycle:
-        lifecycle = RequestLifecycle(request_id, self._settings, self._database, self._progress, self._find_pool)
+        lifecycle = RequestLifecycle(
+            request_id,
+            self._settings,
+            self._database,
+            self._progress,
+            coordinator=self._self,
+            find_pool=self._find_pool,
+        )
         self._lifecycles[request_id] = lifecycle
         return lifecycle
 

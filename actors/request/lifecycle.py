@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-import ray
 from ray.exceptions import RayError
 
 from actors.messages import NO_SHARE, BatchKey, BatchLostError, Loss, RequestReport, ShareUpdate, Stop
@@ -16,12 +15,12 @@ from actors.request.dispatcher import Dispatcher
 from actors.request.duplicates import settle_duplicates
 from actors.request.in_flight import BatchesInFlight, Sent
 from actors.request.reporting import ProgressReporter
-from cluster.aio import Background, end, forever
+from cluster.aio import Background, end
 from cluster.errors import StaleEpochError
 from cluster.mongo.counts import ResultCounts
 from cluster.mongo.products import ProductStore
 from cluster.mongo.requests import RequestClaims, RequestStore
-from cluster.retry import until_done
+from cluster.retry import failures_logged, until_done
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -51,6 +50,7 @@ class RequestLifecycle:
         settings: The settings.
         database: The database of the deployment.
         progress: The progress of all requests.
+        coordinator: The actor that does this work. Tasks ask it when to stop.
         find_pool: Finds the actor that runs batches.
     """
 
@@ -60,9 +60,12 @@ class RequestLifecycle:
         settings: Settings,
         database: Database,
         progress: Progress,
+        *,
+        coordinator: ActorProxy[BatchOwner],
         find_pool: Callable[[], Awaitable[ActorProxy[WorkerPool]]],
     ) -> None:
         self.request_id = request_id
+        self._coordinator = coordinator
         self._find_pool = find_pool
         self._settings = settings
         self._share = NO_SHARE  # until the queue manager says so
@@ -172,32 +175,28 @@ class RequestLifecycle:
 
     async def _follow_control_signals(self, request: ProcessingRequest, dispatcher: Dispatcher) -> None:
         """Stop the work when the request is to end or to wait, or belongs to a newer coordinator."""
-
-        async def follow() -> None:
-            signals = await self._claims.control_signals(request.request_id, request.epoch)
-            if signals.stopping or signals.wait:
-                dispatcher.stop()
-            if signals.stopping:  # it may come while batches end because the request is to wait
-                await asyncio.sleep(_END_WORKERS_AFTER_SECONDS)
-                dispatcher.in_flight.end_workers()
-
         try:
-            await forever(
-                follow,
-                lambda: asyncio.sleep(_CONTROL_POLL_SECONDS),
-                "the reader of control signals",
-                request_id=self.request_id,
-            )
+            while True:
+                with failures_logged(
+                    "the reader of control signals", then="it is tried again", request_id=self.request_id
+                ):
+                    signals = await self._claims.control_signals(request.request_id, request.epoch)
+                    if signals.stopping or signals.wait:
+                        dispatcher.stop()
+                    if signals.stopping:  # it may come while batches end because the request is to wait
+                        break
+                await asyncio.sleep(_CONTROL_POLL_SECONDS)
         except StaleEpochError:
             dispatcher.stop()
+            return
+        await asyncio.sleep(_END_WORKERS_AFTER_SECONDS)
+        dispatcher.in_flight.end_workers()
 
     def _send(self, batch: Batch) -> Sent:
-        coordinator = cast("ActorProxy[BatchOwner]", ray.get_runtime_context().current_actor)
-
         async def report() -> BatchReport:
             try:
                 pool = await self._find_pool()
-                answer = await pool.run.remote(batch, coordinator)
+                answer = await pool.run.remote(batch, self._coordinator)
             except (RayError, OSError, ValueError) as error:  # the last of a name that is being made or given up
                 raise BatchLostError(Loss.OTHER) from error
             if isinstance(answer, Loss):

@@ -38,8 +38,12 @@ class Pacing:
         self._share = share
 
     def let_others_send(self, now: float) -> None:
-        """Send nothing for a moment, after batches of this request have made room."""
-        self._pause_until(now + _MAKE_ROOM_SECONDS)
+        """Send nothing for a moment, after batches of this request have made room.
+
+        Without a share nothing is sent anyway. The next share may be used at once.
+        """
+        if self._share.max_batches:
+            self._pause_until(now + _MAKE_ROOM_SECONDS)
 
     def learn(self, batch: Batch, report: BatchReport, now: float) -> None:
         """Take a batch into account. A request with part of the time pauses after each."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import ray
 from ray.exceptions import OutOfMemoryError, RayError, WorkerCrashedError
@@ -41,7 +41,7 @@ class WorkerPool(Pingable):
         self._settings = settings
         self._tasks: dict[BatchKey, ObjectRef[BatchReport]] = {}
         self._last_reports: dict[BatchKey, BatchReport] = {}  # of workers that end with their batch
-        self._self = cast("ActorProxy[ReportKeeper]", ray.get_runtime_context().current_actor)
+        self._self: ActorProxy[ReportKeeper] = registry.this_actor(self)
         watchdog = Watchdog(settings)  # the queue manager watches all others
         self._background = Background()
         self._background.start(

@@ -17,13 +17,12 @@ MAX_URL_CHARACTERS = 2_048
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _MAX_PORT = 65_535
-_MAX_CACHED_ORIGINS = 1_024
+_MAX_CACHED_HOSTS = 1_024
 
 # Nearly every URL of a catalogue is this plain, and has no problem. To parse a million of them takes half a minute.
-_PLAIN = re.compile(
-    r"https?://(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}(?::[1-9][0-9]{0,3})?(?:[/?#][\x21-\x5b\x5d-\x7e]*)?",
-    re.IGNORECASE | re.ASCII,
-)
+_PLAIN_ORIGIN = r"(https?)://((?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63})(?::([1-9][0-9]{0,3}))?"
+_PLAIN = re.compile(rf"{_PLAIN_ORIGIN}(?:[/?#][\x21-\x5b\x5d-\x7e]*)?", re.IGNORECASE | re.ASCII)
+_PLAIN_BEGINNING = re.compile(rf"{_PLAIN_ORIGIN}[/?#]?", re.IGNORECASE | re.ASCII)
 _HOST = re.compile(rb"(?:[a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}\.?|[0-9a-f]*:[0-9a-f:.]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _QUERY_OR_FRAGMENT = re.compile(r"[?#]")
@@ -155,25 +154,33 @@ def url_problem(text: str) -> str | None:
 
 def host_of(text: str) -> str:
     """Return the host and port that a fetch of the URL connects to. It is empty for a text that is not a URL."""
-    url = _without_path(text)
+    return _host_of_beginning(_without_path(text))
+
+
+@lru_cache(maxsize=_MAX_CACHED_HOSTS)
+def _host_of_beginning(beginning: str) -> str:
+    """Return the host and port. Many images share one beginning, so the cache holds it for most calls."""
+    plain = _PLAIN_BEGINNING.fullmatch(beginning)
+    if plain is not None:
+        scheme, host, port = plain.groups()
+        return f"{host.lower()}:{port or _DEFAULT_PORTS[scheme.lower()]}"
+    url = _parsed(beginning)
     return "" if url is None else url.host_and_port
 
 
 def origin_of(text: str) -> str:
     """Return the origin of a URL. It is empty for a text that is not a URL."""
-    url = _without_path(text)
+    url = _parsed(_without_path(text))
     return "" if url is None else url.origin
 
 
-def _without_path(text: str) -> WebUrl | None:
+def _without_path(text: str) -> str:
     found = _BEFORE_PATH.match(text)
-    return _parsed_once(found[0] if found else text)
+    return found[0] if found else text
 
 
-@lru_cache(maxsize=_MAX_CACHED_ORIGINS)
-def _parsed_once(beginning: str) -> WebUrl | None:
-    """Parse the beginning of a URL. Many images share one, so the cache holds it for most calls."""
+def _parsed(text: str) -> WebUrl | None:
     try:
-        return parse_url(beginning)
+        return parse_url(text)
     except UrlError:
         return None

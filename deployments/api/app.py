@@ -12,7 +12,7 @@ from fastapi_offline import FastAPIOffline
 from cluster import __version__
 from deployments.api.middleware import OPEN_PATHS, Authentication, BodyLimit, Outermost
 from deployments.api.problems import PROBLEM_SCHEMA, PROBLEM_TYPE, install_problem_handlers
-from deployments.api.routes import control, deliveries, health, results, status, upload
+from deployments.api.routes import changes, deliveries, health, results, status, upload
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from deployments.api.services import Services
 
 UPLOAD_ROUTERS = (upload.router,)
-STATUS_ROUTERS = (status.router, results.router, control.router, deliveries.router, health.router)
+STATUS_ROUTERS = (status.router, results.router, changes.router, deliveries.router, health.router)
 _PROBLEM_RESPONSE = {
     "description": "A problem document (RFC 9457): 400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 500 or 503.",
     "content": {PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},

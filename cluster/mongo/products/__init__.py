@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from cluster.mongo.products.image_updates import ImageResult
-from cluster.mongo.products.store import FencedWrite, ProductStore, parts
+from cluster.mongo.products.product_store import FencedWrite, ProductStore, parts
 
 __all__ = ["FencedWrite", "ImageResult", "ProductStore", "parts"]

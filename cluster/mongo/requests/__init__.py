@@ -49,7 +49,7 @@ from cluster.mongo.requests.claims import ControlSignals, RequestClaims
 from cluster.mongo.requests.control import RequestControl
 from cluster.mongo.requests.lease import QueueLease
 from cluster.mongo.requests.queue import Candidate, Load, OpenRequest, RequestQueue
-from cluster.mongo.requests.store import RequestStore
+from cluster.mongo.requests.request_store import RequestStore
 from cluster.mongo.requests.webhook_attempts import WebhookAttempts
 
 __all__ = [

@@ -10,10 +10,13 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 SNIPPET = """
+from ray.actor import ActorProxy
+
 from actors import registry
 from actors.messages import Stop
 from actors.queue.manager import QueueManager
 from actors.request.coordinator import RequestCoordinator
+from actors.worker.task import BatchOwner
 from cluster.settings import Settings
 
 
@@ -23,6 +26,10 @@ async def call(settings: Settings) -> Stop:
     coordinator = registry.find(RequestCoordinator, "coordinator", settings)
     assert coordinator is not None
     return await coordinator.wait_for_stop.remote("request", 1)
+
+
+def owner(coordinator: RequestCoordinator, manager: QueueManager) -> ActorProxy[BatchOwner]:
+    return registry.this_actor(coordinator)
 """
 
 
@@ -34,8 +41,9 @@ async def call(settings: Settings) -> Stop:
         ("manager.wake_up.", "manager.wake_upp.", "has no attribute"),
         ('wait_for_stop.remote("request", 1)', 'wait_for_stop.remote(1, "request")', "has incompatible type"),
         ("-> Stop:", "-> bool:", "Incompatible return value type"),
+        ("this_actor(coordinator)", "this_actor(manager)", "has incompatible type"),
     ],
-    ids=["all right", "a misspelt method", "wrong arguments", "another answer"],
+    ids=["all right", "a misspelt method", "wrong arguments", "another answer", "another actor"],
 )
 def test_a_wrong_call_of_an_actor_is_a_type_error(right: str, wrong: str, error: str | None, tmp_path: Path) -> None:
     snippet = tmp_path / "snippet.py"

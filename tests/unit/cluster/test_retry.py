@@ -1,6 +1,11 @@
 from __future__ import annotations
 
-from cluster.retry import backoff_seconds
+import logging
+
+import pytest
+
+from cluster.errors import StaleEpochError, StoreUnavailableError
+from cluster.retry import backoff_seconds, failures_logged, until_done
 
 
 def test_pauses_are_spread_over_a_range_that_doubles_up_to_the_cap() -> None:
@@ -8,3 +13,43 @@ def test_pauses_are_spread_over_a_range_that_doubles_up_to_the_cap() -> None:
         pauses = [backoff_seconds(attempt, base_seconds=1, cap_seconds=10) for _ in range(500)]
         assert 0 <= min(pauses) < ceiling * 0.1
         assert ceiling * 0.9 < max(pauses) <= ceiling
+
+
+@pytest.mark.parametrize(
+    ("error", "level", "message"),
+    [
+        (
+            StoreUnavailableError("redis", "no route"),
+            logging.WARNING,
+            "the sweep waits: redis does not answer: no route",
+        ),
+        (ValueError("no row"), logging.ERROR, "the sweep failed; it starts over"),
+    ],
+)
+def test_a_failure_is_logged_with_its_request(
+    caplog: pytest.LogCaptureFixture, error: Exception, level: int, message: str
+) -> None:
+    with failures_logged("the sweep", then="it starts over", request_id="req_1"):
+        raise error
+    (record,) = caplog.records
+    assert (record.levelno, record.message, record.__dict__["requestId"]) == (level, message, "req_1")
+    assert bool(record.exc_info) == (level == logging.ERROR)
+
+
+def test_a_newer_process_ends_all_tries(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(StaleEpochError), failures_logged("the sweep", then="it starts over"):
+        raise StaleEpochError("req_1")
+    assert not caplog.records
+
+
+async def test_a_call_is_made_until_it_succeeds() -> None:
+    outcomes: list[Exception | str] = [StoreUnavailableError("mongodb", "away"), ValueError(), "done"]
+
+    async def call() -> str:
+        outcome = outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    assert await until_done(call, base_seconds=0, cap_seconds=0, name="the call") == "done"
+    assert not outcomes

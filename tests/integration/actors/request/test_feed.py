@@ -11,6 +11,7 @@ from actors.request.feed import Feed
 from actors.request.image_queue import ImageQueue
 from actors.request.retry_policy import Next, PausedHost
 from cluster.mongo.products import ImageResult, ProductStore
+from tests.support.clock import Clock
 from tests.support.requests import DONE, committed, product
 
 if TYPE_CHECKING:
@@ -18,16 +19,6 @@ if TYPE_CHECKING:
 
 PAUSED, OTHERS = 100, 30
 PAUSE_SECONDS = 300.0
-
-
-class Clock:
-    """Seconds that pass when a test says so."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def __call__(self) -> float:
-        return self.seconds
 
 
 async def all_ready(feed: Feed, queue: ImageQueue) -> list[str]:

@@ -35,7 +35,7 @@ async def test_counts_by_parts_are_those_of_the_whole(database: Database, monkey
     await ProductStore(database).record_results(request.request_id, request.epoch, results)
     counted = ResultCounts(database)
     whole = await counted.count(request.request_id), await counted.failures(request.request_id)
-    monkeypatch.setattr("cluster.mongo.products.store._PART_ROWS", 4)
+    monkeypatch.setattr("cluster.mongo.products.product_store._PART_ROWS", 4)
     assert (await counted.count(request.request_id), await counted.failures(request.request_id)) == whole
     assert (whole[0][0].images, whole[0][0].completed, whole[0][0].failed) == (18, 9, 2)
     assert [(each.count, each.sample_url) for each in whole[1]] == [(2, "https://shop.example/3/1.jpg")]

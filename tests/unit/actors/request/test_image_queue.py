@@ -7,18 +7,9 @@ import pytest
 from actors.request.image_queue import ImageQueue
 from actors.request.retry_policy import Delayed, Next, PausedHost
 from tests.support.batches import work_item, work_items
+from tests.support.clock import Clock
 
 PAUSE_SECONDS = 300.0
-
-
-class Clock:
-    """Seconds that pass when a test says so."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def __call__(self) -> float:
-        return self.seconds
 
 
 @pytest.fixture

@@ -90,6 +90,13 @@ def test_others_send_first_after_room_was_made() -> None:
     assert pacing.may_send(0, now=0.5)
 
 
+def test_a_share_after_none_may_be_used_at_once() -> None:
+    pacing = pacing_with(NO_SHARE)
+    pacing.let_others_send(now=0)
+    pacing.change_share(FOUR_BATCHES)
+    assert pacing.may_send(0, now=0)
+
+
 @pytest.mark.parametrize(("ready", "images"), [(100, 4), (7, 4), (5, 3), (2, 1), (1, 1), (0, 0)])
 def test_the_last_images_are_spread_over_the_slots(ready: int, images: int) -> None:
     assert pacing_with(FOUR_BATCHES).next_images(ready) == images

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import subprocess
+import sys
 import threading
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING
@@ -93,6 +95,27 @@ async def test_no_more_connections_are_idle_than_may_be_in_use(origin: Origin) -
         assert origin.requests[-1].client_port in ports
 
 
+async def test_of_the_host_that_was_idle_longest_one_connection_is_ended_at_a_time(origin: Origin) -> None:
+    origin.route("/", reply(b"hello"))
+    origin.route("/slow", slow_headers(0.2, reply(b"hello")))
+    async with guarded_session(OPEN, max_connections=2, resolve=to_loopback) as session:
+        first, other = (f"http://{name}.example:{origin.port}" for name in ("first", "other"))
+        await asyncio.gather(*(fetch(session, f"{first}/slow") for _ in range(2)))
+        of_first = {request.client_port for request in origin.requests}
+        assert len(of_first) == 2
+        await fetch(session, f"{other}/")
+
+        async def two_are_left() -> bool:
+            return len(origin.connections) == 2
+
+        await wait_until_async(two_are_left, "the oldest was ended", timeout_seconds=2)
+        of_other = origin.requests[-1].client_port
+        await asyncio.gather(*(fetch(session, f"{host}/") for host in (first, other)))
+        used = {request.client_port for request in origin.requests[-2:]}
+        assert of_other in used
+        assert used - {of_other} < of_first
+
+
 @pytest.mark.parametrize(
     "segments", [(length(5) + b"hello" + length(3) + b"bad",), (length(5), b"hello" + length(3) + b"bad")]
 )
@@ -160,7 +183,33 @@ async def test_a_length_that_is_too_short_is_believed(origin: Origin, segments: 
         assert await fetch(session, next_url) == b"good"
 
 
-async def test_a_pool_ends_with_its_process_though_nobody_closes_it(origin: Origin) -> None:
+_PROGRAM = """
+import asyncio
+from ipaddress import IPv4Network
+
+from cluster.http.download import download
+from cluster.http.session import guarded_session
+from cluster.settings import Settings
+
+
+async def main():
+    settings = Settings(allowed_networks=(IPv4Network("127.0.0.1/32"),))
+    session = guarded_session(settings, max_connections=2)
+    print((await download(session, "{url}", settings=settings)).data.decode())
+    return session
+
+
+session = asyncio.new_event_loop().run_until_complete(main())
+"""
+
+
+def test_a_process_may_end_without_closing_its_pool(origin: Origin) -> None:
+    program = _PROGRAM.format(url=origin.route("/", reply(b"hello")))
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "hello\n", "")
+
+
+async def test_a_pool_closes_without_its_event_loop(origin: Origin) -> None:
     url = origin.route("/", reply(b"hello"))
     session = guarded_session(OPEN, max_connections=2)
     await fetch(session, url)

@@ -8,6 +8,7 @@ import pytest
 
 from cluster.errors import StoreUnavailableError
 from cluster.redis.throughput import ThroughputMeter
+from tests.support.clock import Clock
 
 if TYPE_CHECKING:
     from cluster.redis.throughput import Throughput
@@ -24,13 +25,6 @@ class Rate:
         if self.is_away:
             raise StoreUnavailableError("redis", "gone")
         self.written.append(images_per_second)
-
-
-class Clock:
-    seconds = 0.0
-
-    def __call__(self) -> float:
-        return self.seconds
 
 
 @pytest.fixture

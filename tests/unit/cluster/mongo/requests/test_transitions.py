@@ -91,12 +91,12 @@ GUARDS: dict[str, Document] = {
     "asked to wait": {"$or": [{"paused": True}, {"yielding": True}]},
 }
 WRITERS = {
-    "client": {"store", "control"},
+    "client": {"request_store", "control"},
     "queue manager": {"lease"},
     "coordinator": {"claims"},
-    "coordinator, API": {"store"},
+    "coordinator, API": {"request_store"},
     "webhook sender": {"webhook_attempts"},
-    "sweeper": {"store"},
+    "sweeper": {"request_store"},
 }
 
 
