@@ -44,6 +44,7 @@ class Effects:
         lease: The right to write.
         coordinators: The coordinators.
         observer: Takes in the reports of the coordinators.
+        is_draining: Whether no request may begin anything now.
         wake_up: Makes the queue manager take its next step now.
     """
 
@@ -55,11 +56,13 @@ class Effects:
         coordinators: Coordinators,
         observer: Observer,
         *,
+        is_draining: Callable[[], bool],
         wake_up: Callable[[], None],
     ) -> None:
         self._lease = lease
         self._coordinators = coordinators
         self._observer = observer
+        self._is_draining = is_draining
         self._wake_up = wake_up
         self._closing = Closing(database, Progress(settings), settings=settings)
         self._wake_ups = WakeUps(settings)
@@ -68,7 +71,11 @@ class Effects:
         self._background = Background()
 
     async def apply(self, actions: Iterable[Action]) -> bool:
-        """Carry out actions up to the first admission that succeeds. Return whether one did.
+        """Carry out actions in their order.
+
+        Returns:
+            Whether another plan is needed: a request was admitted or does not wait any more. The rest of this plan is
+            out of date then, and is left out.
 
         Raises:
             StaleEpochError: A newer queue manager has the lease.
@@ -101,13 +108,13 @@ class Effects:
                 self._in_background("dismiss coordinators", self._dismiss_orphans)
 
     async def _admit(self, request_id: str) -> bool:
-        """Admit a request. False when it does not wait any more, or no coordinator stands by any more."""
+        """Admit a request. Return False when no coordinator stands by any more, so that it still waits."""
         with self._coordinators.reserved() as name:
-            admitted = None if name is None else await self._lease.admit(request_id, name)
-            if name is None or admitted is None:
+            if name is None:
                 return False
-            logger.info("request admitted", extra={"requestId": request_id})
-            await self._coordinators.assign(request_id, name, _FIRST_SHARE)
+            if await self._lease.admit(request_id, name) is not None:
+                logger.info("request admitted", extra={"requestId": request_id})
+                await self._coordinators.assign(request_id, name, _FIRST_SHARE)
             return True
 
     async def _assign(self, request: OpenRequest) -> None:
@@ -134,6 +141,8 @@ class Effects:
         self._background.start(close())
 
     async def _set_shares(self, action: SetShares) -> None:
+        if self._is_draining():  # the drain has begun after the plan was made, and has withdrawn all shares
+            return
         reports = await self._coordinators.set_shares(action.shares, make_room=action.make_room)
         self._observer.take_in(reports)
         done = {request_id: report.images_done for request_id, report in reports.items()}

@@ -51,7 +51,13 @@ class QueueManager(Wakeable):
         self._coordinators = Coordinators(settings)
         self._observer = Observer(RequestQueue(database), self._coordinators, max_active=settings.max_active_requests)
         self._effects = Effects(
-            settings, database, self._lease, self._coordinators, self._observer, wake_up=self._woken.set
+            settings,
+            database,
+            self._lease,
+            self._coordinators,
+            self._observer,
+            is_draining=self._is_draining,
+            wake_up=self._woken.set,
         )
         self._sweeper = Sweeper(database, settings)
         self._watchdog = Watchdog(settings)
@@ -90,6 +96,9 @@ class QueueManager(Wakeable):
             await asyncio.sleep(_DRAIN_POLL_SECONDS)
         return left
 
+    def _is_draining(self) -> bool:
+        return self._now() < self._draining_until
+
     async def _withdraw_shares(self, seconds_left: float) -> int:
         """Return how many images are still in tasks, or 1 when MongoDB does not say which requests are open."""
         try:
@@ -121,13 +130,13 @@ class QueueManager(Wakeable):
         await self._lease.check()
         await self._lease.stop_overdue()
         to_stop = await self._observer.requests_to_stop()
-        admitted = True
-        while admitted:
+        is_out_of_date = True
+        while is_out_of_date:
             # 2. Observe.
-            state = await self._observer.observe(to_stop=to_stop, draining=self._now() < self._draining_until)
+            state = await self._observer.observe(to_stop=to_stop, draining=self._is_draining())
             # 3. Plan.
             actions = plan(state)
             # 4. Apply. An admission changes which request is next and all shares, so another plan follows.
-            admitted = await self._effects.apply(actions)
+            is_out_of_date = await self._effects.apply(actions)
             to_stop = []  # the first plan stops as many as may stop now
         self._stepped_at = self._now()
