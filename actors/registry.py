@@ -6,7 +6,6 @@ A handle is an `ActorProxy[T]`: mypy knows the methods of `T` that `ray.method` 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import logging
 import threading
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 import ray
 from ray.exceptions import RayError
 
-from cluster.aio import SingleFlight
+from cluster.aio import SingleFlight, wait_until_set
 from cluster.identifiers import new_identifier
 
 if TYPE_CHECKING:
@@ -56,8 +55,7 @@ class Wakeable(Pingable):
 
     async def _wait_for_wake_up(self, seconds: float) -> None:
         """Return after a wake-up, or when the time is over."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._woken.wait(), seconds)
+        await wait_until_set(self._woken, seconds)
         self._woken.clear()
 
 
