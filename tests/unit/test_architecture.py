@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,11 @@ def test_rules_know_no_ray_no_store_no_clock_and_no_chance() -> None:
     for name in PURE_RULES:
         needed = imported_modules(ROOT / name, at_runtime=True) - rules
         assert not {each for each in needed if effects.match(each)}, name
+
+
+def test_the_floor_of_coverage_holds_for_all_pure_rules() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert set(PURE_RULES) <= set(settings["tool"]["coverage"]["run"]["include"])
 
 
 def test_nobody_reads_the_environment_past_the_settings() -> None:
