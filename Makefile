@@ -28,6 +28,8 @@ lint: $(INSTALLED) ## Check style and types
 
 unit: $(INSTALLED) ## Run the unit tests, and measure how much of the pure code they reach
 	$(BIN)/pytest tests/unit -m "not long and not cpu" --numprocesses logical --dist loadfile --cov --cov-report term
+	for group in "actors/imaging/*" "cluster/http/*" "deployments/catalogue/*" "actors/queue/*,actors/request/*,actors/worker/*,cluster/mongo/*"; \
+		do $(BIN)/coverage report --include="$$group" --format=total || exit; done
 
 test: export PYTHONDONTWRITEBYTECODE = # or each of the many processes would compile our modules again
 test: $(INSTALLED) ## Run all tests but the long ones of `make faults`, on real servers

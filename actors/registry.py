@@ -6,16 +6,15 @@ A handle is an `ActorProxy[T]`: mypy knows the methods of `T` that `ray.method` 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import logging
 import threading
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
 import ray
 from ray.exceptions import RayError
 
-from cluster.aio import SingleFlight
+from cluster.aio import SingleFlight, wait_until_set
 from cluster.identifiers import new_identifier
 
 if TYPE_CHECKING:
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
     from cluster.settings import Settings
 
+P = ParamSpec("P")
 T = TypeVar("T")
 QUEUE_MANAGER = "queue-manager"
 WEBHOOK = "webhook"
@@ -56,8 +56,7 @@ class Wakeable(Pingable):
 
     async def _wait_for_wake_up(self, seconds: float) -> None:
         """Return after a wake-up, or when the time is over."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._woken.wait(), seconds)
+        await wait_until_set(self._woken, seconds)
         self._woken.clear()
 
 
@@ -71,7 +70,9 @@ def coordinator_names(settings: Settings) -> list[str]:
     return [name for name in _names(settings) if name.startswith(f"{_COORDINATOR}_")]
 
 
-def start(actor_class: type[T], name: str, settings: Settings, *arguments: object) -> ActorProxy[T]:
+def start(
+    actor_class: Callable[P, T], name: str, settings: Settings, /, *arguments: P.args, **named: P.kwargs
+) -> ActorProxy[T]:
     """Return the actor of that name, and start it when there is none.
 
     It is detached and restarted for ever. Ray never repeats a call to it.
@@ -86,14 +87,13 @@ def start(actor_class: type[T], name: str, settings: Settings, *arguments: objec
         "num_cpus": 0,
         "max_concurrency": _MAX_CALLS,
     }
-    any_class: type = actor_class
     with _making:
-        known = _remote(any_class)
-    return cast("ActorProxy[T]", known.options(**options).remote(*arguments))
+        known = _remote(actor_class)
+    return cast("ActorProxy[T]", known.options(**options).remote(*arguments, **named))
 
 
 @functools.cache
-def _remote(actor_class: type) -> Any:  # noqa: ANN401 - `start` gives it its type again
+def _remote(actor_class: Callable[..., object]) -> Any:  # noqa: ANN401 - `start` gives it its type again
     """Make an actor class once.
 
     Ray stores each one that is made. A process that is handed an actor of an unknown class asks the head for it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -40,6 +41,12 @@ async def forever(
         with failures_logged(name, then="it is tried again", request_id=request_id):
             await step()
         await pause()
+
+
+async def wait_until_set(event: asyncio.Event, seconds: float) -> None:
+    """Return when the event is set, or when the time is over."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)
 
 
 class Background:

@@ -48,6 +48,11 @@ def while_store_away(timeout_seconds: float) -> AsyncIterable[stamina.Attempt]:
     return stamina.retry_context(on=StoreUnavailableError, attempts=None, timeout=timeout_seconds)
 
 
+def until_it_succeeds() -> AsyncIterable[stamina.Attempt]:
+    """Return attempts without end at a block, with a pause after each failure."""
+    return stamina.retry_context(on=Exception, attempts=None, timeout=None)
+
+
 async def until_done(
     call: Callable[[], Awaitable[T]],
     *,

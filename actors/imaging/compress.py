@@ -20,7 +20,7 @@ from actors.imaging import transform
 from actors.imaging.decode import damaged, decode, is_decodable
 from actors.imaging.formats import SourceFormat
 from actors.imaging.libvips import VipsImage, pyvips
-from actors.imaging.output_plan import OutputPlan, keeps_frames, plan_output
+from actors.imaging.output_plan import OutputPlan, plan_formats
 from actors.imaging.outputs import Compressed, Material, make_output
 from actors.imaging.source import Source, check_opened
 from actors.imaging.transform import Size
@@ -47,11 +47,14 @@ def compress(data: bytes, options: ImageOptions, limits: Limits) -> list[Compres
             `too_many_frames`, `encode_failed` or `max_bytes_exceeded`.
     """
     source = Source.read(data, limits)
-    frames = source.header.frames
-    all_frames = any(keeps_frames(each, source=source.format, frames=frames) for each in options.each_output)
+    format_plans = [
+        plan_formats(each, source=source.format, frames=source.header.frames) for each in options.each_output
+    ]
+    all_frames = any(plan.keeps_frames for plan in format_plans)
     opened = decode(data, source.format, all_frames=all_frames)
     check_opened(opened, source.header, limits)
-    plans = _plans(source, opened, options)
+    full, orientation = Size.of(opened), transform.orientation(opened)
+    plans = [plan.sized(full, orientation=orientation) for plan in format_plans]
     try:
         material = _material(source, opened, plans, all_frames=all_frames)
         return [make_output(material, plan) for plan in plans]
@@ -60,14 +63,6 @@ def compress(data: bytes, options: ImageOptions, limits: Limits) -> list[Compres
             raise damaged() from error
         message = "The image could be read, but not be written in its output format. Ask for another format."
         raise ImageError(ImageErrorCode.ENCODE_FAILED, message) from error
-
-
-def _plans(source: Source, opened: VipsImage, options: ImageOptions) -> list[OutputPlan]:
-    full, orientation = Size.of(opened), transform.orientation(opened)
-    return [
-        plan_output(each, source=source.format, frames=source.header.frames, full=full, orientation=orientation)
-        for each in options.each_output
-    ]
 
 
 def _material(source: Source, opened: VipsImage, plans: list[OutputPlan], *, all_frames: bool) -> Material:

@@ -1,4 +1,8 @@
-"""The plan of an output: its formats, its size and its frames, decided once and before any pixel is decoded."""
+"""The plan of an output: its formats, its frames and its size, each decided once and before any pixel is decoded.
+
+The header tells the formats and the frames. The size follows when the decoder has opened the file. Only the decoder
+tells the orientation, and a header may claim a larger canvas.
+"""
 
 from __future__ import annotations
 
@@ -19,71 +23,80 @@ _DECODED_ANIMATIONS = frozenset({SourceFormat.GIF, SourceFormat.WEBP})  # of a P
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OutputPlan:
-    """The decisions about one output.
+class FormatPlan:
+    """The decisions about one output for which the header is enough.
 
     Attributes:
         options: The client's options for this output.
         formats: The formats to try. The smallest file wins.
-        size: The size before the picture is turned upright.
-        unchanged_format: The one of `formats` in which the output keeps the source's format and size, or None.
+        own_format: The one of `formats` that is the source's format, or None.
+        keeps_frames: Whether the output is an animation.
         loses_frames: Whether the source is an animation of which encoding leaves one frame.
         keeps_profile: Whether colours stay in the space of the embedded profile.
     """
 
     options: OutputOptions
     formats: tuple[ImageFormat, ...]
-    size: Size
-    unchanged_format: ImageFormat | None
+    own_format: ImageFormat | None
+    keeps_frames: bool
     loses_frames: bool
     keeps_profile: bool
 
+    def sized(self, full: Size, *, orientation: int) -> OutputPlan:
+        """Return the whole plan.
 
-def keeps_frames(options: OutputOptions, *, source: SourceFormat, frames: int) -> bool:
-    """Return whether an output is an animation. This is known before the source is opened.
+        Args:
+            full: The size of one frame as it is stored.
+            orientation: Its EXIF orientation, 1 to 8.
+        """
+        width, height = self.options.max_width, self.options.max_height
+        size = full.fitted(height, width) if is_sideways(orientation) else full.fitted(width, height)
+        return OutputPlan(
+            options=self.options,
+            formats=self.formats,
+            own_format=self.own_format,
+            keeps_frames=self.keeps_frames,
+            loses_frames=self.loses_frames,
+            keeps_profile=self.keeps_profile,
+            size=size,
+            unchanged_format=self.own_format if size == full else None,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputPlan(FormatPlan):
+    """All decisions about one output.
+
+    Attributes:
+        size: The size before the picture is turned upright.
+        unchanged_format: The one of `formats` in which the output keeps the source's format and size, or None.
+    """
+
+    size: Size
+    unchanged_format: ImageFormat | None
+
+
+def plan_formats(options: OutputOptions, *, source: SourceFormat, frames: int) -> FormatPlan:
+    """Decide the formats and the frames of an output, before its source is opened.
 
     Args:
         options: The client's options for this output.
         source: The format of the source.
         frames: The number of its frames.
     """
-    return _loads_frames(source, frames) and _formats(source, frames, options)[0] in ANIMATED_FORMATS
-
-
-def plan_output(
-    options: OutputOptions, *, source: SourceFormat, frames: int, full: Size, orientation: int
-) -> OutputPlan:
-    """Decide how an output is made.
-
-    Args:
-        options: The client's options for this output.
-        source: The format of the source.
-        frames: The number of its frames.
-        full: The size of one frame as it is stored.
-        orientation: Its EXIF orientation, 1 to 8.
-    """
-    formats = _formats(source, frames, options)
-    width, height = options.max_width, options.max_height
-    size = full.fitted(height, width) if is_sideways(orientation) else full.fitted(width, height)
-    return OutputPlan(
+    loads_frames = frames > 1 and source in _DECODED_ANIMATIONS
+    formats = _requested_formats(source, options)
+    if frames > 1:
+        formats = _moving(formats, loads_frames=loads_frames) or formats
+    keeps_frames = loads_frames and formats[0] in ANIMATED_FORMATS
+    return FormatPlan(
         options=options,
         formats=formats,
-        size=size,
-        unchanged_format=next((each for each in formats if each.value == source.value and size == full), None),
-        loses_frames=frames > 1 and not keeps_frames(options, source=source, frames=frames),
+        own_format=next((each for each in formats if each.value == source.value), None),
+        keeps_frames=keeps_frames,
+        loses_frames=frames > 1 and not keeps_frames,
         keeps_profile=options.keep_metadata and set(formats) <= PROFILE_FORMATS,
     )
-
-
-def _loads_frames(source: SourceFormat, frames: int) -> bool:
-    return frames > 1 and source in _DECODED_ANIMATIONS
-
-
-def _formats(source: SourceFormat, frames: int, options: OutputOptions) -> tuple[ImageFormat, ...]:
-    requested = _requested_formats(source, options)
-    if frames <= 1:
-        return requested
-    return _moving(requested, loads_frames=_loads_frames(source, frames)) or requested
 
 
 def _requested_formats(source: SourceFormat, options: OutputOptions) -> tuple[ImageFormat, ...]:

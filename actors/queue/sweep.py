@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from typing import TYPE_CHECKING
 
+from cluster.aio import wait_until_set
 from cluster.errors import StoreUnavailableError
 from cluster.identifiers import identifier_age_seconds
 from cluster.mongo.outbox import Outbox
@@ -38,8 +38,7 @@ class Sweeper:
 
     async def wait(self, seconds: float) -> None:
         """Return when the next sweep is due."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._woken.wait(), seconds)
+        await wait_until_set(self._woken, seconds)
 
     async def sweep(self) -> None:
         """Take one sweep. Raises `StoreUnavailableError`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import math
 from typing import TYPE_CHECKING
@@ -14,7 +13,7 @@ from actors.request.feed import Feed
 from actors.request.image_queue import ImageQueue
 from actors.request.pacing import Pacing
 from actors.request.retry_policy import Next, after_loss, after_report, screen
-from cluster.aio import end
+from cluster.aio import end, wait_until_set
 from cluster.errors import StaleEpochError, StoreUnavailableError
 from cluster.mongo.products import FencedWrite, ImageResult
 from cluster.retry import backoff_seconds
@@ -260,5 +259,4 @@ class Dispatcher:
         self._backoffs += 1
         seconds = backoff_seconds(self._backoffs, base_seconds=_BACKOFF_BASE_SECONDS, cap_seconds=_BACKOFF_CAP_SECONDS)
         logger.warning("pause of %.1f s: %s", seconds, error, extra={"requestId": self._request.request_id})
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.stopped.wait(), seconds)
+        await wait_until_set(self.stopped, seconds)

@@ -14,6 +14,7 @@ from actors.worker.host_limiter import FetchLaterError
 from actors.worker.processed_image import ProcessedImage, after_error
 from cluster.codes import ImageErrorCode
 from cluster.errors import ImageError, StoreUnavailableError
+from cluster.retry import backoff_seconds
 
 if TYPE_CHECKING:
     from actors.worker.host_limiter import HostLimiter
@@ -262,13 +263,12 @@ class BatchRun:
         return ProcessedImage(Outcome(item, OutcomeKind.RELEASED))
 
     def _fail(self, item: WorkItem, error: ImageError) -> ProcessedImage:
-        return after_error(
-            item,
-            error,
-            max_attempts=self._settings.max_attempts,
+        pause_seconds = backoff_seconds(
+            item.failures + 1,
             base_seconds=self._settings.retry_base_seconds,
             cap_seconds=self._settings.retry_cap_seconds,
         )
+        return after_error(item, error, max_attempts=self._settings.max_attempts, backoff_seconds=pause_seconds)
 
     async def _record(self) -> Recorded:
         """Write the results since the last time."""

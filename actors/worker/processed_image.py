@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from actors.messages import Outcome, OutcomeKind, failed_image
-from cluster.mongo.products import ImageResult
-from cluster.retry import backoff_seconds
+from cluster.mongo.products.image_updates import ImageResult
 
 if TYPE_CHECKING:
     from actors.messages import WorkItem
@@ -31,25 +30,20 @@ def completed(item: WorkItem, image: Image) -> ProcessedImage:
     return ProcessedImage(Outcome(item, OutcomeKind.COMPLETED), ImageResult(item.row, item.index, image, first.key))
 
 
-def after_error(
-    item: WorkItem, error: ImageError, *, max_attempts: int, base_seconds: float, cap_seconds: float
-) -> ProcessedImage:
+def after_error(item: WorkItem, error: ImageError, *, max_attempts: int, backoff_seconds: float) -> ProcessedImage:
     """Return the end of a failed attempt. Another attempt follows a transient error, unless it was the last.
 
-    The pause before it is the one that the source asked for, at most an hour, or a backoff with jitter.
+    The pause before it is the one that the source asked for, at most an hour, or else the backoff.
 
     Args:
         item: The attempt.
         error: The reason why it failed.
         max_attempts: The number of attempts that may fail.
-        base_seconds: The longest backoff after the first failure.
-        cap_seconds: The longest backoff of all.
+        backoff_seconds: The pause if the source asked for none.
     """
     if not error.code.transient or item.is_last(max_attempts):
         result = ImageResult(item.row, item.index, failed_image(item, error), None)
         return ProcessedImage(Outcome(item, OutcomeKind.FAILED), result)
-    if error.retry_after_seconds is None:
-        seconds = backoff_seconds(item.failures + 1, base_seconds=base_seconds, cap_seconds=cap_seconds)
-    else:
-        seconds = min(error.retry_after_seconds, _MAX_RETRY_AFTER_SECONDS)
+    asked = error.retry_after_seconds
+    seconds = backoff_seconds if asked is None else min(asked, _MAX_RETRY_AFTER_SECONDS)
     return ProcessedImage(Outcome(item, OutcomeKind.RETRY, seconds))

@@ -174,6 +174,40 @@ def origin_of(text: str) -> str:
     return "" if url is None else url.origin
 
 
+def path_of(text: str) -> str:
+    """Return the path of a URL, or of the target of an HTTP request, without percent-encoding."""
+    return httpx.URL(text).path
+
+
+def origin_pattern(origin: str) -> str:
+    """Return a regular expression for all texts that are URLs of an origin. It is to ignore case."""
+    return rf"^{re.escape(origin)}(?:[/\\?#]|$)"
+
+
+# The addresses of stores and of Ray. You set them, and no stranger does. Nothing is refused or normalised.
+
+
+def scheme_of_store(text: str) -> str:
+    """Return the scheme of a store's URL."""
+    return URL(text).scheme
+
+
+def in_subdomain(text: str, name: str) -> str:
+    """Return the URL with a name and a dot in front of its host."""
+    url = URL(text)
+    return str(url.with_host(f"{name}.{url.host}"))
+
+
+def in_path(text: str, name: str) -> str:
+    """Return the URL with a name at the end of its path."""
+    return str(URL(text) / name)
+
+
+def host_of_ray(address: str) -> str:
+    """Return the host of `host:port` or of `ray://host:port`."""
+    return address.removeprefix("ray://").rsplit(":", 1)[0]
+
+
 def _without_path(text: str) -> str:
     found = _BEFORE_PATH.match(text)
     return found[0] if found else text

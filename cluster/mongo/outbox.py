@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from bson import Regex
 from pymongo import ASCENDING, ReturnDocument
 
+from cluster.http.url import origin_pattern
 from cluster.mongo.connection import mongo_errors
 from cluster.records import Delivery, DeliveryResponse, DeliveryState, utc_now
 
@@ -45,7 +45,7 @@ class Outbox:
         """
         now = utc_now()
         due = {"state": DeliveryState.PENDING, "nextAttemptAt": {"$lte": now}}
-        others = {"url": {"$nin": [Regex(rf"^{re.escape(origin)}(?:[/\\?#]|$)", "i") for origin in but_not_to]}}
+        others = {"url": {"$nin": [Regex(origin_pattern(origin), "i") for origin in but_not_to]}}
         with mongo_errors():
             document = await self._deliveries.find_one_and_update(
                 due | others if but_not_to else due,

@@ -21,6 +21,7 @@ from yarl import URL
 
 from cluster.errors import StoreUnavailableError
 from cluster.http.pool import Pool
+from cluster.http.url import in_path, in_subdomain, scheme_of_store
 
 if TYPE_CHECKING:
     from cluster.settings import Settings
@@ -54,11 +55,12 @@ class ObjectWriter:
         self._signer: S3SigV4Auth | None = None
         self._signer_until = 0.0
         authorities = self._aws.get_config_variable("ca_bundle") or certifi.where()
+        proxies = get_environ_proxies(self.bucket_url)  # as boto3 does
         self._http = aiohttp.ClientSession(
             connector=Pool(limit=max_connections, ssl=ssl.create_default_context(cafile=authorities)),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
-            proxy=get_environ_proxies(str(self.bucket_url)).get(self.bucket_url.scheme),  # boto3 uses the same proxy
+            proxy=proxies.get(scheme_of_store(self.bucket_url)),
         )
 
     async def put(self, key: str, data: bytes, *, content_type: str) -> None:
@@ -88,7 +90,7 @@ class ObjectWriter:
 
     async def _send(self, key: str, data: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
         """Return the status and the beginning of the body."""
-        url = f"{str(self.bucket_url).rstrip('/')}/{quote(key)}"
+        url = f"{self.bucket_url.rstrip('/')}/{quote(key)}"
         try:
             request = AWSRequest("PUT", url, headers={**self._headers, **headers}, data=data)
             (await self._fresh_signer()).add_auth(request)
@@ -143,14 +145,14 @@ def object_key(request_id: str, row: int, index: int, extension: str, name: str 
     return f"{request_id}/{row}/{index}{suffix}.{extension}"
 
 
-def _bucket_url(aws: botocore.session.Session, settings: Settings) -> URL:
+def _bucket_url(aws: botocore.session.Session, settings: Settings) -> str:
     bucket = settings.s3_bucket
     if settings.s3_endpoint_url is not None:
-        return URL(settings.s3_endpoint_url) / bucket
+        return in_path(settings.s3_endpoint_url, bucket)
     # botocore knows the host name of every region.
-    endpoint = URL(aws.create_client("s3", region_name=settings.s3_region).meta.endpoint_url)
+    endpoint: str = aws.create_client("s3", region_name=settings.s3_region).meta.endpoint_url
     # The certificate for *.s3.amazonaws.com does not cover a name with another dot.
-    return endpoint / bucket if "." in bucket else endpoint.with_host(f"{bucket}.{endpoint.host}")
+    return in_path(endpoint, bucket) if "." in bucket else in_subdomain(endpoint, bucket)
 
 
 def _error_code(body: bytes, status: int) -> str:

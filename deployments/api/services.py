@@ -7,7 +7,6 @@ import logging
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-import stamina
 from fastapi import Request
 
 from cluster.aio import FreshCalls, SingleFlight
@@ -21,6 +20,7 @@ from cluster.mongo.requests import RequestControl, RequestQueue, RequestStore
 from cluster.records import ApiKey, ProcessingRequest, Scope
 from cluster.redis.progress import Progress
 from cluster.redis.throughput import Throughput
+from cluster.retry import until_it_succeeds
 from cluster.s3.bucket import Bucket
 from cluster.secrets import Secrets
 from deployments.api.actors import Actors
@@ -81,7 +81,7 @@ class Services:
         await asyncio.to_thread(self.bucket.ping)
 
     async def _prepare(self) -> None:
-        async for attempt in stamina.retry_context(on=Exception, attempts=None, timeout=None):
+        async for attempt in until_it_succeeds():
             with attempt:
                 await self._make_indexes_and_bucket()
         self.unprepared = None

@@ -9,7 +9,8 @@ import resource
 import shutil
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,18 +49,26 @@ STORES = {
 }
 
 
+class Verdict(Enum):
+    """The verdict of a check. The value is its form in JSON."""
+
+    GOOD = True
+    FAULTY = False
+    NEUTRAL = None  # not needed, not running or not known
+
+
 @dataclass(frozen=True)
 class Check:
     """The result of one check."""
 
     name: str
-    ok: bool | None  # None: not needed, or not running
+    verdict: Verdict
     detail: str
     fix: str = ""
 
     def document(self) -> dict[str, Any]:
         """Return the check as JSON."""
-        return asdict(self)
+        return {"name": self.name, "ok": self.verdict.value, "detail": self.detail, "fix": self.fix}
 
 
 def check_machine(settings: Settings) -> Iterator[Check]:
@@ -81,7 +90,8 @@ def check_machine(settings: Settings) -> Iterator[Check]:
         if name in embedded:
             yield _program(name, find)
     for name, problem in asyncio.run(probe_named_stores(settings)):
-        yield Check(name, problem is None, "the store that you named answers" if problem is None else str(problem))
+        detail = "the store that you named answers" if problem is None else str(problem)
+        yield Check(name, Verdict(problem is None), detail)
     yield _disk(settings)
     yield _memory()
     yield _open_files()
@@ -91,31 +101,29 @@ def check_service(settings: Settings, home: Home) -> Iterator[Check]:
     """Check the running service by its answer to `/readyz`."""
     url = settings.url or home.url
     if url is None:
-        yield Check("service", None, "not running: `darkroom up --detach` starts it")
+        yield Check("service", Verdict.NEUTRAL, "not running: `darkroom up --detach` starts it")
         return
     try:
         with Darkroom(url, timeout_seconds=READYZ_TIMEOUT_SECONDS) as darkroom:
             readiness = darkroom.ready()
     except ApiError as error:
-        yield Check(
-            "service", None if error.code == "unreachable" else False, error.detail, "Run `darkroom up --detach`."
-        )
+        verdict = Verdict.NEUTRAL if error.code == "unreachable" else Verdict.FAULTY
+        yield Check("service", verdict, error.detail, "Run `darkroom up --detach`.")
         return
-    yield Check("service", readiness.ready, f"{url} is {'ready' if readiness.ready else 'not ready'}")
+    yield Check("service", Verdict(readiness.ready), f"{url} is {'ready' if readiness.ready else 'not ready'}")
     if url == home.url and not is_supervised(home):
-        yield Check(
-            "supervisor", ok=False, detail="not running: dead servers stay dead", fix="Run `darkroom up --detach`."
-        )
+        detail = "not running: dead servers stay dead"
+        yield Check("supervisor", Verdict.FAULTY, detail, "Run `darkroom up --detach`.")
     checks: dict[str, dict[str, Any]] = (readiness.model_extra or {}).get("checks", {})
     for name, check in checks.items():
         detail = check.get("detail") or "answers"
-        yield Check(name, bool(check.get("ok")), detail, "" if check.get("ok") else STORES.get(name, ""))
+        yield Check(name, Verdict(bool(check.get("ok"))), detail, "" if check.get("ok") else STORES.get(name, ""))
 
 
 def _python() -> Check:
     fine = sys.version_info[:2] in PYTHONS
     fix = "" if fine else "Use Python 3.11 or 3.12: `sudo apt install python3.11 python3.11-venv`."
-    return Check("python", fine, f"{platform.python_version()} on {platform.machine()}", fix)
+    return Check("python", Verdict(fine), f"{platform.python_version()} on {platform.machine()}", fix)
 
 
 def _settings() -> Check:
@@ -123,34 +131,34 @@ def _settings() -> Check:
     if misspelt:
         return Check(
             "settings",
-            ok=False,
+            verdict=Verdict.FAULTY,
             detail=f"there is no setting {', '.join(misspelt)}",
             fix="Correct the name, or remove it. cluster/SETTINGS.md lists all settings.",
         )
-    return Check("settings", ok=True, detail="valid")
+    return Check("settings", verdict=Verdict.GOOD, detail="valid")
 
 
 def _module(name: str, fix: str) -> Check:
     try:
         module = importlib.import_module(name)
     except (ImportError, OSError) as error:  # OSError: a shared library is missing
-        return Check(name, ok=False, detail=str(error), fix=fix)
-    return Check(name, ok=True, detail=str(getattr(module, "__version__", "installed")))
+        return Check(name, verdict=Verdict.FAULTY, detail=str(error), fix=fix)
+    return Check(name, verdict=Verdict.GOOD, detail=str(getattr(module, "__version__", "installed")))
 
 
 def _program(name: str, find: Callable[[], Path]) -> Check:
     try:
         path = find()
     except FileNotFoundError as error:
-        return Check(name, ok=False, detail=str(error), fix=remedies.INSTALL)
+        return Check(name, verdict=Verdict.FAULTY, detail=str(error), fix=remedies.INSTALL)
     arguments = ["version"] if path.name == "weed" else ["--version"]
     done = subprocess.run(  # noqa: S603 - a program of ours
         [path, *arguments], capture_output=True, text=True, timeout=VERSION_TIMEOUT_SECONDS, check=False
     )
     if done.returncode:
         output = (done.stdout + done.stderr).strip()
-        return Check(name, ok=False, detail=output[-300:], fix=remedies.remedy(done.returncode, output))
-    return Check(name, ok=True, detail=done.stdout.strip().splitlines()[0])
+        return Check(name, verdict=Verdict.FAULTY, detail=output[-300:], fix=remedies.remedy(done.returncode, output))
+    return Check(name, verdict=Verdict.GOOD, detail=done.stdout.strip().splitlines()[0])
 
 
 def _disk(settings: Settings) -> Check:
@@ -160,16 +168,16 @@ def _disk(settings: Settings) -> Check:
     free_bytes = shutil.disk_usage(folder).free
     fine = free_bytes >= FREE_DISK_BYTES
     fix = "" if fine else f"Make room: Darkroom needs {decimal(FREE_DISK_BYTES)} beside your pictures."
-    return Check("disk", fine, f"{decimal(free_bytes)} free", fix)
+    return Check("disk", Verdict(fine), f"{decimal(free_bytes)} free", fix)
 
 
 def _memory() -> Check:
     free_bytes = _available_memory_bytes()
     if free_bytes is None:
-        return Check("memory", None, "not known on this system")
+        return Check("memory", Verdict.NEUTRAL, "not known on this system")
     fine = free_bytes >= FREE_MEMORY_BYTES
     fix = "" if fine else f"Stop other programs: the embedded servers take about {decimal(FREE_MEMORY_BYTES)}."
-    return Check("memory", fine, f"{decimal(free_bytes)} available", fix)
+    return Check("memory", Verdict(fine), f"{decimal(free_bytes)} available", fix)
 
 
 def _available_memory_bytes() -> int | None:
@@ -183,4 +191,4 @@ def _available_memory_bytes() -> int | None:
 def _open_files() -> Check:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     fine = soft >= OPEN_FILES or hard >= OPEN_FILES
-    return Check("open files", fine, f"limit {soft:,}", "" if fine else f"Run `ulimit -n {OPEN_FILES}`.")
+    return Check("open files", Verdict(fine), f"limit {soft:,}", "" if fine else f"Run `ulimit -n {OPEN_FILES}`.")

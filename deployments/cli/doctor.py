@@ -10,7 +10,7 @@ from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
-from deployments.cli.checks import Check, check_machine, check_service
+from deployments.cli.checks import Check, Verdict, check_machine, check_service
 from deployments.cli.display import print_json
 from deployments.cli.epilog import epilog
 from deployments.cli.exit_codes import ExitCode, handle_errors
@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 EPILOG = epilog("darkroom doctor", "darkroom doctor --memory", notes="The exit code is 1 when something must be fixed.")
-MARKS = {True: ("✓", "green"), False: ("✗", "bold red"), None: ("-", "dim")}
+MARKS = {
+    Verdict.GOOD: ("✓", "green"),
+    Verdict.FAULTY: ("✗", "bold red"),
+    Verdict.NEUTRAL: ("-", "dim"),
+}
 
 
 @handle_errors
@@ -44,7 +48,7 @@ def doctor(
         console.print(_table(checks))
         if parts:
             console.print(_memory_table(parts))
-    if any(check.ok is False for check in checks):
+    if any(check.verdict is Verdict.FAULTY for check in checks):
         raise typer.Exit(ExitCode.ERROR)
 
 
@@ -54,7 +58,7 @@ def _table(checks: Sequence[Check]) -> Table:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for check in checks:
-        table.add_row(Text(*MARKS[check.ok]), check.name, check.detail)
+        table.add_row(Text(*MARKS[check.verdict]), check.name, check.detail)
         if check.fix:
             table.add_row("", "", Text(f"Fix: {check.fix}", style="yellow"))
     return table

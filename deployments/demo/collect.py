@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from string import Template
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
 
 import httpx
 from rich.filesize import decimal
 
+from cluster.http.url import path_of
 from deployments.demo.image_host import Behaviour, broken
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def _output(http: httpx.Client, folder: Path, picture: Picture) -> Path | None:
         return None
     content = http.get(picture.output_url).raise_for_status().content
     name = _name(picture.source)
-    suffix = PurePosixPath(unquote(urlsplit(picture.output_url).path)).suffix
+    suffix = PurePosixPath(path_of(picture.output_url)).suffix
     if suffix != Path(name).suffix:
         name += suffix  # added, not replaced: chair.jpg and chair.png may both become WebP
     return _kept(folder, Path("pictures") / name, content)

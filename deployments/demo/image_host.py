@@ -7,9 +7,10 @@ import threading
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote
 
 from cluster.codes import ImageErrorCode
+from cluster.http.url import path_of
 from deployments.demo.loopback import LoopbackServer, QuietHandler
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def broken(content: bytes) -> bytes:
 def _handler(pictures: dict[str, Path], closing: threading.Event) -> type[QuietHandler]:
     class Handler(QuietHandler):
         def get(self) -> None:
-            behaviour, _, name = unquote(urlsplit(self.path).path).lstrip("/").partition("/")
+            behaviour, _, name = path_of(self.path).lstrip("/").partition("/")
             path = pictures.get(name)
             if path is None or behaviour not in set(Behaviour) - {Behaviour.MISSING}:
                 self.answer(404, b"There is no such picture.\n")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pydantic import SecretStr
 
 from cluster.errors import ServerStartError
+from cluster.http.url import host_of_ray
 from deployments.local import ports, processes, remedies
 from deployments.local.credentials import Credentials
 from deployments.local.environment import (
@@ -253,18 +254,14 @@ def _complete(settings: Settings, stores: list[_Store], credentials: Credentials
 
 
 def _dashboard_url(ray_address: str) -> str:
-    return f"http://{_host_of(ray_address)}:{_RAY_DASHBOARD_PORT}"
-
-
-def _host_of(ray_address: str) -> str:
-    return ray_address.removeprefix("ray://").rsplit(":", 1)[0]
+    return f"http://{host_of_ray(ray_address)}:{_RAY_DASHBOARD_PORT}"
 
 
 def _http_host(settings: Settings, *, ours: bool) -> str:
     """Return the host by which a client on this machine reaches the service."""
     if settings.host not in _ANY_HOST:
         return settings.host
-    return ports.LOOPBACK if ours else _host_of(settings.ray_address or "")
+    return ports.LOOPBACK if ours else host_of_ray(settings.ray_address or "")
 
 
 def _bring_up(servers: list[Server], home: Home, on_event: Callable[[Event], None]) -> None:

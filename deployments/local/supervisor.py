@@ -106,7 +106,7 @@ class Supervisor:
             return
         if time.monotonic() - self._latest > _BACKOFF_RESET_SECONDS:
             self._attempts = 0
-        pause_seconds = backoff_seconds(self._attempts)
+        pause_seconds = pause_before_start(self._attempts)
         logger.warning("%s died; starting in %g s", ", ".join(dead) or "something", pause_seconds)
         if stopped.wait(pause_seconds):
             return
@@ -119,7 +119,7 @@ class Supervisor:
         logger.warning("everything runs again" if self._is_whole else "not everything could be started")
 
 
-def backoff_seconds(attempts: int) -> float:
+def pause_before_start(attempts: int) -> float:
     """Return the pause before the next start: none before the first, then 1 s, doubled each time up to a minute."""
     if attempts == 0:
         return 0

@@ -7,7 +7,7 @@
 │            └──────────────────────── retry ───────────────────────┘
 
 A request is open while it is pending or processing. It has ended when it is completed or failed.
-A deleted request keeps its status and has a `deletedAt`.
+A deleted request keeps its status and has a `deletedAt`. A terminal request has ended or is deleted.
 
 These are all the events. There is no other write. "=" leaves the state as it is.
 
@@ -30,7 +30,7 @@ These are all the events. There is no other write. "=" leaves the state as it is
 │ keep_counts           │ processing │ =          │       │ same epoch, not retrying                 │ coordinator, API
 │ requeue               │ processing │ pending    │       │ same epoch, not stopping, asked to wait  │ coordinator
 │ close                 │ processing │ ended      │       │ same epoch                               │ coordinator
-│ count_webhook_attempt │ ended      │ =          │       │ the end that the webhook tells           │ webhook sender
+│ count_webhook_attempt │ terminal   │ =          │       │ the end that the webhook tells           │ webhook sender
 │ forget                │ deleted    │ none       │       │                                          │ sweeper
 
 A coordinator has the epoch that its claim returned. "same epoch" refuses the writes of all earlier coordinators.

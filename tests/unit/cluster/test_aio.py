@@ -7,7 +7,7 @@ import contextlib
 
 import pytest
 
-from cluster.aio import FreshCalls, Question, SingleFlight, end
+from cluster.aio import FreshCalls, Question, SingleFlight, end, wait_until_set
 
 
 async def test_who_loses_a_cancel_is_ended_all_the_same() -> None:
@@ -27,6 +27,16 @@ async def test_who_loses_a_cancel_is_ended_all_the_same() -> None:
     await end(*tasks)
     assert all(task.done() for task in tasks)
     assert cancels == 2
+
+
+async def test_a_wait_for_an_event_ends_with_its_time() -> None:
+    event = asyncio.Event()
+    await wait_until_set(event, 0.01)
+    assert not event.is_set()
+    event.set()
+    async with asyncio.timeout(10):
+        await wait_until_set(event, 60)
+    assert event.is_set()
 
 
 async def test_all_who_wait_share_one_call_and_its_error() -> None:

@@ -3,9 +3,10 @@ from __future__ import annotations
 import logging
 
 import pytest
+import stamina
 
 from cluster.errors import StaleEpochError, StoreUnavailableError
-from cluster.retry import backoff_seconds, failures_logged, until_done
+from cluster.retry import backoff_seconds, failures_logged, until_done, until_it_succeeds
 
 
 def test_pauses_are_spread_over_a_range_that_doubles_up_to_the_cap() -> None:
@@ -53,3 +54,13 @@ async def test_a_call_is_made_until_it_succeeds() -> None:
 
     assert await until_done(call, base_seconds=0, cap_seconds=0, name="the call") == "done"
     assert not outcomes
+
+
+async def test_a_block_is_tried_after_errors_of_any_kind() -> None:
+    errors = [ValueError("no row"), StoreUnavailableError("redis", "no route"), None]
+    with stamina.set_testing(testing=True, attempts=len(errors)):
+        async for attempt in until_it_succeeds():
+            with attempt:
+                if (error := errors.pop(0)) is not None:
+                    raise error
+    assert errors == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from actors.imaging.formats import SourceFormat
-from actors.imaging.output_plan import OutputPlan, keeps_frames, plan_output
+from actors.imaging.output_plan import OutputPlan, plan_formats
 from actors.imaging.transform import Size
 from cluster.options import OutputOptions
 from cluster.records import ImageFormat
@@ -26,15 +26,17 @@ def plan(
     orientation: int = 1,
 ) -> OutputPlan:
     asked = OutputOptions.model_validate(options or {})
-    return plan_output(asked, source=source, frames=frames, full=FULL, orientation=orientation)
+    return plan_formats(asked, source=source, frames=frames).sized(FULL, orientation=orientation)
 
 
 def test_the_plan_of_the_defaults() -> None:
     assert plan() == OutputPlan(
         options=OutputOptions(),
         formats=(ImageFormat.JPEG,),
+        own_format=ImageFormat.JPEG,
         size=FULL,
         unchanged_format=ImageFormat.JPEG,
+        keeps_frames=False,
         loses_frames=False,
         keeps_profile=False,
     )
@@ -118,16 +120,15 @@ def test_an_animation_moves_where_a_format_can(
     source: SourceFormat, options: dict[str, object], formats: tuple[ImageFormat, ...], *, moves: bool
 ) -> None:
     moving = plan(source, options, frames=MOVING)
-    assert (moving.formats, moving.loses_frames) == (formats, not moves)
-    assert keeps_frames(moving.options, source=source, frames=MOVING) == moves
+    assert (moving.formats, moving.keeps_frames, moving.loses_frames) == (formats, moves, not moves)
 
 
 @pytest.mark.parametrize("source", [SourceFormat.GIF, SourceFormat.WEBP])
 def test_a_still_has_no_frames_to_keep_or_lose(source: SourceFormat) -> None:
     still = plan(source, auto("jpeg", "webp"))
     assert still.formats == (ImageFormat.JPEG, ImageFormat.WEBP)
+    assert not still.keeps_frames
     assert not still.loses_frames
-    assert not keeps_frames(still.options, source=source, frames=STILL)
 
 
 def test_an_animated_png_moves_only_where_it_is_handed_on() -> None:
@@ -135,7 +136,7 @@ def test_an_animated_png_moves_only_where_it_is_handed_on() -> None:
     assert kept.formats == (ImageFormat.PNG,)
     assert kept.unchanged_format is ImageFormat.PNG
     assert kept.loses_frames
-    assert not keeps_frames(kept.options, source=SourceFormat.PNG, frames=MOVING)
+    assert not kept.keeps_frames
     assert plan(SourceFormat.PNG, {"format": "webp"}, frames=MOVING).formats == (ImageFormat.WEBP,)
 
 

@@ -1,59 +1,25 @@
+"""A download: its statuses, its redirects and its errors."""
+
 from __future__ import annotations
 
 import gzip
-import socket
-import time
 import zlib
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from ipaddress import IPv4Network
 from typing import TYPE_CHECKING
 
 import pytest
 
 from cluster.codes import ImageErrorCode
-from cluster.errors import ImageError
 from cluster.http.download import download, retry_after_seconds
 from cluster.http.session import guarded_session
-from cluster.settings import Settings
 from tests.support import origin as answers
 from tests.support.origin import Origin, redirect, reply
-from tests.unit.cluster.http.raw import CHUNKED, OK, endless, length, packet_swallower, raw
+from tests.unit.cluster.http.downloads import BODY, LIMIT_BYTES, SETTINGS, failure, fetch
+from tests.unit.cluster.http.raw import raw
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.support.origin import Answer
-
-BODY = bytes(range(256)) * 1_000
-LIMIT_BYTES = 1_000_000
-
-
-@pytest.fixture
-def origin() -> Iterator[Origin]:
-    with Origin() as running:
-        yield running
-
-
-SETTINGS = Settings(
-    allowed_networks=(IPv4Network("127.0.0.1/32"),),
-    connect_timeout_seconds=1,
-    download_timeout_seconds=5,
-    max_image_bytes=LIMIT_BYTES,
-    max_redirects=3,
-)
-
-
-async def fetch(url: str, **changes: object) -> bytes:
-    settings = SETTINGS.model_copy(update=changes)
-    async with guarded_session(settings, max_connections=4) as session:
-        return (await download(session, url, settings=settings)).data
-
-
-async def failure(url: str, **changes: object) -> ImageError:
-    with pytest.raises(ImageError) as caught:
-        await fetch(url, **changes)
-    return caught.value
 
 
 async def test_the_whole_body_comes_with_its_status(origin: Origin) -> None:
@@ -136,121 +102,8 @@ async def test_a_bad_source_has_its_code(
     assert "127.0.0.1" not in error.message
 
 
-HANG_UPS = [
-    raw(),
-    raw(reset=True),
-    raw(b"HTTP/1.1 2"),
-    raw(OK + b"Content-Le"),
-    raw(OK + b"Content-Le", reset=True),
-    raw(b"hello world\r\n\r\n"),
-    raw(b"SSH-2.0-OpenSSH_9.0\r\n"),
-    raw(b"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\nhello"),
-    raw(b"HTTP/1.1 000 Nothing\r\nContent-Length: 5\r\n\r\nhello"),
-    raw(OK + b"Content-Length: -5\r\n\r\nhello"),
-    raw(OK + b"X: " + b"a" * 40_000 + b"\r\nContent-Length: 5\r\n\r\nhello"),
-    raw(OK + b"X: a\r\n" * 300 + b"Content-Length: 5\r\n\r\nhello"),
-    endless(OK + b"X: ", b"a"),
-    endless(OK, b"X-Abc: defgh\r\n"),
-    endless(b"HTTP/1.1 200 ", b"a"),
-]
-
-
-@pytest.mark.parametrize("answer", HANG_UPS)
-async def test_what_is_no_answer_is_a_failed_connection(origin: Origin, answer: Answer) -> None:
-    error = await failure(origin.route("/a.jpg", answer))
-    assert (error.code, error.http_status) == (ImageErrorCode.CONNECTION_FAILED, None)
-    assert error.message == "The source closed the connection without an answer."
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        raw(length(5)),
-        raw(length(5), b"he"),
-        raw(length(5), b"he", reset=True),
-        raw(CHUNKED, b"5\r\nhello\r\n"),
-        raw(CHUNKED, b"5\r\nhe"),
-        raw(CHUNKED, b"5\r\nhello\r\n", reset=True),
-    ],
-)
-async def test_a_body_that_breaks_off_is_truncated(origin: Origin, answer: Answer) -> None:
-    error = await failure(origin.route("/a.jpg", answer))
-    assert (error.code, error.http_status) == (ImageErrorCode.DOWNLOAD_TRUNCATED, 200)
-    assert error.message == "The source closed the connection before the image was complete."
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        raw(OK + b"\r\n", b"hel", b"lo"),
-        raw(b"HTTP/1.0 200 OK\r\n\r\nhello"),
-        raw(CHUNKED + b"5;a=b\r\nhello\r\n0\r\nX: y\r\n\r\n"),
-        raw(b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + length(5), b"hello"),
-        raw(b"HTTP/1.1 200\nContent-Length: 5\n\nhello"),
-        raw(OK + b"X: " + b"a" * 30_000 + b"\r\nX: a" * 200 + b"\r\nContent-Length: 5\r\n\r\nhello"),
-    ],
-)
-async def test_an_unusual_answer_is_understood(origin: Origin, answer: Answer) -> None:
-    assert await fetch(origin.route("/a.jpg", answer)) == b"hello"
-
-
-async def test_a_flood_of_tiny_chunks_ends_at_the_limit(origin: Origin) -> None:
-    error = await failure(origin.route("/a.jpg", endless(CHUNKED, b"1\r\nx\r\n")), max_image_bytes=100_000)
-    assert error.code is ImageErrorCode.TOO_LARGE
-
-
-@pytest.mark.parametrize("answer", [endless(b"HTTP/1.1 404 Gone\r\n\r\n", b"a"), endless(length(2_000_000), b"a")])
-async def test_no_more_is_read_than_needed(origin: Origin, answer: Answer) -> None:
-    error = await failure(origin.route("/a.jpg", answer))
-    assert error.code in {ImageErrorCode.NOT_FOUND, ImageErrorCode.TOO_LARGE}
-
-
 async def test_an_image_of_exactly_the_limit_passes(origin: Origin) -> None:
     assert len(await fetch(origin.route("/a.jpg", reply(bytes(LIMIT_BYTES))))) == LIMIT_BYTES
-
-
-async def test_a_host_that_swallows_packets() -> None:
-    with packet_swallower() as port:
-        error = await failure(f"http://127.0.0.1:{port}/a.jpg", connect_timeout_seconds=0.3)
-    assert error.code is ImageErrorCode.TIMEOUT
-    assert error.message == "The source did not accept a connection within 0.3 seconds."
-
-
-async def test_a_tls_handshake_that_hangs_is_no_connection() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        error = await failure(f"https://127.0.0.1:{silent.getsockname()[1]}/a.jpg", connect_timeout_seconds=0.3)
-    assert error.code is ImageErrorCode.TIMEOUT
-    assert error.message == "The source did not accept a connection within 0.3 seconds."
-
-
-async def test_slow_headers_end_at_the_deadline(origin: Origin) -> None:
-    error = await failure(origin.route("/a.jpg", answers.slow_headers(20, reply(BODY))), download_timeout_seconds=0.3)
-    assert error.code is ImageErrorCode.TIMEOUT
-
-
-async def test_a_slow_drip_ends_at_the_total_deadline(origin: Origin) -> None:
-    url = origin.route("/a.jpg", answers.drip(BODY, chunk_bytes=10, pause_seconds=0.05))
-    started = time.monotonic()
-    error = await failure(url, download_timeout_seconds=0.5)
-    assert error.code is ImageErrorCode.TIMEOUT
-    assert 0.4 < time.monotonic() - started < 2
-
-
-async def test_redirects_share_one_deadline(origin: Origin) -> None:
-    url = origin.route("/a.jpg", answers.slow_headers(0.2, redirect("/a.jpg")))
-    error = await failure(url, download_timeout_seconds=0.5, max_redirects=100)
-    assert error.code is ImageErrorCode.TIMEOUT
-
-
-async def test_a_session_is_usable_after_a_timeout(origin: Origin) -> None:
-    settings = SETTINGS.model_copy(update={"download_timeout_seconds": 0.3})
-    slow = origin.route("/slow.jpg", answers.drip(BODY, chunk_bytes=10, pause_seconds=0.05))
-    good = origin.route("/good.jpg", reply(BODY))
-    async with guarded_session(settings, max_connections=1) as session:
-        for _ in range(3):
-            with pytest.raises(ImageError):
-                await download(session, slow, settings=settings)
-        assert (await download(session, good, settings=settings)).data == BODY
 
 
 @pytest.mark.parametrize("location", [b"/sch\xc3\xb6n.jpg", b"/sch\xf6n.jpg"])

@@ -22,19 +22,11 @@ from tests.support.waiting import wait_until_async
 from tests.unit.cluster.http.raw import CHUNKED, OK, hang_up_on_second_request, length, raw
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import aiohttp
 
     from tests.support.origin import Exchange
 
 OPEN = Settings(allowed_networks=(IPv4Network("127.0.0.1/32"),), connect_timeout_seconds=2, download_timeout_seconds=5)
-
-
-@pytest.fixture
-def origin() -> Iterator[Origin]:
-    with Origin() as running:
-        yield running
 
 
 async def to_loopback(host: str, port: int) -> list[str]:

@@ -2,19 +2,33 @@ from __future__ import annotations
 
 import ast
 import random
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from cluster.http.url import UrlError, WebUrl, host_of, origin_of, parse_url, url_problem
+from cluster.http.url import (
+    UrlError,
+    WebUrl,
+    host_of,
+    host_of_ray,
+    in_path,
+    in_subdomain,
+    origin_of,
+    origin_pattern,
+    parse_url,
+    path_of,
+    scheme_of_store,
+    url_problem,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[4]
-ROOMS = ("cluster", "actors", "deployments/catalogue", "deployments/api")
-SOURCES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
+PACKAGES = ("cluster", "actors", "deployments")
+SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 
 @pytest.mark.parametrize(
@@ -182,6 +196,26 @@ def test_the_origin_of_a_url_is_all_before_its_path(rest: str) -> None:
     assert origin_of(f"Shop.example:8443{rest}") == ""
 
 
+@pytest.mark.parametrize("rest", ["", "/", "/a?b#c", "?b", "#c", "\\a"])
+def test_the_pattern_of_an_origin_matches_its_urls_alone(rest: str) -> None:
+    pattern = re.compile(origin_pattern("https://shop.example:844"), re.IGNORECASE)
+    assert pattern.match(f"HTTPS://Shop.example:844{rest}")
+    assert not pattern.match(f"https://shop.example:8443{rest}")
+    assert not pattern.match(f"https://shopxexample:844{rest}")
+
+
+@pytest.mark.parametrize("beginning", ["", "http://shop.example:80"])
+def test_a_path_is_told_without_its_encoding(beginning: str) -> None:
+    assert path_of(f"{beginning}/plain/my%20shoe%2B.jpg?a=/b#c") == "/plain/my shoe+.jpg"
+
+
+def test_the_addresses_of_stores_and_of_ray_have_parts() -> None:
+    assert scheme_of_store("https://s3.example:9000/a") == "https"
+    assert in_subdomain("https://s3.example:9000", "photos") == "https://photos.s3.example:9000"
+    assert in_path("https://s3.example/proxy", "photos") == "https://s3.example/proxy/photos"
+    assert host_of_ray("ray://head.example:10001") == host_of_ray("head.example:6379") == "head.example"
+
+
 def test_no_other_module_takes_a_url_apart() -> None:
     """Two parsers that judge one address differently are a way past the guard."""
     allowed = {
@@ -189,10 +223,21 @@ def test_no_other_module_takes_a_url_apart() -> None:
         # To write a name into a path takes nothing apart.
         "cluster/client/transport.py": {"urllib.parse.quote"},
         "cluster/s3/bucket.py": {"urllib.parse.quote"},
-        # The address of the store is the operator's, and no stranger writes it.
+        "deployments/demo/image_host.py": {"urllib.parse.quote"},
+        # It hands a signed URL to aiohttp as it is.
         "cluster/s3/object_writer.py": {"urllib.parse.quote", "yarl.URL"},
     }
     assert {name: found for name, found in parsers_by_module() if found} == allowed
+    assert uses_of("URL", ROOT / "cluster/s3/object_writer.py") == ["URL(url, encoded=True)"]
+
+
+def uses_of(name: str, path: Path) -> list[str]:
+    """The calls of a class, and `name` itself for each other use."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    calls = [node for node in nodes if isinstance(node, ast.Call) and ast.unparse(node.func) == name]
+    called = {id(node.func) for node in calls}
+    others = [node for node in nodes if isinstance(node, ast.Name) and node.id == name and id(node) not in called]
+    return [ast.unparse(node) for node in [*calls, *others]]
 
 
 def parsers_by_module() -> Iterator[tuple[str, set[str]]]:
@@ -222,6 +267,16 @@ def test_no_other_module_looks_for_the_parts_of_a_url_in_its_text() -> None:
         "cluster/settings.py",  # the addresses of the stores, which the operator names
         "deployments/api/admission.py",  # the text of a message
         "deployments/catalogue/image_urls.py",  # where the next address of a cell begins
+        # The others only write an address.
+        "deployments/cli/options.py",
+        "deployments/cli/up.py",
+        "deployments/demo/loopback.py",
+        "deployments/local/mongod.py",
+        "deployments/local/ray_head.py",
+        "deployments/local/redis_server.py",
+        "deployments/local/remedies.py",
+        "deployments/local/seaweedfs.py",
+        "deployments/local/stack.py",
     ]
     assert [str(path.relative_to(ROOT)) for path in SOURCES if names_a_scheme(path)] == allowed
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from deployments.local.home import Home
 from deployments.local.processes import ProcessId
 from deployments.local.state import StartedServer, StateFile
-from deployments.local.supervisor import Supervisor, backoff_seconds
+from deployments.local.supervisor import Supervisor, pause_before_start
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,8 +30,8 @@ class Waits(threading.Event):
 
 
 def test_the_first_start_comes_at_once_and_later_ones_ever_more_slowly() -> None:
-    assert [backoff_seconds(attempts) for attempts in range(9)] == [0, 1, 2, 4, 8, 16, 32, 60, 60]
-    assert backoff_seconds(10_000) == 60
+    assert [pause_before_start(attempts) for attempts in range(9)] == [0, 1, 2, 4, 8, 16, 32, 60, 60]
+    assert pause_before_start(10_000) == 60
 
 
 def test_a_start_that_cannot_even_begin_is_tried_ever_more_slowly(tmp_path: Path) -> None:

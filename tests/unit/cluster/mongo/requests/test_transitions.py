@@ -68,7 +68,8 @@ STATES: dict[str, Document] = {
     "pending": {"status": Status.PENDING},
     "processing": {"status": Status.PROCESSING},
     "open": {"status": {"$in": [Status.PENDING, Status.PROCESSING]}},
-    "ended": {"status": {"$in": [Status.COMPLETED, Status.FAILED]}},
+    "ended": {"status": {"$in": [Status.COMPLETED, Status.FAILED]}, "deletedAt": None},
+    "terminal": {"status": {"$in": [Status.COMPLETED, Status.FAILED]}},
     "deleted": {"deletedAt": {"$type": "date"}},
 }
 STATUSES_WRITTEN: dict[str, list[Status | None]] = {
