@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from cluster.settings import Settings
 
-WATCH_SECONDS = 5.0
+WATCH_POLL_SECONDS = 5.0
 """The pause between two checks."""
 _PING_TIMEOUT_SECONDS = 2.0
 logger = logging.getLogger("darkroom.watchdog")

@@ -111,7 +111,7 @@ class Image(Record):
     quality: int | None = None  # of the encoder; None when it had none to set
     decision: Decision | None = None
     outputs: list[Output] = Field(default=[])  # when the options ask for several
-    repeats: Place | None = None  # an earlier image of the same URL, done for both
+    duplicate_of: Annotated[Place | None, Field(alias="repeats")] = None  # an earlier image, done for both
     batch: int | None = None  # the newest that has begun it; an older one may still run, and must not write
 
 

@@ -28,7 +28,7 @@ _STOP_NOW_SECONDS = 0.8  # for images in the CPU slot when the batch must stop n
 _STRAGGLER_FACTOR = 3  # of the median download
 _MIN_STRAGGLER_SECONDS = 0.25
 _FIRST_STRAGGLER_SECONDS = 3.0  # while no download has come to its end
-_IO_BOUND_SECONDS = 0.5  # an interrupted download that took longer would never end if small requests kept coming
+_IO_BOUND_AFTER_SECONDS = 0.5  # an interrupted download that took longer would never end if small requests kept coming
 
 logger = logging.getLogger("darkroom.image_worker")
 
@@ -257,7 +257,7 @@ class BatchRun:
         if self._overrun is not None and item is self._overrun.item:
             return self._fail(item, self._overrun.error)
         since = self._downloads.running.get(item)
-        if since is not None and (self._only_stragglers_left or self._loop.time() - since > _IO_BOUND_SECONDS):
+        if since is not None and (self._only_stragglers_left or self._loop.time() - since > _IO_BOUND_AFTER_SECONDS):
             item = replace(item, is_io_bound=True)
         return ProcessedImage(Outcome(item, OutcomeKind.RELEASED))
 

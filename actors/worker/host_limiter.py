@@ -104,7 +104,7 @@ class HostLimiter:
             await end(renewing)
             await limiter._leave()
 
-    def admits(self, url: str) -> bool:
+    def allows(self, url: str) -> bool:
         """Return whether anything may be fetched from the URL's host now."""
         return self._hosts[host_of(url)].permit.downloads > 0
 

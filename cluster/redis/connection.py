@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from cluster.settings import Settings
 
-OPTIONAL_SECONDS = 1.0
+OPTIONAL_TIMEOUT_SECONDS = 1.0
 """How long a call may take whose answer only saves time."""
 _SCANNED_KEYS = 1000
 

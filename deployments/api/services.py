@@ -81,8 +81,8 @@ class Services:
         await asyncio.to_thread(self.bucket.ping)
 
     async def _prepare(self) -> None:
-        async for attempt in stamina.retry_context(on=Exception, attempts=None, timeout=None):
-            with attempt:
+        async for preparing in stamina.retry_context(on=Exception, attempts=None, timeout=None):
+            with preparing:
                 await self._make_indexes_and_bucket()
         self.unprepared = None
         self.actors.queue_changed()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 UNFINISHED = [Status.PENDING, Status.PROCESSING]
 _BATCH_BITS = 32  # of the 63 that a number in MongoDB has
-_NOT_IN_RESULTS = {"attempts", "failures", "batch", "repeats"}  # other writes have set these
+_NOT_IN_RESULTS = {"attempts", "failures", "batch", "duplicate_of"}  # other writes have set these
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import pytest
 
 from cluster.mongo.requests import RequestQueue
 from cluster.records import Scope
-from deployments.api.health_check import FRESH_SECONDS
+from deployments.api.health_check import HEALTH_TTL_SECONDS
 from tests.support.app import running_app
 from tests.support.catalogues import catalogue
 from tests.support.proxy import Fault, Proxy
@@ -125,7 +125,7 @@ async def test_503_while_another_store_is_away(isolated: Settings, store: str, s
             request_id = (await upload(api, key="order-9")).json()["requestId"]
             before = await api.stored()
             proxy.fault = Fault.SILENCE
-            await asyncio.sleep(FRESH_SECONDS)
+            await asyncio.sleep(HEALTH_TTL_SECONDS)
             refused = await upload(api)
             assert refused.status_code == 503
             assert refused.json()["code"] == "store_unavailable"
