@@ -216,7 +216,7 @@ class WatchedJob:
             deliveries: The number of deliveries. A request that was tried again has one for each end.
             fetched_again: How many pictures may have been fetched once more: those that were in flight.
         """
-        self.origin.hurry()
+        self.origin.end_pauses()
         self.await_end()
         last = self.seen[-1][1]
         assert (last.status, last.progress) == ("completed", 100)

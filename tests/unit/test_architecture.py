@@ -122,7 +122,7 @@ def lines_of_code(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return lines
 
 
-def test_the_top_level_holds_what_the_design_names() -> None:
+def test_the_top_level_holds_only_agreed_names() -> None:
     folders = {path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")}
     ignored = {line.strip().rstrip("/") for line in (ROOT / ".gitignore").read_text().splitlines()}
     assert folders - ignored <= {"cluster", "actors", "deployments", "tests"}

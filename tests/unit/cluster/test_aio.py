@@ -10,7 +10,7 @@ import pytest
 from cluster.aio import FreshCalls, Question, SingleFlight, end
 
 
-async def test_who_loses_a_cancel_is_ended_all_the_same() -> None:
+async def test_a_task_that_loses_a_cancel_is_ended_all_the_same() -> None:
     cancels = 0
 
     async def deaf() -> None:
@@ -29,7 +29,7 @@ async def test_who_loses_a_cancel_is_ended_all_the_same() -> None:
     assert cancels == 2
 
 
-async def test_all_who_wait_share_one_call_and_its_error() -> None:
+async def test_all_callers_share_one_call_and_its_error() -> None:
     calls, outcome = 0, asyncio.Event()
 
     async def call() -> None:

@@ -55,7 +55,7 @@ def test_every_error_of_the_tree_is_tried() -> None:
     assert ours - {DarkroomError} == {type(error) for error in ERRORS}
 
 
-def test_only_what_may_pass_by_itself_is_transient() -> None:
+def test_only_errors_that_may_pass_are_transient() -> None:
     assert {code for code in ImageErrorCode if code.transient} == {
         "timeout",
         "connection_failed",

@@ -65,7 +65,7 @@ async def test_a_host_is_shared_among_batches(hosts: SourceHosts, host: str) -> 
     assert (await enter(hosts, host)).downloads == 2
 
 
-async def test_what_a_worker_had_that_died_is_free_again_and_what_one_keeps_is_not(
+async def test_permits_of_a_dead_worker_are_free_again_and_kept_ones_are_not(
     hosts: SourceHosts, host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(source_hosts, "LEASE_SECONDS", 0.5)

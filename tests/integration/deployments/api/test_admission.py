@@ -160,7 +160,7 @@ async def test_another_upload_with_the_same_key_is_a_conflict(api: Api) -> None:
     assert await api.stored() == before
 
 
-async def test_repeats_at_the_same_moment_are_one_request(api: Api) -> None:
+async def test_equal_uploads_at_the_same_moment_are_one_request(api: Api) -> None:
     requests, products = await api.stored()
     responses = await asyncio.gather(*(upload(api, key="order-3") for _ in range(5)))
     assert {response.status_code for response in responses} == {202}

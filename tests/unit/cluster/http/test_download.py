@@ -156,7 +156,7 @@ HANG_UPS = [
 
 
 @pytest.mark.parametrize("answer", HANG_UPS)
-async def test_what_is_no_answer_is_a_failed_connection(origin: Origin, answer: Answer) -> None:
+async def test_an_invalid_answer_is_a_failed_connection(origin: Origin, answer: Answer) -> None:
     error = await failure(origin.route("/a.jpg", answer))
     assert (error.code, error.http_status) == (ImageErrorCode.CONNECTION_FAILED, None)
     assert error.message == "The source closed the connection without an answer."
@@ -301,7 +301,7 @@ async def test_http_spoken_to_an_https_url(origin: Origin) -> None:
 
 
 @pytest.mark.parametrize("url", ["ftp://shop.example/a.jpg", "shoe.jpg", "http://", "file:///etc/passwd", ""])
-async def test_what_is_not_a_web_address_is_not_fetched(url: str) -> None:
+async def test_an_invalid_url_is_not_fetched(url: str) -> None:
     assert (await failure(url)).code is ImageErrorCode.HTTP_ERROR
 
 

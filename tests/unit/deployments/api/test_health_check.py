@@ -18,7 +18,7 @@ async def problems(store: HealthCheck) -> list[str]:
     return [str(each) for each in told if each is not None]
 
 
-async def test_what_is_known_counts_for_a_moment() -> None:
+async def test_an_answer_counts_for_a_moment() -> None:
     asked, answers = 0, asyncio.Event()
 
     async def ping() -> None:

@@ -65,7 +65,7 @@ def test_a_byte_order_mark_is_no_text() -> None:
         (b"<?xml version='1.0'?>", "XML"),
     ],
 )
-def test_what_is_no_text_of_rows_is_refused_by_name(data: bytes, words: str) -> None:
+def test_a_file_that_is_not_a_csv_is_refused_by_name(data: bytes, words: str) -> None:
     with pytest.raises(RefusedError) as caught:
         detect_dialect(io.BytesIO(data))
     assert (caught.value.status, caught.value.code) == (415, "not_a_csv")

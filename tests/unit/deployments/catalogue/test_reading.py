@@ -205,7 +205,7 @@ def test_as_many_rows_as_allowed_are_allowed() -> None:
         (f"x,Shoe,{URL}\n", True, True),
     ],
 )
-def test_what_is_refused_depends_on_whether_rows_may_be_skipped(rows: str, *, rejecting: bool, skipping: bool) -> None:
+def test_the_refusal_depends_on_whether_rows_may_be_skipped(rows: str, *, rejecting: bool, skipping: bool) -> None:
     survey = surveyed(rows)
     assert (survey.refusal(skip_invalid_rows=False) is not None) is rejecting
     assert (survey.refusal(skip_invalid_rows=True) is not None) is skipping
