@@ -91,10 +91,10 @@ def find_overrun(cpu_slot: CpuSlot, now: float, *, max_memory_bytes: int, timeou
     # Memory before time: an image that takes much memory may be slow for that alone.
     # Sources that arrive meanwhile count, too, but they are small beside the limit.
     if resident_bytes() - current.resident_bytes > max_memory_bytes:
-        message = "The image takes more memory than it may."
+        message = f"The image needs more than {max_memory_bytes:,} bytes of memory. Make it smaller."
         return Overrun(current.item, ImageError(ImageErrorCode.OUT_OF_MEMORY, message))
     if now - current.since >= timeout_seconds:
-        message = f"The image could not be compressed within {timeout_seconds:g} seconds."
+        message = f"The image could not be compressed within {timeout_seconds:g} seconds. Make it smaller."
         return Overrun(current.item, ImageError(ImageErrorCode.TIMEOUT, message))
     return None
 
@@ -226,7 +226,8 @@ class BatchRun:
             return self._fail(item, error)
         except Exception:  # a fault of our own must cost one image, not the batch
             logger.exception("image failed", extra=self._log_fields(item))
-            return self._fail(item, ImageError(ImageErrorCode.INTERNAL_ERROR, "Darkroom failed on this image."))
+            message = "Darkroom failed on this image. The log has details under the requestId."
+            return self._fail(item, ImageError(ImageErrorCode.INTERNAL_ERROR, message))
 
     def _log_fields(self, item: WorkItem) -> dict[str, object]:
         return {"requestId": self._batch.request_id, "row": item.row}

@@ -112,7 +112,9 @@ def _webhook(services: Services, upload: Upload) -> WebhookTarget | None:
     fields = upload.form.fields
     if fields.webhook_url is None:
         if fields.webhook_secret is not None:
-            raise RefusedError(400, "invalid_webhook_url", "The form has a webhookSecret but no webhookUrl.")
+            raise RefusedError(
+                400, "invalid_webhook_url", "The form has a webhookSecret but no webhookUrl. Add the URL."
+            )
         return None
     url = _webhook_url(fields.webhook_url, allow_http=services.settings.allow_http_webhooks)
     secret = fields.webhook_secret

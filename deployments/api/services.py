@@ -144,12 +144,16 @@ async def owned_request(services: Services, request_id: str, key: ApiKey) -> Pro
     """
     request = await services.requests.get(request_id, owner=key.owner)
     if request is None:
-        raise RefusedError(404, "request_not_found", "This API key has no such request.")
+        raise RefusedError(
+            404, "request_not_found", "This API key has no request of this id. Check the id and the key."
+        )
     return request
 
 
 def _key_with(scope: Scope, request: Request) -> ApiKey:
     key: ApiKey = request.state.key
     if scope not in key.scopes:
-        raise RefusedError(403, "missing_scope", f"This API key does not have the scope `{scope}`.")
+        raise RefusedError(
+            403, "missing_scope", f"This API key does not have the scope `{scope}`. Use a key that has it."
+        )
     return key

@@ -27,7 +27,7 @@ ERRORS = [
     StaleEpochError("req_1"),
     ImageError(ImageErrorCode.RATE_LIMITED, "The source answered 429.", 429, 2.5),
     RefusedError(503, "queue_full", "The queue is full.", 30),
-    CatalogueError([RowProblem(row=7, column="Images", value="x", code="invalid_url", message="Bad.")], 3),
+    CatalogueError([RowProblem(row=7, column="Images", value="x", code="invalid_url", message="Bad.")], 3, True),  # noqa: FBT003 - errors take positions
     OptionsError([("quality", "is too large")]),
     BlockedAddressError("shop.example", "loopback, RFC 1122"),
     HomeBusyError(".darkroom"),
