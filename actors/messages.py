@@ -40,7 +40,7 @@ NO_SHARE = Share(0, 0)
 
 
 class ShareUpdate(NamedTuple):
-    """A new share."""
+    """The message that changes the share of a request."""
 
     share: Share
     make_room: bool = False  # other requests wait for a task slot, so batches beyond the share end early

@@ -41,7 +41,7 @@ async def fence_when_cut_off(database: Database, settings: Settings) -> NoReturn
         try:
             await database.ping()
             failing_since = None
-        except Exception as error:  # whatever it is, MongoDB was not reached
+        except Exception as error:  # after any error, MongoDB was not reached
             if not isinstance(error, StoreUnavailableError):
                 logger.exception("MongoDB could not be pinged")
             failing_since = failing_since or now()

@@ -157,7 +157,7 @@ class ServerStartError(DarkroomError):
         server: The name of the server.
         log_path: The path of its log. It is empty when there is none.
         log_tail: The last lines of the log, or another reason.
-        remedy: What to do, in a sentence or two.
+        remedy: The next thing to do, in a sentence or two.
     """
 
     def __init__(self, server: str, log_path: str, log_tail: str, remedy: str) -> None:

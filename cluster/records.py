@@ -100,7 +100,7 @@ class Image(Record):
 
     status: Status = Status.PENDING
     error: ImageFailure | None = None  # of the last attempt, once the image has failed for good
-    http_status: int | None = None  # what the source answered
+    http_status: int | None = None  # of the source's answer
     attempts: int = 0  # counted before the image is decoded
     failures: int = 0  # attempts known to have ended in a transient error; after a crash it is not known
     bytes_in: int = 0  # as downloaded

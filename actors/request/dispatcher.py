@@ -244,7 +244,7 @@ class Dispatcher:
             raise StaleEpochError(self._request.request_id)
 
     async def _apply(self, step: Next) -> None:
-        """Record failures first: when MongoDB is away, nothing of the step was done."""
+        """Apply a step. Failures are recorded first, so that nothing of the step is done while MongoDB is away."""
         for failed in step.failed:
             await self._record_failed(failed)
         self._queue.apply(step)

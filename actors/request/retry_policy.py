@@ -76,7 +76,7 @@ def after_loss(
     """Return the next step after a batch was lost.
 
     A batch whose worker died is halved until the guilty image is alone. Its images stay in batches of that size or
-    smaller ones, whatever happens to them meanwhile. So a guilty image ends only a few workers.
+    smaller ones until they are done. So a guilty image ends only a few workers.
 
     Args:
         items: The images of the batch.

@@ -74,7 +74,7 @@ class _Downloads(NamedTuple):
 
 
 def _answer(stop: asyncio.Future[Stop]) -> Stop:
-    """A coordinator that cannot be asked any more is dead, and its successor waits for the end of this batch."""
+    """Return the way to stop. It is `Stop.NOW` when the coordinator is dead, because its successor is waiting."""
     return stop.result() if stop.done() and stop.exception() is None else Stop.NOW
 
 

@@ -80,7 +80,7 @@ def open_catalogue(
     """Read the header of a catalogue.
 
     Args:
-        file: A seekable file. It is read from its beginning, whatever its position.
+        file: A seekable file. It is read from its beginning.
         max_rows: The limit on rows, valid and invalid ones together.
         max_images_per_product: The limit on image URLs in a row.
         columns: The names that the user gives the columns, by our names: `{"Input Image Urls": "Photo links"}`.

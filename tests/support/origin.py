@@ -139,7 +139,7 @@ class Origin:
         return self.url + path
 
     def requests_to(self, path: str) -> list[ReceivedRequest]:
-        """Return the requests to one path, whatever their query."""
+        """Return the requests to one path, with any query."""
         return [request for request in self.requests if urlsplit(request.path).path == path]
 
     def end_pauses(self) -> None:

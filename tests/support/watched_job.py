@@ -31,7 +31,7 @@ POLL_SECONDS = 0.1
 ON_THEIR_WAY_SECONDS = 1.0  # a client may see images so long after they were done
 HOOK = "/hook"
 OPTIONS = {"quality": 60}
-INTERNAL_ERROR = "internal_error"  # a defect, whatever has died
+INTERNAL_ERROR = "internal_error"  # a defect, after any fault
 ENDS = frozenset({"completed", "failed"})
 
 

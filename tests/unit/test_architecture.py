@@ -1,4 +1,4 @@
-"""What holds the shape of the code: which way imports run, and how long a reader must read at once."""
+"""The shape of the code: the direction of imports, and the length of files and functions."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ class ImageUpdates:
 
     @property
     def _token(self) -> int | None:
-        """Grows with every batch of a request, through all its coordinators."""
+        """A number that grows with every batch of a request, through all its coordinators."""
         return None if self.batch is None else self.epoch << _BATCH_BITS | self.batch
 
     def _unfinished(self, row: int, index: int) -> Document:

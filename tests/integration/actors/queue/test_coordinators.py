@@ -1,4 +1,4 @@
-"""No coordinator has two requests, whatever MongoDB has done with an answer."""
+"""No coordinator has two requests, even when an answer of MongoDB was lost."""
 
 from __future__ import annotations
 

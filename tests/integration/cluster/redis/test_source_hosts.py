@@ -1,4 +1,4 @@
-"""What the cluster allows at source hosts, in a real Redis."""
+"""The limits of the cluster at source hosts, in a real Redis."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ async def test_permits_of_a_dead_worker_are_free_again_and_kept_ones_are_not(
         return (await enter(hosts, host, "next:", wanted=1)).downloads == 1
 
     assert not await is_free()
-    await wait_until_async(is_free, "what the dead had is free")
+    await wait_until_async(is_free, "the permits of the dead workers are free")
     assert (await enter(hosts, host, "other:", wanted=MOST)).downloads == (MOST - kept) // 2
 
 

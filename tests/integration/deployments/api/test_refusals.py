@@ -1,4 +1,4 @@
-"""Every upload that is refused: the status, the code, what the problem says, and that nothing was stored."""
+"""Every refusal of an upload has a status, a code and a problem, and stores nothing."""
 
 from __future__ import annotations
 
