@@ -51,7 +51,7 @@ class Watchdog:
                 self._unanswered[name] += 1
                 if self._unanswered[name] < self._max_unanswered:
                     return
-                logger.error("%s is alive and does not answer; it is ended, and Ray starts it again", name)
+                logger.error("%s is alive and does not answer. It is ended, and Ray starts it again", name)
                 await asyncio.to_thread(registry.kill, actor, restart=True)
         except RayError:
             pass  # Ray knows that it is dead

@@ -54,7 +54,7 @@ class StallGuard:
         self._checked_at = now
         self._stalls = self._stalls + 1 if waiting_seconds > _STALL_SECONDS and await self._is_one_free() else 0
         if self._stalls >= self._wanted:
-            logger.error("batches wait for %.0f s although cores are free; the worker pool is ended", waiting_seconds)
+            logger.error("batches wait for %.0f s beside free cores, so the worker pool is ended", waiting_seconds)
             self._stalls = 0
             # The machine may just be slow, and a pool that starts needs time.
             self._wanted = min(_MAX_CHECKS, 2 * self._wanted)

@@ -95,7 +95,7 @@ class WorkerPool(Pingable):
         """
         await asyncio.sleep(_EARLIER_BATCHES_WAIT_SECONDS)
         for key in [each for each in self._tasks if each.request_id == first.request_id and each < first]:
-            logger.warning("a worker hangs in an earlier batch; it is ended", extra={"requestId": first.request_id})
+            logger.warning("a worker hangs in an earlier batch, so it is ended", extra={"requestId": first.request_id})
             self._end_worker(key)
 
     def _end_worker(self, batch_key: BatchKey) -> None:

@@ -90,7 +90,7 @@ class Worker:
             logger.warning("batch came to nothing: %s", error, extra={"requestId": batch.request_id})
             return BatchReport.all(batch, OutcomeKind.STORE_AWAY)
         if run.has_overrun:
-            logger.warning("a compression goes on; its worker ends", extra={"requestId": batch.request_id})
+            logger.warning("a compression cannot be stopped, so its worker ends", extra={"requestId": batch.request_id})
             self.is_spent = True
         return report
 

@@ -107,7 +107,7 @@ class Supervisor:
         if time.monotonic() - self._latest > _BACKOFF_RESET_SECONDS:
             self._starts = 0
         pause_seconds = backoff_seconds(self._starts)
-        logger.warning("%s died; starting in %g s", ", ".join(dead) or "something", pause_seconds)
+        logger.warning("%s died, and is started again in %g s", ", ".join(dead) or "something", pause_seconds)
         if stopped.wait(pause_seconds):
             return
         self._starts += 1
