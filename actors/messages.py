@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from cluster.options import ImageOptions
 
 
-BATCHES_PER_SLOT = 2
+BATCHES_PER_TASK_SLOT = 2
 """One runs while the next is on its way."""
 _MIN_TIME_FRACTION = 0.02
 
@@ -21,15 +21,15 @@ _MIN_TIME_FRACTION = 0.02
 class Share(NamedTuple):
     """The part of the cluster that a request may use."""
 
-    slots: float  # on average; 0 while it may begin nothing
-    running: int  # batches that may go on running when others wait for a slot
-    time_fraction: float = 1.0  # with less than a slot: the part of the time in which it may send batches
+    slots: float  # task slots on average; 0 while it may begin nothing
+    running: int  # batches that may go on running when others wait for a task slot
+    time_fraction: float = 1.0  # with less than one: the part of the time in which it may send batches
     cluster_slots: float = 1.0  # of all requests together
 
     @property
     def max_batches(self) -> int:
-        """The number of batches that may run or wait for a CPU slot."""
-        return max(1, round(BATCHES_PER_SLOT * self.slots)) if self.slots else 0
+        """The number of batches that may run or wait for a task slot."""
+        return max(1, round(BATCHES_PER_TASK_SLOT * self.slots)) if self.slots else 0
 
     def pause_seconds(self, batch_seconds: float) -> float:
         """Return how long to send nothing after a batch of this length."""
@@ -40,10 +40,10 @@ NO_SHARE = Share(0, 0)
 
 
 class ShareUpdate(NamedTuple):
-    """A new share."""
+    """The message that changes the share of a request."""
 
     share: Share
-    make_room: bool = False  # other requests wait for a slot, so batches beyond the share end early
+    make_room: bool = False  # other requests wait for a task slot, so batches beyond the share end early
 
 
 class RequestReport(NamedTuple):
@@ -65,7 +65,7 @@ class WorkItem:
     url: str
     attempt: int  # its number, from 1
     failures: int = 0  # earlier attempts that are known to have failed
-    is_io_bound: bool = False  # its source has kept a CPU slot waiting
+    is_io_bound: bool = False  # its source has kept the CPU slot of a task waiting
     batch_limit: int | None = None  # images in its next batch, since this image may end its worker
 
     @property
@@ -110,7 +110,7 @@ class BatchKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The images of one Ray task. They are about as many as keep a CPU slot busy for a second or two."""
+    """The images of one Ray task. They are about as many as keep a task slot busy for a second or two."""
 
     request_id: str
     owner: str
@@ -118,7 +118,7 @@ class Batch:
     number: int  # of this coordinator's batches
     options: ImageOptions
     items: tuple[WorkItem, ...]
-    is_io_bound: bool = False  # waits for its sources as long as it takes, and has no CPU slot of the cluster
+    is_io_bound: bool = False  # waits for its sources as long as it takes, and needs no task slot
     host_downloads: int = 16  # at once from one host: this batch's part of the cluster's limit
 
     @property

@@ -116,7 +116,7 @@ def this_actor(actor: T) -> ActorProxy[T]:  # noqa: ARG001 - the type
 
 
 def kill(actor: ActorProxy[T], *, restart: bool) -> None:
-    """End the process of an actor, whatever it is doing."""
+    """End the process of an actor at once, even in the middle of a call."""
     ray.kill(cast("ActorHandle[T]", actor), no_restart=not restart)
 
 

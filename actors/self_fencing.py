@@ -41,7 +41,7 @@ async def fence_when_cut_off(database: Database, settings: Settings) -> NoReturn
         try:
             await database.ping()
             failing_since = None
-        except Exception as error:  # whatever it is, MongoDB was not reached
+        except Exception as error:  # after any error, MongoDB was not reached
             if not isinstance(error, StoreUnavailableError):
                 logger.exception("MongoDB could not be pinged")
             failing_since = failing_since or now()
@@ -52,5 +52,5 @@ async def fence_when_cut_off(database: Database, settings: Settings) -> NoReturn
 
 
 def _fence(seconds: float) -> None:
-    logger.error("MongoDB was not reached for %.0f s; this actor ends itself, and Ray starts it on any node", seconds)
+    logger.error("MongoDB was not reached for %.0f s. This actor ends itself, and Ray starts it on any node", seconds)
     os._exit(1)  # to Ray a crash, after which it starts the actor again

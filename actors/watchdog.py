@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from cluster.settings import Settings
 
-WATCH_SECONDS = 5.0
+WATCH_POLL_SECONDS = 5.0
 """The pause between two checks."""
 _PING_TIMEOUT_SECONDS = 2.0
 logger = logging.getLogger("darkroom.watchdog")
@@ -51,7 +51,7 @@ class Watchdog:
                 self._unanswered[name] += 1
                 if self._unanswered[name] < self._max_unanswered:
                     return
-                logger.error("%s is alive and does not answer; it is ended, and Ray starts it again", name)
+                logger.error("%s is alive and does not answer. It is ended, and Ray starts it again", name)
                 await asyncio.to_thread(registry.kill, actor, restart=True)
         except RayError:
             pass  # Ray knows that it is dead

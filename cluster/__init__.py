@@ -1,3 +1,3 @@
-"""The ground: what several processes share."""
+"""The ground: code that several processes share."""
 
 __version__ = "0.1.0"

@@ -101,13 +101,20 @@ class CatalogueError(RefusedError):
 
     Args:
         problems: The first errors found, in the order of the file.
-        total: How many there are in all.
+        total: The number of errors in all.
+        can_skip: Whether the other rows could be accepted without those with errors.
     """
 
-    def __init__(self, problems: Sequence[RowProblem], total: int) -> None:
+    def __init__(self, problems: Sequence[RowProblem], total: int, can_skip: bool = False) -> None:  # noqa: FBT001, FBT002 - errors take positions
         noun = "error" if total == 1 else "errors"
-        super().__init__(422, "invalid_catalogue", f"The CSV has {total} {noun}. Nothing was stored.")
-        self.args = (problems, total)
+        remedy = (
+            "Correct the listed rows, or leave them out with onInvalidRow=skip."
+            if can_skip
+            else "Correct the listed errors, and upload the file again."
+        )
+        detail = f"The CSV has {total:,} {noun}, and nothing was stored. {remedy}"
+        super().__init__(422, "invalid_catalogue", detail)
+        self.args = (problems, total, can_skip)
         self.problems = problems
         self.total = total
 
@@ -150,7 +157,7 @@ class ServerStartError(DarkroomError):
         server: The name of the server.
         log_path: The path of its log. It is empty when there is none.
         log_tail: The last lines of the log, or another reason.
-        remedy: What to do, in a sentence or two.
+        remedy: The next thing to do, in a sentence or two.
     """
 
     def __init__(self, server: str, log_path: str, log_tail: str, remedy: str) -> None:

@@ -100,7 +100,7 @@ class Image(Record):
 
     status: Status = Status.PENDING
     error: ImageFailure | None = None  # of the last attempt, once the image has failed for good
-    http_status: int | None = None  # what the source answered
+    http_status: int | None = None  # of the source's answer
     attempts: int = 0  # counted before the image is decoded
     failures: int = 0  # attempts known to have ended in a transient error; after a crash it is not known
     bytes_in: int = 0  # as downloaded
@@ -111,7 +111,7 @@ class Image(Record):
     quality: int | None = None  # of the encoder; None when it had none to set
     decision: Decision | None = None
     outputs: list[Output] = Field(default=[])  # when the options ask for several
-    repeats: Place | None = None  # an earlier image of the same URL, done for both
+    duplicate_of: Annotated[Place | None, Field(alias="repeats")] = None  # an earlier image, done for both
     batch: int | None = None  # the newest that has begun it; an older one may still run, and must not write
 
 

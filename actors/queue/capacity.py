@@ -15,7 +15,7 @@ _MAX_STANDBY = 8
 class Capacity(NamedTuple):
     """The resources of all nodes together."""
 
-    slots: float  # the number of tasks that can run at the same time: cores
+    slots: float  # task slots: the number of tasks that can run at the same time, one on each core
     memory_bytes: float
 
     @property

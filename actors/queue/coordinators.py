@@ -31,7 +31,7 @@ logger = logging.getLogger("darkroom.queue_manager")
 
 
 class Coordinator(NamedTuple):
-    """One coordinator."""
+    """The handle of one coordinator."""
 
     name: str
     actor: ActorProxy[RequestCoordinator]
@@ -201,7 +201,7 @@ class Coordinators:
         return Silence.WITHOUT_REQUEST if report is None else report
 
     def _doubt(self, request_id: str, silence: Silence) -> None:
-        """A later step assigns the request again, unless its coordinator was only late."""
+        """Note that a coordinator gave no report. A later step assigns its request again, unless it was only late."""
         if silence is Silence.GONE:
             del self._assigned[request_id]
         elif silence is not Silence.LATE:

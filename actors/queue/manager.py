@@ -17,7 +17,7 @@ from actors.queue.plan import plan
 from actors.queue.sweep import Sweeper
 from actors.registry import Wakeable
 from actors.self_fencing import fence_when_cut_off
-from actors.watchdog import WATCH_SECONDS, Watchdog
+from actors.watchdog import WATCH_POLL_SECONDS, Watchdog
 from cluster.aio import Background, forever
 from cluster.errors import StaleEpochError, StoreUnavailableError
 from cluster.mongo.connection import Database
@@ -31,7 +31,7 @@ _STEP_SECONDS = 1.0
 _SWEEP_SECONDS = 600.0
 _DRAIN_POLL_SECONDS = 0.2
 _DRAIN_RELEASE_SECONDS = 5.0  # before the end of a drain, batches that wait for their sources release their images
-_SHUTDOWN_SECONDS = 60.0  # a drain is for a shutdown, which may take so long
+_RESUME_AFTER_SECONDS = 60.0  # a drain is for a shutdown, which may take so long
 _UNHEALTHY_SECONDS = 20.0  # a step that waits for a store takes up to ten, and MongoDB may elect a primary meanwhile
 logger = logging.getLogger("darkroom.queue_manager")
 
@@ -91,7 +91,7 @@ class QueueManager(Wakeable):
         """
         deadline = self._now() + timeout_seconds
         # It ends by itself: a shutdown that was given up must not leave a queue that admits nothing.
-        self._draining_until = deadline + _SHUTDOWN_SECONDS
+        self._draining_until = deadline + _RESUME_AFTER_SECONDS
         while (left := await self._withdraw_shares(deadline - self._now())) and self._now() < deadline:  # noqa: ASYNC110 - others do the work
             await asyncio.sleep(_DRAIN_POLL_SECONDS)
         return left
@@ -113,7 +113,7 @@ class QueueManager(Wakeable):
             await asyncio.gather(
                 forever(self._step, lambda: self._wait_for_wake_up(_STEP_SECONDS), "the queue"),
                 forever(self._sweeper.sweep, lambda: self._sweeper.wait(_SWEEP_SECONDS), "the sweep"),
-                forever(self._watch, lambda: asyncio.sleep(WATCH_SECONDS), "the watchdog"),
+                forever(self._watch, lambda: asyncio.sleep(WATCH_POLL_SECONDS), "the watchdog"),
             )
         except StaleEpochError:
             logger.warning("a newer queue manager has taken over; this one ends itself")

@@ -1,7 +1,7 @@
 """The shares of the requests at work in the task slots of the cluster: pure arithmetic.
 
-A request has a weight by its priority, and a demand: the number of slots that it can use now. Slots are shared by
-weighted max-min fairness. No request gets more than it can use. The rest goes to the others by weight.
+A request has a weight by its priority. Its demand is the number of task slots that it can use now. Task slots are
+shared by weighted max-min fairness. No request gets more than it can use. The rest goes to the others by weight.
 Source: Bertsekas and Gallager, "Data Networks", 2nd edition, section 6.5.2.
 """
 
@@ -22,7 +22,7 @@ class Claim(NamedTuple):
     """The claim of a request."""
 
     priority: int  # 0 to 9
-    demand: float  # slots that it can use now
+    demand: float  # task slots that it can use now
 
 
 def weight(priority: int) -> float:
@@ -31,7 +31,7 @@ def weight(priority: int) -> float:
 
 
 def max_min_shares(claims: Mapping[str, Claim], slots: float) -> dict[str, float]:
-    """Return the slots of each request. They add up to `slots`, or to all demands when these are fewer."""
+    """Return the task slots of each request. They add up to `slots`, or to all demands when these are fewer."""
     result = dict.fromkeys(claims, 0.0)
     hungry = {name: claim for name, claim in claims.items() if claim.demand > 0}
     left = slots
@@ -50,8 +50,8 @@ def max_min_shares(claims: Mapping[str, Claim], slots: float) -> dict[str, float
 def divide(claims: Mapping[str, Claim], slots: float) -> dict[str, Share]:
     """Return the share of each request.
 
-    Batches get slots in the order in which they were sent. So requests of equal weight take turns by themselves when
-    there are more requests than slots. A request of less weight sends less often.
+    Batches get task slots in the order in which they were sent. So requests of equal weight take turns by themselves
+    when there are more requests than task slots. A request of less weight sends less often.
     """
     given = max_min_shares(claims, slots)
     # By weight alone, since a small demand must not slow down those that have more.
@@ -69,7 +69,7 @@ def divide(claims: Mapping[str, Claim], slots: float) -> dict[str, Share]:
 
 
 def whole_slots(given: Mapping[str, float], slots: int) -> dict[str, int]:
-    """Return shares as whole slots that add up to no more than there are, by largest remainder."""
+    """Return shares as whole task slots that add up to no more than there are, by largest remainder."""
     result = {name: math.floor(share + _ROUNDING) for name, share in given.items()}
     remainders = {name: share - result[name] for name, share in given.items() if share - result[name] > _ROUNDING}
     left = max(0, slots - sum(result.values()))

@@ -39,8 +39,8 @@ class StallGuard:
     ) -> None:
         self._free_cores = Question(free_cores, _HEAD_WAIT_SECONDS)
         self._end_pool = end_pool
-        self._looked_at = -math.inf  # of the loop's clock
-        self._found = 0  # looks, one after another, that found some
+        self._checked_at = -math.inf  # of the loop's clock
+        self._stalls = 0  # checks in a row that found batches waiting beside a free core
         self._wanted = CHECKS
 
     async def check(self, waiting_seconds: float) -> None:
@@ -49,14 +49,14 @@ class StallGuard:
         While the head is away, free cores are unknown and no other pool could be started.
         """
         now = asyncio.get_running_loop().time()
-        if now - self._looked_at < _MIN_INTERVAL_SECONDS:
+        if now - self._checked_at < _MIN_INTERVAL_SECONDS:
             return
-        self._looked_at = now
-        self._found = self._found + 1 if waiting_seconds > _STALL_SECONDS and await self._is_one_free() else 0
-        if self._found >= self._wanted:
-            logger.error("batches wait for %.0f s although cores are free; the worker pool is ended", waiting_seconds)
-            self._found = 0
-            # The machine may just be slow, and what starts must have the time to.
+        self._checked_at = now
+        self._stalls = self._stalls + 1 if waiting_seconds > _STALL_SECONDS and await self._is_one_free() else 0
+        if self._stalls >= self._wanted:
+            logger.error("batches wait for %.0f s beside free cores, so the worker pool is ended", waiting_seconds)
+            self._stalls = 0
+            # The machine may just be slow, and a pool that starts needs time.
             self._wanted = min(_MAX_CHECKS, 2 * self._wanted)
             await self._end_pool()
 

@@ -38,7 +38,7 @@ class BatchSize:
         return max(1, min(self._max_images, int(self.seconds / self._image_seconds)))
 
     def learn(self, batch: Batch, report: BatchReport) -> None:
-        """Take a batch into account, if it had a CPU slot and used up an attempt."""
+        """Take a batch into account, if it had a task slot and used up an attempt."""
         if batch.is_io_bound or not report.attempts:
             return
         self._image_seconds += _WEIGHT * (report.seconds / report.attempts - self._image_seconds)

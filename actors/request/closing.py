@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 
 _NOT_DONE = {
     Reason.CANCELLED: ImageFailure(
-        code=ImageErrorCode.CANCELLED, message="The request was cancelled before this image was done."
+        code=ImageErrorCode.CANCELLED,
+        message="The request was cancelled before this image was done. Retry the request to do it.",
     ),
     Reason.TIMEOUT: ImageFailure(
-        code=ImageErrorCode.DEADLINE_EXCEEDED, message="The deadline of the request came before this image was done."
+        code=ImageErrorCode.DEADLINE_EXCEEDED,
+        message="The deadline came before this image was done. Retry the request to do it.",
     ),
 }
 logger = logging.getLogger("darkroom.closing")

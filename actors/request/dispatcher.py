@@ -7,7 +7,7 @@ import logging
 import math
 from typing import TYPE_CHECKING
 
-from actors.messages import BATCHES_PER_SLOT, Batch, BatchLostError, Recorded, RequestReport, failed_image
+from actors.messages import BATCHES_PER_TASK_SLOT, Batch, BatchLostError, Recorded, RequestReport, failed_image
 from actors.request.batch_size import BatchSize
 from actors.request.feed import Feed
 from actors.request.image_queue import ImageQueue
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _BACKOFF_BASE_SECONDS = 1
 _BACKOFF_CAP_SECONDS = 10
 _MAX_IO_BOUND_IMAGES = 64  # in one batch
-_DEMAND_WHILE_READING = 100_000  # slots that a request could use while it has images that were not read
+_DEMAND_WHILE_READING = 100_000  # task slots that a request could use while it has images that were not read
 logger = logging.getLogger("darkroom.dispatcher")
 
 
@@ -84,7 +84,7 @@ class Dispatcher:
     def report(self) -> RequestReport:
         """The progress of this coordinator."""
         waiting = _DEMAND_WHILE_READING if self._feed.has_more else self._queue.ready
-        demand = max(math.ceil(self.in_flight.cpu_batches / BATCHES_PER_SLOT), waiting)
+        demand = max(math.ceil(self.in_flight.cpu_batches / BATCHES_PER_TASK_SLOT), waiting)
         return RequestReport(self.in_flight.images, demand, self._images_done, self.in_flight.waiting_seconds)
 
     def update_share(self, update: ShareUpdate) -> None:
@@ -243,7 +243,7 @@ class Dispatcher:
             raise StaleEpochError(self._request.request_id)
 
     async def _apply(self, step: Next) -> None:
-        """Record failures first: when MongoDB is away, nothing of the step was done."""
+        """Apply a step. Failures are recorded first, so that nothing of the step is done while MongoDB is away."""
         for failed in step.failed:
             await self._record_failed(failed)
         self._queue.apply(step)

@@ -68,10 +68,10 @@ async def settle_duplicates(
 
 async def _duplicates(request_id: str, page: list[Product], products: ProductStore) -> list[_Duplicate]:
     waiting = [
-        (product, index, image.repeats)
+        (product, index, image.duplicate_of)
         for product in page
         for index, image in enumerate(product.images)
-        if image.repeats is not None and image.status is Status.PENDING
+        if image.duplicate_of is not None and image.status is Status.PENDING
     ]
     rows = {place.row for _, _, place in waiting}
     originals = {product.row: product for product in await products.rows(request_id, rows)} if rows else {}

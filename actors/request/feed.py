@@ -87,5 +87,5 @@ def unfinished_items(products: Iterable[Product]) -> list[WorkItem]:
         )
         for product in products
         for index, image in enumerate(product.images)
-        if image.repeats is None and image.status in (Status.PENDING, Status.PROCESSING)
+        if image.duplicate_of is None and image.status in (Status.PENDING, Status.PROCESSING)
     ]

@@ -48,7 +48,7 @@ class ImageQueue:
 
     @property
     def ready(self) -> int:
-        """The number of images that can be done now, in a CPU slot."""
+        """The number of images that can be done now, in a task slot."""
         self._move_due()
         return len(self._ready)
 
@@ -95,7 +95,7 @@ class ImageQueue:
         self.put_back(step.put_back)
 
     def take(self, limit: int) -> tuple[WorkItem, ...]:
-        """Return the next images for a CPU slot. All have the same `batch_limit`, and are not more than it says."""
+        """Return the next images for a task slot. All have the same `batch_limit`, and are not more than it says."""
         return self._take(self._ready, limit)
 
     def take_io_bound(self, limit: int) -> tuple[WorkItem, ...]:

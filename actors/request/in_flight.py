@@ -37,7 +37,7 @@ class BatchInFlight:
 
     @property
     def has_begun(self) -> bool:
-        """Whether a task has begun it. Until then, it waits for a CPU slot."""
+        """Whether a task has begun it. Until then, it waits for a task slot."""
         return self.begun_at is not None
 
 
@@ -63,7 +63,7 @@ class BatchesInFlight:
 
     @property
     def cpu_batches(self) -> int:
-        """The number of batches that hold a CPU slot or wait for one."""
+        """The number of batches that hold a task slot or wait for one."""
         return sum(not sent.batch.is_io_bound for sent in self._batches.values())
 
     @property

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from actors.messages import Batch, BatchReport, Share
     from actors.request.batch_size import BatchSize
 
-_MAKE_ROOM_SECONDS = 0.3  # until the requests that wait have sent batches: CPU slots go to batches as they were sent
+_MAKE_ROOM_SECONDS = 0.3  # until the requests that wait have sent batches, since the first batch sent gets a task slot
 
 
 class Pacing:
@@ -64,7 +64,9 @@ class Pacing:
         return self._has_room(cpu_batches) and now >= self._send_not_before
 
     def next_images(self, ready: int) -> int:
-        """Return the size of the next batch. The last images are spread, so that no CPU slot idles beside a long batch.
+        """Return the size of the next batch.
+
+        The last images are spread, so that no task slot idles beside a long batch.
 
         Args:
             ready: The number of images that could be sent.
@@ -76,7 +78,7 @@ class Pacing:
         """Return how long until a batch can be sent, or None when that needs a report or a new share first.
 
         Args:
-            cpu_batches: The number of batches that hold a CPU slot or wait for one.
+            cpu_batches: The number of batches that hold a task slot or wait for one.
             now: The time.
             next_image: Seconds until an image is due; None when none waits.
         """

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from actors.messages import BatchReport, WorkItem
 
+_CRASH_MESSAGE = (
+    "The worker ended each time that it had this image. Save the image anew in an editor, and send it again."
+)
 _MAX_ISOLATED_ATTEMPTS = 5  # of a suspect, alone in its batch, after its usual attempts were all lost
 
 
@@ -73,7 +76,7 @@ def after_loss(
     """Return the next step after a batch was lost.
 
     A batch whose worker died is halved until the guilty image is alone. Its images stay in batches of that size or
-    smaller ones, whatever happens to them meanwhile. So a guilty image ends only a few workers.
+    smaller ones until they are done. So a guilty image ends only a few workers.
 
     Args:
         items: The images of the batch.
@@ -98,13 +101,15 @@ def after_loss(
 
 
 def _overdue_error() -> ImageError:
-    return ImageError(ImageErrorCode.TIMEOUT, "The image keeps its worker from going on.")
+    message = "The image took too long, so its worker was ended. Make it smaller, or send another file."
+    return ImageError(ImageErrorCode.TIMEOUT, message)
 
 
 def _crash_error(loss: Loss) -> ImageError:
     if loss is Loss.OUT_OF_MEMORY:
-        return ImageError(ImageErrorCode.OUT_OF_MEMORY, "The image takes more memory than a worker has.")
-    return ImageError(ImageErrorCode.DECODER_CRASHED, "The image crashed its decoder.")
+        message = "The node was short of memory each time that it had this image. Make it smaller, or retry it later."
+        return ImageError(ImageErrorCode.OUT_OF_MEMORY, message)
+    return ImageError(ImageErrorCode.DECODER_CRASHED, _CRASH_MESSAGE)
 
 
 def screen(items: Collection[WorkItem], *, max_attempts: int) -> Screened:
@@ -121,9 +126,6 @@ def screen(items: Collection[WorkItem], *, max_attempts: int) -> Screened:
         to_send=tuple(item for item in left if item not in to_isolate),
         next=Next(
             put_back=tuple(item.in_batch_of(1) for item in to_isolate),
-            failed=tuple(
-                Failed(item, ImageError(ImageErrorCode.DECODER_CRASHED, "The image crashed its node."))
-                for item in guilty
-            ),
+            failed=tuple(Failed(item, ImageError(ImageErrorCode.DECODER_CRASHED, _CRASH_MESSAGE)) for item in guilty),
         ),
     )

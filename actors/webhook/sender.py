@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from cluster.settings import Settings
 
 _OUTBOX_POLL_SECONDS = 1.0
-_RESUME_SECONDS = 60.0  # after a drain that no stop has followed
+_RESUME_AFTER_SECONDS = 60.0  # after a drain that no stop has followed
 _CONCURRENT_DELIVERIES = 50
 _DELIVERIES_PER_HOST = 5  # so that a host that never answers does not keep others waiting
 _JITTER = 0.2  # of each pause, up and down
@@ -73,7 +73,7 @@ class WebhookSender(Wakeable):
         for _ in range(_CONCURRENT_DELIVERIES):
             await self._free_deliveries.acquire()
         # If the stop is given up, the outbox must be emptied again.
-        asyncio.get_running_loop().call_later(_RESUME_SECONDS, self._resume)
+        asyncio.get_running_loop().call_later(_RESUME_AFTER_SECONDS, self._resume)
 
     def _resume(self) -> None:
         self._draining = False

@@ -29,7 +29,7 @@ _STOP_NOW_SECONDS = 0.8  # for images in the CPU slot when the batch must stop n
 _STRAGGLER_FACTOR = 3  # of the median download
 _MIN_STRAGGLER_SECONDS = 0.25
 _FIRST_STRAGGLER_SECONDS = 3.0  # while no download has come to its end
-_IO_BOUND_SECONDS = 0.5  # an interrupted download that took longer would never end if small requests kept coming
+_IO_BOUND_AFTER_SECONDS = 0.5  # an interrupted download that took longer would never end if small requests kept coming
 
 logger = logging.getLogger("darkroom.image_worker")
 
@@ -75,7 +75,7 @@ class _Downloads(NamedTuple):
 
 
 def _answer(stop: asyncio.Future[Stop]) -> Stop:
-    """A coordinator that cannot be asked any more is dead, and its successor waits for the end of this batch."""
+    """Return the way to stop. It is `Stop.NOW` when the coordinator is dead, because its successor is waiting."""
     return stop.result() if stop.done() and stop.exception() is None else Stop.NOW
 
 
@@ -92,10 +92,10 @@ def find_overrun(cpu_slot: CpuSlot, now: float, *, max_memory_bytes: int, timeou
     # Memory before time: an image that takes much memory may be slow for that alone.
     # Sources that arrive meanwhile count, too, but they are small beside the limit.
     if resident_bytes() - current.resident_bytes > max_memory_bytes:
-        message = "The image takes more memory than it may."
+        message = f"The image needs more than {max_memory_bytes:,} bytes of memory. Make it smaller."
         return Overrun(current.item, ImageError(ImageErrorCode.OUT_OF_MEMORY, message))
     if now - current.since >= timeout_seconds:
-        message = f"The image could not be compressed within {timeout_seconds:g} seconds."
+        message = f"The image could not be compressed within {timeout_seconds:g} seconds. Make it smaller."
         return Overrun(current.item, ImageError(ImageErrorCode.TIMEOUT, message))
     return None
 
@@ -227,7 +227,8 @@ class BatchRun:
             return self._fail(item, error)
         except Exception:  # a fault of our own must cost one image, not the batch
             logger.exception("image failed", extra=self._log_fields(item))
-            return self._fail(item, ImageError(ImageErrorCode.INTERNAL_ERROR, "Darkroom failed on this image."))
+            message = "Darkroom failed on this image. The log has details under the requestId."
+            return self._fail(item, ImageError(ImageErrorCode.INTERNAL_ERROR, message))
 
     def _log_fields(self, item: WorkItem) -> dict[str, object]:
         return {"requestId": self._batch.request_id, "row": item.row}
@@ -258,7 +259,7 @@ class BatchRun:
         if self._overrun is not None and item is self._overrun.item:
             return self._fail(item, self._overrun.error)
         since = self._downloads.running.get(item)
-        if since is not None and (self._only_stragglers_left or self._loop.time() - since > _IO_BOUND_SECONDS):
+        if since is not None and (self._only_stragglers_left or self._loop.time() - since > _IO_BOUND_AFTER_SECONDS):
             item = replace(item, is_io_bound=True)
         return ProcessedImage(Outcome(item, OutcomeKind.RELEASED))
 

@@ -53,7 +53,7 @@ class _Host:
     def check(self) -> None:
         """Raise when nothing more may be fetched from the host now."""
         if self.permit.given_up:
-            message = "The source has not answered for a while; nothing more is fetched from it."
+            message = "The source has not answered for a while. Check that it is up, then retry the image."
             raise ImageError(ImageErrorCode.SOURCE_UNAVAILABLE, message)
         if not self.permit.downloads:
             raise FetchLaterError(self.permit.wait_seconds)
@@ -104,7 +104,7 @@ class HostLimiter:
             await end(renewing)
             await limiter._leave()
 
-    def admits(self, url: str) -> bool:
+    def allows(self, url: str) -> bool:
         """Return whether anything may be fetched from the URL's host now."""
         return self._hosts[host_of(url)].permit.downloads > 0
 

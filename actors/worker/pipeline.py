@@ -110,8 +110,8 @@ class ImagePipeline:
         names = batch.options.output_names or [""]
         outputs = [_output(batch, item, name, output) for name, output in zip(names, compressed, strict=True)]
         for output, stored in zip(compressed, outputs, strict=True):
-            async for attempt in while_store_away(_STORE_AWAY_TIMEOUT_SECONDS):
-                with attempt:
+            async for write in while_store_away(_STORE_AWAY_TIMEOUT_SECONDS):
+                with write:
                     await self._stores.objects.put(stored.key, output.data, content_type=CONTENT_TYPES[output.format])
         return outputs
 
@@ -119,8 +119,8 @@ class ImagePipeline:
         """Write results to MongoDB, and count them in Redis. Raises `StoreUnavailableError` for MongoDB."""
         results = [(outcome.item.ordinal, result) for outcome, result in images if result is not None]
         retried = [outcome.item.after_failure() for outcome, _ in images if outcome.kind is OutcomeKind.RETRY]
-        async for attempt in while_store_away(_STORE_AWAY_TIMEOUT_SECONDS):
-            with attempt:
+        async for write in while_store_away(_STORE_AWAY_TIMEOUT_SECONDS):
+            with write:
                 written = await self._stores.products.record_results(
                     batch.request_id, batch.epoch, [result for _, result in results], batch=batch.number
                 )

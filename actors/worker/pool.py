@@ -1,7 +1,7 @@
 """The actor through which all coordinators reach the same workers.
 
 Ray never gives a worker process to the tasks of another detached actor. If each coordinator sent its own tasks, each
-would have workers of its own in every CPU slot. Every request would then wait for new ones to start.
+would have workers of its own in every task slot. Every request would then wait for new ones to start.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ray.exceptions import OutOfMemoryError, RayError, WorkerCrashedError
 from actors import registry
 from actors.messages import Loss
 from actors.registry import Pingable
-from actors.watchdog import WATCH_SECONDS, Watchdog
+from actors.watchdog import WATCH_POLL_SECONDS, Watchdog
 from actors.worker.task import process_images
 from cluster.aio import Background, forever
 from cluster.telemetry import log_as_json
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from actors.worker.task import BatchOwner, ReportKeeper
     from cluster.settings import Settings
 
-_EARLIER_BATCHES_SECONDS = 10.0  # for batches of before to find out that their coordinator is gone
+_EARLIER_BATCHES_WAIT_SECONDS = 10.0  # for batches of before to find out that their coordinator is gone
 logger = logging.getLogger("darkroom.worker_pool")
 
 
@@ -46,14 +46,16 @@ class WorkerPool(Pingable):
         self._background = Background()
         self._background.start(
             forever(
-                lambda: watchdog.check([registry.QUEUE_MANAGER]), lambda: asyncio.sleep(WATCH_SECONDS), "the watchdog"
+                lambda: watchdog.check([registry.QUEUE_MANAGER]),
+                lambda: asyncio.sleep(WATCH_POLL_SECONDS),
+                "the watchdog",
             )
         )
 
     @ray.method
     async def run(self, batch: Batch, coordinator: ActorProxy[BatchOwner]) -> BatchReport | Loss:
         """Do a batch in a worker. Returns its report, or how it was lost."""
-        # A batch that waits for its sources takes no CPU slot from others. All tasks have one name: Ray keeps counters
+        # A batch that waits for its sources takes no task slot from others. All tasks have one name: Ray keeps counters
         # of each name for ever, here, in every worker, and in the agent of each node.
         options = {"name": "images", "num_cpus": 0 if batch.is_io_bound else 1}
         task = process_images.options(**options).remote(batch, self._settings, coordinator, self._self)
@@ -91,9 +93,9 @@ class WorkerPool(Pingable):
 
         No coordinator waits for such a batch, so none would see that it hangs. The others end by themselves before.
         """
-        await asyncio.sleep(_EARLIER_BATCHES_SECONDS)
+        await asyncio.sleep(_EARLIER_BATCHES_WAIT_SECONDS)
         for key in [each for each in self._tasks if each.request_id == first.request_id and each < first]:
-            logger.warning("a worker hangs in an earlier batch; it is ended", extra={"requestId": first.request_id})
+            logger.warning("a worker hangs in an earlier batch, so it is ended", extra={"requestId": first.request_id})
             self._end_worker(key)
 
     def _end_worker(self, batch_key: BatchKey) -> None:

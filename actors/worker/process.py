@@ -77,9 +77,9 @@ class Worker:
         at_once = min(batch.host_downloads, downloads_at_once(batch, self._settings))
         try:
             async with HostLimiter.open(self._hosts, token, urls, at_once=at_once) as limiter:
-                if stop.done():  # before it had a CPU slot, or its coordinator is dead
+                if stop.done():  # before it had a task slot, or its coordinator is dead
                     return BatchReport.all(batch, OutcomeKind.RELEASED)
-                tried = [item.tried for item in batch.items if limiter.admits(item.url)]
+                tried = [item.tried for item in batch.items if limiter.allows(item.url)]
                 begun = await self._products.begin_attempts(batch.request_id, batch.epoch, tried, batch=batch.number)
                 if begun is FencedWrite.REFUSED:
                     return BatchReport.not_ours()
@@ -90,7 +90,7 @@ class Worker:
             logger.warning("batch came to nothing: %s", error, extra={"requestId": batch.request_id})
             return BatchReport.all(batch, OutcomeKind.STORE_AWAY)
         if run.has_overrun:
-            logger.warning("a compression goes on; its worker ends", extra={"requestId": batch.request_id})
+            logger.warning("a compression cannot be stopped, so its worker ends", extra={"requestId": batch.request_id})
             self.is_spent = True
         return report
 

@@ -181,7 +181,7 @@ class Darkroom:
             pause_seconds = poll_seconds or asked_seconds or DEFAULT_POLL_SECONDS
             if not waiting.sleep(pause_seconds):
                 after = f"is still {status.status} after {timeout_seconds} s"
-                raise TimeoutError(f"request {request_id} {after}; it goes on without the client")
+                raise TimeoutError(f"Request {request_id} {after}. It goes on without the client.")
             status, asked_seconds = self._poll_through_outage(request_id, pause_seconds=pause_seconds)
 
     def requests(

@@ -46,7 +46,7 @@ class ContentDecoder:
         names = [name.strip().lower() for name in content_encoding.split(",")]
         compressed = [name for name in names if name in _COMPRESSED]
         if len(compressed) > 1:
-            message = "The source sent the image compressed more than once."
+            message = "The source compressed the image more than once for its transfer. Switch that off at the source."
             raise ContentError(message)
         self._name = compressed[0] if compressed else None
         self._zlib: zlib._Decompress | None = None
@@ -66,7 +66,7 @@ class ContentDecoder:
         try:
             return self._zlib.decompress(part, max_bytes)
         except zlib.error as error:
-            message = "The source sent compressed data that cannot be read."
+            message = "The source sent damaged compressed data. Switch compression off for images at the source."
             raise ContentError(message) from error
 
     def _window(self, first_byte: int) -> int:
@@ -82,5 +82,5 @@ class ContentDecoder:
             ContentError: The data ends too early.
         """
         if self._zlib is not None and not self._zlib.eof:
-            message = "The source sent compressed data that ends too early."
+            message = "The source sent compressed data that ends too early. Retry the image later."
             raise ContentError(message, True)  # noqa: FBT003 - errors take positions

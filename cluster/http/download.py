@@ -31,14 +31,14 @@ _CODE_BY_STATUS = {
     429: ImageErrorCode.RATE_LIMITED,
 }
 _MEANING = {
-    ImageErrorCode.FORBIDDEN: "it does not let Darkroom read the image; allow it there, or use another URL",
-    ImageErrorCode.NOT_FOUND: "it has no image at this URL; correct the URL",
-    ImageErrorCode.RATE_LIMITED: "it got too many requests; retry the image later",
-    ImageErrorCode.SOURCE_ERROR: "it failed; retry the image later",
-    ImageErrorCode.HTTP_ERROR: "it did not send an image; open the URL in a browser to see why",
+    ImageErrorCode.FORBIDDEN: "it does not let Darkroom read the image. Allow it there, or use another URL.",
+    ImageErrorCode.NOT_FOUND: "it has no image at this URL. Correct the URL.",
+    ImageErrorCode.RATE_LIMITED: "it got too many requests. Retry the image later.",
+    ImageErrorCode.SOURCE_ERROR: "it has an error of its own. Retry the image later.",
+    ImageErrorCode.HTTP_ERROR: "it did not send an image. Open the URL in a browser to see why.",
 }
 
-_NO_ANSWER = "The source closed the connection without an answer."
+_NO_ANSWER = "The source closed the connection without an answer. Check that it is up, then retry the image."
 _STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e]{1,256}"', re.ASCII)
 _SECONDS = re.compile(r"\d{1,9}", re.ASCII)
 
@@ -82,9 +82,11 @@ async def download(
             return await _follow(session, url, settings, known_etag)
     except TimeoutError as error:
         message = (
-            f"The source did not accept a connection within {settings.connect_timeout_seconds:g} seconds."
+            f"The source did not accept a connection within {settings.connect_timeout_seconds:g} seconds. "
+            "Check that it is up, then retry the image."
             if isinstance(error, aiohttp.ConnectionTimeoutError)
-            else f"The source did not send the whole image within {settings.download_timeout_seconds:g} seconds."
+            else f"The source did not send the whole image within {settings.download_timeout_seconds:g} seconds. "
+            "Retry the image later."
         )
         raise ImageError(ImageErrorCode.TIMEOUT, message) from error
 
@@ -103,7 +105,7 @@ async def _follow(session: aiohttp.ClientSession, url: str, settings: Settings, 
                 return Download(data, response.status, None if redirects else _strong_etag(response))
             # The ETag belongs to this URL. The target of a redirect may have another image.
             target, etag = _redirected(target, location, response.status), None
-    message = f"The source redirects more than {settings.max_redirects} times."
+    message = f"The source redirects more than {settings.max_redirects} times. Use the URL of the image itself."
     raise ImageError(ImageErrorCode.TOO_MANY_REDIRECTS, message, response.status)
 
 
@@ -111,7 +113,7 @@ def _target(url: str) -> WebUrl:
     try:
         return parse_url(url)
     except UrlError as error:
-        message = f"The URL cannot be fetched: {error}."
+        message = f"The URL cannot be fetched: {error}. Correct it."
         raise ImageError(ImageErrorCode.HTTP_ERROR, message) from error
 
 
@@ -119,7 +121,7 @@ def _redirected(source: WebUrl, location: str, status: int) -> WebUrl:
     try:
         return source.join(_text(location))
     except UrlError as error:
-        message = f"The source redirects to a URL that cannot be fetched: {error}."
+        message = f"The source redirects to a URL that cannot be fetched: {error}. Use another URL."
         raise ImageError(ImageErrorCode.HTTP_ERROR, message, status) from error
 
 
@@ -137,9 +139,9 @@ async def _send(session: aiohttp.ClientSession, target: WebUrl, known_etag: str 
     try:
         response = await session.get(target.for_aiohttp, allow_redirects=False, headers=headers)
     except BlockedAddressError as error:
-        raise ImageError(ImageErrorCode.BLOCKED_ADDRESS, f"{error}.") from error
+        raise ImageError(ImageErrorCode.BLOCKED_ADDRESS, f"{error}. Use a URL with a public address.") from error
     except (aiohttp.ClientConnectorDNSError, aiohttp.InvalidURL) as error:
-        message = f"The host name {target.host} could not be resolved; check its spelling in the URL."
+        message = f"The host name {target.host} could not be resolved. Check its spelling in the URL."
         raise ImageError(ImageErrorCode.DNS_FAILED, message) from error
     except aiohttp.ServerTimeoutError:
         raise
@@ -155,10 +157,10 @@ def _connection_message(error: aiohttp.ClientError) -> str:
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLError):
-            return "A secure connection to the source failed; its certificate may be invalid or expired."
+            return "A secure connection to the source failed. Check that its certificate is valid and not expired."
         cause = cause.__cause__
     if isinstance(error, aiohttp.ClientConnectorError):
-        return "The source did not accept a connection."
+        return "The source did not accept a connection. Check that it is up, then retry the image."
     return _NO_ANSWER
 
 
@@ -177,7 +179,7 @@ def _check_status(response: aiohttp.ClientResponse) -> None:
         code = ImageErrorCode.SOURCE_ERROR
     waits = status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
     seconds = retry_after_seconds(response.headers.get("Retry-After", "")) if waits else None
-    raise ImageError(code, f"The source answered {status}: {_MEANING[code]}.", status, seconds)
+    raise ImageError(code, f"The source answered {status}: {_MEANING[code]}", status, seconds)
 
 
 def retry_after_seconds(value: str) -> float | None:
@@ -199,7 +201,7 @@ def retry_after_seconds(value: str) -> float | None:
 async def _read(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
     status = response.status
     too_large = ImageError(
-        ImageErrorCode.TOO_LARGE, f"The image is larger than {max_bytes:,} bytes, which is the limit.", status
+        ImageErrorCode.TOO_LARGE, f"The image is larger than the limit of {max_bytes:,} bytes. Make it smaller.", status
     )
     declared = response.headers.get("Content-Length", "")
     if declared.isdecimal() and int(declared[:20]) > max_bytes:
@@ -219,8 +221,8 @@ async def _read(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
         code = ImageErrorCode.DOWNLOAD_TRUNCATED if error.truncated else ImageErrorCode.HTTP_ERROR
         raise ImageError(code, str(error), status) from error
     except aiohttp.ClientError as error:
-        message = "The source closed the connection before the image was complete."
+        message = "The source closed the connection before the image was complete. Retry the image later."
         raise ImageError(ImageErrorCode.DOWNLOAD_TRUNCATED, message, status) from error
     if left == max_bytes:
-        raise ImageError(ImageErrorCode.EMPTY, "The source sent an empty file.", status)
+        raise ImageError(ImageErrorCode.EMPTY, "The source sent an empty file. Check the URL.", status)
     return b"".join(parts)

@@ -56,7 +56,7 @@ class ApiKeyStore:
         with mongo_errors():
             document = await self._keys.find_one({"keyId": key_id})
         if document is None:
-            raise DarkroomError(f"There is no key {key_id}; `darkroom keys list` shows all.")
+            raise DarkroomError(f"There is no key {key_id}. `darkroom keys list` shows all keys.")
         return ApiKey.model_validate(document).owner
 
     async def verify(self, token: str) -> ApiKey | None:

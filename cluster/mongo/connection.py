@@ -86,10 +86,13 @@ class Database:
                 timeoutMS=timeout_ms,
             )
         except ConfigurationError as error:  # most often because a password is not percent-encoded
-            raise NamedStoreError("DARKROOM_MONGO_URL", f"is no address that can be used: {error}") from error
+            raise NamedStoreError(
+                "DARKROOM_MONGO_URL",
+                f"is not a valid address ({error}). Percent-encode special characters of the password.",
+            ) from error
         if self._client.options.direct_connection:  # a server that has just started would say that it is empty
             raise NamedStoreError(
-                "DARKROOM_MONGO_URL", "has directConnection, which reads from any server: leave it out"
+                "DARKROOM_MONGO_URL", "has directConnection, which may read from a wrong server. Leave it out."
             )
         self._database = self._client.get_database(
             settings.mongo_database,

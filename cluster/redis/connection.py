@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
     from cluster.settings import Settings
 
-OPTIONAL_SECONDS = 1.0
-"""How long a call may take whose answer only saves time."""
+OPTIONAL_TIMEOUT_SECONDS = 1.0
+"""The timeout of a call that only saves time. Work goes on without its answer."""
 _SCANNED_KEYS = 1000
 
 
 def connect_redis(settings: Settings, *, timeout_seconds: float | None = None) -> Redis:
-    """A client that gives up a call that takes too long: as long as the settings say, if not given."""
+    """Return a client that gives up slow calls. The default timeout is that of the settings."""
     timeout = timeout_seconds or settings.store_timeout_seconds
     return Redis.from_url(
         settings.redis_url,
@@ -33,19 +33,19 @@ def connect_redis(settings: Settings, *, timeout_seconds: float | None = None) -
         socket_timeout=timeout,
         socket_connect_timeout=timeout,
         health_check_interval=30,
-        # With them, the pool hands out connections with an answer that nobody has read, which is then taken for the
-        # answer to the next question.
+        # With these notifications, the pool hands out connections that still hold an unread answer. The next caller
+        # would take it for its own.
         maint_notifications_config=MaintNotificationsConfig(enabled=False),
     )
 
 
 def load_script(redis: Redis, name: str) -> AsyncScript:
-    """The Lua script of that name in `lua/`, to be called with `keys` and `args`."""
+    """Return a Lua script of `lua/`. Call it with `keys` and `args`."""
     return redis.register_script(files("cluster.redis").joinpath("lua", f"{name}.lua").read_text())
 
 
 async def forget_all(settings: Settings) -> None:
-    """Remove all that Darkroom has in Redis, known results too: whatever is there can be made again.
+    """Remove every key of Darkroom from Redis, known results too. All of it can be made again.
 
     Raises:
         StoreUnavailableError: Redis does not answer.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cluster.settings import Settings
 
 TTL_SECONDS = 7 * 24 * 3600
-WHOLE_SECONDS = 3.0
+WHOLE_TTL_SECONDS = 3.0
 _REBUILD_SECONDS = 600
 _EPOCH, _IN_FLIGHT = "epoch", "inFlight"
 
@@ -75,7 +75,7 @@ class Progress:
         """Say that they were counted. False when Redis has lost them again meanwhile."""
         keys = [_rebuild_key(request_id), _whole_key(request_id)]
         with redis_errors():
-            return bool(await self._finish_rebuild(keys=keys, args=[epoch, in_flight, int(WHOLE_SECONDS * 1000)]))
+            return bool(await self._finish_rebuild(keys=keys, args=[epoch, in_flight, int(WHOLE_TTL_SECONDS * 1000)]))
 
     async def renew(self, request_id: str, epoch: int, *, in_flight: int) -> bool:
         """Say for some seconds that the counters are whole. False when they are not.
@@ -87,7 +87,7 @@ class Progress:
         """
         with redis_errors():
             return bool(
-                await self._renew(keys=[_whole_key(request_id)], args=[epoch, in_flight, int(WHOLE_SECONDS * 1000)])
+                await self._renew(keys=[_whole_key(request_id)], args=[epoch, in_flight, int(WHOLE_TTL_SECONDS * 1000)])
             )
 
     async def count(self, request_id: str, images: Iterable[CountedImage]) -> None:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from cluster import __version__
 from cluster.records import Output, Record
-from cluster.redis.connection import OPTIONAL_SECONDS, connect_redis, redis_errors
+from cluster.redis.connection import OPTIONAL_TIMEOUT_SECONDS, connect_redis, redis_errors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,7 +43,7 @@ class ResultCache:
     """Every method raises `StoreUnavailableError` when Redis does not answer."""
 
     def __init__(self, settings: Settings) -> None:
-        self._redis = connect_redis(settings, timeout_seconds=OPTIONAL_SECONDS)
+        self._redis = connect_redis(settings, timeout_seconds=OPTIONAL_TIMEOUT_SECONDS)
         self._seconds = settings.dedupe_seconds
 
     def scope(self, owner: str, options: ImageOptions) -> str:

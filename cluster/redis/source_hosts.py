@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from cluster.redis.connection import OPTIONAL_SECONDS, connect_redis, load_script, redis_errors
+from cluster.redis.connection import OPTIONAL_TIMEOUT_SECONDS, connect_redis, load_script, redis_errors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,7 +48,7 @@ class SourceHosts:
     """Every method raises `StoreUnavailableError` when Redis does not answer."""
 
     def __init__(self, settings: Settings) -> None:
-        self._redis = connect_redis(settings, timeout_seconds=OPTIONAL_SECONDS)
+        self._redis = connect_redis(settings, timeout_seconds=OPTIONAL_TIMEOUT_SECONDS)
         self._max_downloads = settings.max_downloads_per_host
         self._silent_seconds = settings.source_away_seconds
         self._enter = load_script(self._redis, "host_enter")

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from cluster.errors import StoreUnavailableError
-from cluster.redis.connection import OPTIONAL_SECONDS, connect_redis, redis_errors
+from cluster.redis.connection import OPTIONAL_TIMEOUT_SECONDS, connect_redis, redis_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -24,7 +24,7 @@ class Throughput:
     """One number in Redis. Every method raises `StoreUnavailableError` when Redis does not answer."""
 
     def __init__(self, settings: Settings) -> None:
-        self._redis = connect_redis(settings, timeout_seconds=OPTIONAL_SECONDS)
+        self._redis = connect_redis(settings, timeout_seconds=OPTIONAL_TIMEOUT_SECONDS)
         self._key = f"darkroom:drain-rate:{settings.ray_namespace}"
 
     async def write(self, images_per_second: float) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _LINK_VALIDITY_SECONDS = 7 * 24 * 3600  # the maximum for a presigned link
 _MAX_CONNECTIONS = 32
 _DEFAULT_REGION = "us-east-1"
-_MAX_ATTEMPTS = 3
+_MAX_CALLS = 3
 
 
 class Bucket:
@@ -48,7 +48,7 @@ class Bucket:
             config=Config(
                 connect_timeout=settings.store_timeout_seconds,
                 read_timeout=settings.store_timeout_seconds,
-                retries={"total_max_attempts": _MAX_ATTEMPTS, "mode": "standard"},
+                retries={"total_max_attempts": _MAX_CALLS, "mode": "standard"},
                 max_pool_connections=_MAX_CONNECTIONS,
                 signature_version="s3v4",
                 s3={"addressing_style": "path" if settings.s3_endpoint_url else "auto"},

@@ -36,7 +36,7 @@ MAX_STORING_SECONDS = 1800  # less than the age at which products without a requ
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """An upload that asks to be admitted.
+    """An upload that asks to be accepted.
 
     Attributes:
         form: The file and the fields.
@@ -49,7 +49,7 @@ class Upload:
     idempotency_key: str | None
 
 
-async def admit(services: Services, upload: Upload) -> UploadAnswer:
+async def accept_upload(services: Services, upload: Upload) -> UploadAnswer:
     """Validate an upload and store it, unless it is a dry run. A stored upload is promised to be finished.
 
     Raises:
@@ -112,7 +112,9 @@ def _webhook(services: Services, upload: Upload) -> WebhookTarget | None:
     fields = upload.form.fields
     if fields.webhook_url is None:
         if fields.webhook_secret is not None:
-            raise RefusedError(400, "invalid_webhook_url", "The form has a webhookSecret but no webhookUrl.")
+            raise RefusedError(
+                400, "invalid_webhook_url", "The form has a webhookSecret but no webhookUrl. Add the URL."
+            )
         return None
     url = _webhook_url(fields.webhook_url, allow_http=services.settings.allow_http_webhooks)
     secret = fields.webhook_secret
@@ -195,7 +197,7 @@ def _products(request_id: str, rows: Iterator[CatalogueRow], duplicates: Duplica
             input_image_urls=list(row.image_urls),
             output_image_urls=[None] * images,
             images=[
-                Image(repeats=duplicates.first_of(url, row.row, index)) for index, url in enumerate(row.image_urls)
+                Image(duplicate_of=duplicates.first_of(url, row.row, index)) for index, url in enumerate(row.image_urls)
             ],
             cells=row.cells,
             first_image=first_image,

@@ -127,7 +127,7 @@ class ImageAnswer(Record):
     @classmethod
     def of(cls, image: Image, link: Callable[[str], str]) -> ImageAnswer:
         """Return an image with links in place of object keys."""
-        shown = image.model_dump(exclude={"outputs": {"__all__": {"key"}}, "repeats": True})
+        shown = image.model_dump(exclude={"outputs": {"__all__": {"key"}}, "duplicate_of": True})
         for output, stored in zip(shown["outputs"], image.outputs, strict=True):
             output["url"] = link(stored.key)
         return cls.model_validate(shown)

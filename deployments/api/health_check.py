@@ -13,7 +13,7 @@ from cluster.errors import StoreUnavailableError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-FRESH_SECONDS = 1
+HEALTH_TTL_SECONDS = 1
 
 
 class HealthCheck:
@@ -54,4 +54,4 @@ class HealthCheck:
         except StoreUnavailableError as error:
             problem = error.detail
         self._problem = problem
-        self._fresh_until = time.monotonic() + FRESH_SECONDS
+        self._fresh_until = time.monotonic() + HEALTH_TTL_SECONDS

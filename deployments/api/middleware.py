@@ -134,13 +134,15 @@ class BodyLimit:
 
     def _too_large(self) -> RefusedError:
         return RefusedError(
-            413, "too_large", f"The upload is too large. At most {self._max_bytes:,} bytes are allowed, form included."
+            413,
+            "too_large",
+            f"The upload has more than {self._max_bytes:,} bytes, form included. Divide the catalogue.",
         )
 
     def _too_slow(self) -> RefusedError:
         detail = (
-            f"The upload is too slow. Nothing came for {self._idle_seconds:g} s, "
-            f"or the whole upload took more than {self._total_seconds:g} s."
+            f"The upload stood still for {self._idle_seconds:g} s, or took more than {self._total_seconds:g} s in all. "
+            "Try again on a faster line, or divide the catalogue."
         )
         return RefusedError(408, "upload_too_slow", detail)
 

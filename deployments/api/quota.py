@@ -63,7 +63,9 @@ class Quota:
         most = min(settings.max_queued_images, settings.max_queued_images_per_key)
         if images > most:
             raise RefusedError(
-                413, "too_many_images", f"The catalogue has {images:,} images. At most {most:,} are allowed."
+                413,
+                "too_many_images",
+                f"The catalogue has {images:,} images. At most {most:,} are allowed, so divide it.",
             )
         loads = await self._queue.load()
         own = self._with_storing(loads.get(owner, Load(0, 0)), owner)
@@ -104,15 +106,19 @@ class Quota:
         load = limit.load
         too_many_images = load.images + images - limit.max_images
         if too_many_images > 0:
-            detail = f"{limit.whose} has {load.images:,} unfinished images. At most {limit.max_images:,} are allowed."
+            detail = (
+                f"{limit.whose} has {load.images:,} unfinished images, and at most {limit.max_images:,} are allowed."
+            )
             seconds = await self._seconds_until(too_many_images)
         elif load.requests >= limit.max_requests:
-            detail = f"{limit.whose} has {load.requests:,} open requests. At most {limit.max_requests:,} are allowed."
+            detail = (
+                f"{limit.whose} has {load.requests:,} open requests, and at most {limit.max_requests:,} are allowed."
+            )
             # The time for a request of average size.
             seconds = await self._seconds_until(load.images / load.requests)
         else:
             return
-        detail += f" Nothing was stored. Try again in {seconds} seconds."
+        detail += f" Nothing was stored, so try again in {seconds} seconds."
         raise RefusedError(limit.status, limit.code, detail, seconds)
 
     async def _seconds_until(self, images: float) -> int:

@@ -81,8 +81,8 @@ class Services:
         await asyncio.to_thread(self.bucket.ping)
 
     async def _prepare(self) -> None:
-        async for attempt in until_it_succeeds():
-            with attempt:
+        async for preparing in until_it_succeeds():
+            with preparing:
                 await self._make_indexes_and_bucket()
         self.unprepared = None
         self.actors.queue_changed()
@@ -144,12 +144,16 @@ async def owned_request(services: Services, request_id: str, key: ApiKey) -> Pro
     """
     request = await services.requests.get(request_id, owner=key.owner)
     if request is None:
-        raise RefusedError(404, "request_not_found", "This API key has no such request.")
+        raise RefusedError(
+            404, "request_not_found", "This API key has no request of this id. Check the id and the key."
+        )
     return request
 
 
 def _key_with(scope: Scope, request: Request) -> ApiKey:
     key: ApiKey = request.state.key
     if scope not in key.scopes:
-        raise RefusedError(403, "missing_scope", f"This API key does not have the scope `{scope}`.")
+        raise RefusedError(
+            403, "missing_scope", f"This API key does not have the scope `{scope}`. Use a key that has it."
+        )
     return key

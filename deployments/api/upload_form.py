@@ -143,7 +143,7 @@ async def _multipart(request: Request) -> AsyncIterator[UploadForm]:
     try:
         files = form.getlist("file")
         if not files or not isinstance(files[0], UploadFile):
-            raise RefusedError(400, "missing_file", "The form has no file in the field `file`.")
+            raise RefusedError(400, "missing_file", "The form has no file in the field `file`. Put the CSV there.")
         if len(files) > 1:
             raise RefusedError(400, "several_files", "The form has several files. Upload one at a time.")
         fields = {name: await _text(value) for name, value in form.multi_items() if name != "file"}

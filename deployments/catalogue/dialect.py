@@ -11,9 +11,9 @@ from cluster.errors import RefusedError
 _HEAD_BYTES = 64 * 1024
 DELIMITERS = ",;"  # the first one wins if both are equally frequent
 
-_SAVE = "save it as “CSV UTF-8” and upload that"
-_UPLOAD_A_CSV = "upload the catalogue as “CSV UTF-8”"
-_UNPACK = "unpack it and upload the CSV that is in it"
+_SAVE = "Save it as “CSV UTF-8” and upload that"
+_UPLOAD_A_CSV = "Upload the catalogue as “CSV UTF-8”"
+_UNPACK = "Unpack it and upload the CSV that is in it"
 _NOT_TEXT = (
     (b"\xd0\xcf\x11\xe0", "an Excel workbook of the old kind (.xls)", _SAVE),
     (b"\xff\xfe", "text in UTF-16", _SAVE),
@@ -66,17 +66,17 @@ def _refuse_what_is_not_rows(head: bytes) -> None:
         raise not_a_csv(_zip_detail(head))
     for signature, kind, remedy in _NOT_TEXT:
         if head.startswith(signature):
-            raise not_a_csv(f"This is {kind}; {remedy}.")
+            raise not_a_csv(f"This is {kind}. {remedy}.")
     if _MARKUP.match(head):
-        raise not_a_csv(f"This is a web page or XML; {_UPLOAD_A_CSV}.")
+        raise not_a_csv(f"This is a web page or XML. {_UPLOAD_A_CSV}.")
 
 
 def _zip_detail(head: bytes) -> str:
     if b"opendocument" in head:
-        return f"This is a LibreOffice document; {_SAVE}."
+        return f"This is a LibreOffice document. {_SAVE}."
     if b"[Content_Types].xml" in head or b"xl/" in head:
-        return f"This is an Excel workbook; {_SAVE}."
-    return f"This is a ZIP archive; {_UNPACK}."
+        return f"This is an Excel workbook. {_SAVE}."
+    return f"This is a ZIP archive. {_UNPACK}."
 
 
 def _detect_delimiter(head: bytes) -> str:

@@ -60,10 +60,10 @@ def _code_and_message(lines: Lines, error: str) -> tuple[str, str]:
     if lines.is_multiline:
         return "unclosed_quote", _UNCLOSED_QUOTE
     if lines.is_too_large:
-        return "row_too_large", f"The row has more than {MAX_ROW_BYTES:,} bytes; shorten its cells."
+        return "row_too_large", f"The row has more than {MAX_ROW_BYTES:,} bytes. Shorten its cells."
     # The csv module has one class for all its errors. Its limit on the length of a cell holds for the whole process.
     if "field limit" in error:
-        return "cell_too_large", f"A cell has more than {csv.field_size_limit():,} characters; shorten it."
+        return "cell_too_large", f"A cell has more than {csv.field_size_limit():,} characters. Shorten it."
     if "expected after" in error:
         return "stray_quote", _STRAY_QUOTE
     return "unclosed_quote", _UNCLOSED_QUOTE

@@ -50,7 +50,7 @@ class Lines:
             return line.decode(self._encoding)
         except UnicodeDecodeError as error:
             raise not_a_csv(
-                f"Line {self._number} is not text in UTF-8; save the file as “CSV UTF-8” and upload that."
+                f"Line {self._number} is not text in UTF-8. Save the file as “CSV UTF-8” and upload that."
             ) from error
 
     def begin_row(self) -> int:
@@ -90,7 +90,7 @@ def _split(file: IO[bytes], start: int) -> Iterator[bytes]:
     rest = b""
     while chunk := file.read(_CHUNK_BYTES):
         if b"\0" in chunk:
-            raise not_a_csv("The file has NUL bytes in it, so it is not text; save it as “CSV UTF-8” and upload that.")
+            raise not_a_csv("The file has NUL bytes, so it is not text. Save it as “CSV UTF-8” and upload that.")
         lines = (rest + chunk).splitlines(keepends=True)
         rest = lines.pop()  # its end may be in the next chunk, at least the LF of its CRLF
         if len(rest) > MAX_ROW_BYTES and not rest.endswith((b"\r", b"\n")):

@@ -68,8 +68,10 @@ class Survey:
 
     def refusal(self, *, skip_invalid_rows: bool) -> CatalogueError | None:
         """Return the error to answer with. None means that the valid rows may be accepted."""
-        acceptable = skip_invalid_rows and self.complete and self.products > 0
-        return None if acceptable or not self.problem_count else CatalogueError(self.problems, self.problem_count)
+        can_skip = self.complete and self.products > 0
+        if not self.problem_count or (can_skip and skip_invalid_rows):
+            return None
+        return CatalogueError(self.problems, self.problem_count, can_skip)
 
 
 def open_catalogue(
@@ -78,7 +80,7 @@ def open_catalogue(
     """Read the header of a catalogue.
 
     Args:
-        file: A seekable file. It is read from its beginning, whatever its position.
+        file: A seekable file. It is read from its beginning.
         max_rows: The limit on rows, valid and invalid ones together.
         max_images_per_product: The limit on image URLs in a row.
         columns: The names that the user gives the columns, by our names: `{"Input Image Urls": "Photo links"}`.
@@ -137,12 +139,12 @@ def _read_header(
 ) -> Layout | list[RowProblem]:
     row, header = next(cells, (1, None))
     if header is None:
-        message = "The file is empty; upload one with a header and a row for every product."
+        message = "The file is empty. Upload one with a header and a row for every product."
         return [row_problem(row, None, None, "empty_file", message)]
     layout = [header] if isinstance(header, RowProblem) else find_columns(header, row, columns)
     if next(cells, None) is not None:
         return layout
-    message = "The file has a header and no rows; add a row for every product."
+    message = "The file has a header and no rows. Add a row for every product."
     problems = layout if isinstance(layout, list) else []
     return [*problems, row_problem(row, None, None, "no_rows", message)]
 
@@ -162,5 +164,5 @@ def _checked(
 
 
 def _too_many_rows(row: int, max_rows: int) -> RowProblem:
-    message = f"The file has more than {max_rows:,} rows; divide it and upload the parts."
+    message = f"The file has more than {max_rows:,} rows. Divide it and upload the parts."
     return row_problem(row, None, None, "too_many_rows", message)

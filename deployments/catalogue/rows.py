@@ -65,7 +65,7 @@ def _serial_number_problems(row: int, cells: list[str], layout: Layout) -> list[
     if not cell:
         return [_missing(row, column, cell, "a whole number")]
     if _serial_number(cell) is None:
-        message = "The serial number is not valid; write a whole number, in digits only and at most 18 of them."
+        message = "The serial number is not a whole number. Write at most 18 digits and nothing else."
         return [row_problem(row, column, cell, "invalid_serial_number", message)]
     return []
 
@@ -75,7 +75,7 @@ def _product_name_problems(row: int, cells: list[str], layout: Layout) -> list[R
     if not cell:
         return [_missing(row, column, cell, "the product's name")]
     if _CONTROL.search(cell):
-        message = "The name has invisible control characters in it; delete the cell and type the name again."
+        message = "The name has invisible control characters in it. Delete the cell and type the name again."
         return [row_problem(row, column, cell, "invalid_value", message)]
     return []
 
@@ -85,7 +85,7 @@ def _image_problems(row: int, cells: list[str], layout: Layout, count: int, max_
     if not count:
         return [_missing(row, column, cell, "one image URL or more")]
     if count > max_images:
-        message = f"The row has {count:,} image URLs and may have {max_images:,}; spread them over several rows."
+        message = f"The row has {count:,} image URLs and may have {max_images:,}. Spread them over several rows."
         return [row_problem(row, column, cell, "too_many_images", message)]
     return []
 
@@ -96,12 +96,12 @@ def _invalid_url(row: int, layout: Layout, url: str, wrong: str) -> RowProblem:
 
 
 def _missing(row: int, column: str, cell: str, what: str) -> RowProblem:
-    return row_problem(row, column, cell, "missing_value", f"The cell is empty; write {what} in it.")
+    return row_problem(row, column, cell, "missing_value", f"The cell is empty. Write {what} in it.")
 
 
 def _too_many_cells(row: int, cells: list[str], layout: Layout) -> RowProblem:
     message = (
-        f"The row has {len(cells):,} cells and the header {layout.width:,}; "
-        "put a cell that contains commas or semicolons in double quotes."
+        f"The row has {len(cells):,} cells and the header {layout.width:,}. "
+        "Put a cell that contains commas or semicolons in double quotes."
     )
     return row_problem(row, None, cells[layout.width], "too_many_cells", message)

@@ -12,7 +12,7 @@ STOP_POLL_SECONDS = 0.05
 
 
 class QuietHandler(BaseHTTPRequestHandler):
-    """Keeps connections alive, logs nothing, and refuses what a subclass does not take."""
+    """Keeps connections alive, logs nothing, and refuses every method that a subclass does not have."""
 
     protocol_version = "HTTP/1.1"
 

@@ -29,7 +29,7 @@ def settings_values(settings: Settings) -> dict[str, str]:
 
 
 def settings_from(environment: Mapping[str, str]) -> Settings:
-    """Return the settings of an earlier `settings_environment`, whatever the environment is now."""
+    """Return the settings of an earlier `settings_environment`. The environment of now has no part in them."""
     given = {name.removeprefix(PREFIX).lower(): value for name, value in environment.items()}
     return Settings(_env_prefix=_UNUSED_PREFIX, **given)  # type: ignore[arg-type] # texts, as in an environment
 

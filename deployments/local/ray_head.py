@@ -133,7 +133,7 @@ class RayHead(Server):
             f"--temp-dir={self.home.short_path() / 'ray'}",
             f"--object-store-memory={_OBJECT_STORE_BYTES}",
             "--no-monitor",  # the autoscaler: one node has no use for it
-            "--include-log-monitor=false",  # what workers print stays in their log files
+            "--include-log-monitor=false",  # the output of workers stays in their log files
         ]
 
     def check(self) -> None:

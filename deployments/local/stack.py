@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 _Store = Mongod | RedisServer | SeaweedFS
 
 _RAY_DASHBOARD_PORT = 8265
-_PORT_ATTEMPTS = 5
+_MAX_PORT_TRIES = 5
 _ANY_HOST = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not bound to
 
 _AWS_KEYS = frozenset({"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"})
@@ -134,7 +134,7 @@ def start_servers(
     home.create()
     with home.locked():
         before = StateFile(home.state_file).read()
-        for attempt in range(1, _PORT_ATTEMPTS + 1):
+        for tries in range(1, _MAX_PORT_TRIES + 1):
             numbers = _choose_ports(settings, home, embedded_servers(settings))
             if stop_ray_on_port_change(home, before, numbers, ray_is_ours=settings.ray_address is None):
                 assume_running = {*assume_running} - {RayHead.name}
@@ -147,7 +147,7 @@ def start_servers(
                 break
             except ServerStartError as error:
                 # Another program has taken a port since it was found free.
-                if error.remedy != remedies.PORT_TAKEN or attempt == _PORT_ATTEMPTS:
+                if error.remedy != remedies.PORT_TAKEN or tries == _MAX_PORT_TRIES:
                     raise
         return stack
 

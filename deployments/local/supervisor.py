@@ -86,7 +86,7 @@ class Supervisor:
     def __init__(self, home: Home, restart: Callable[[], bool]) -> None:
         self._home = home
         self._restart = restart
-        self._attempts = 0  # since the last time that the backoff began anew
+        self._starts = 0  # since the last time that the backoff began anew
         self._latest = 0.0  # the end of the latest restart, of `time.monotonic()`
         self._is_whole = True
 
@@ -105,12 +105,12 @@ class Supervisor:
         if self._is_whole and not dead:
             return
         if time.monotonic() - self._latest > _BACKOFF_RESET_SECONDS:
-            self._attempts = 0
-        pause_seconds = pause_before_start(self._attempts)
-        logger.warning("%s died; starting in %g s", ", ".join(dead) or "something", pause_seconds)
+            self._starts = 0
+        pause_seconds = pause_before_start(self._starts)
+        logger.warning("%s died, and is started again in %g s", ", ".join(dead) or "something", pause_seconds)
         if stopped.wait(pause_seconds):
             return
-        self._attempts += 1
+        self._starts += 1
         self._is_whole = False
         try:
             self._is_whole = self._restart()
@@ -119,11 +119,11 @@ class Supervisor:
         logger.warning("everything runs again" if self._is_whole else "not everything could be started")
 
 
-def pause_before_start(attempts: int) -> float:
-    """Return the pause before the next start: none before the first, then 1 s, doubled each time up to a minute."""
-    if attempts == 0:
+def pause_before_start(starts: int) -> float:
+    """Return the pause after so many starts: none before the first, then 1 s, doubled each time up to a minute."""
+    if starts == 0:
         return 0
-    doublings = min(attempts - 1, _MAX_DOUBLINGS)
+    doublings = min(starts - 1, _MAX_DOUBLINGS)
     return min(_BACKOFF_CAP_SECONDS, math.ldexp(_BACKOFF_BASE_SECONDS, doublings))
 
 

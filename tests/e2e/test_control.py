@@ -1,4 +1,4 @@
-"""Requests that are cancelled, held, hurried, done again and deleted while they run."""
+"""Requests that are cancelled, paused, given another priority, retried and deleted while they run."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def cancel_unless_over(darkroom: Darkroom, request_id: str) -> None:
             raise
 
 
-def test_when_all_places_are_taken_one_gives_way(service: Service, darkroom: Darkroom, origin: Origin) -> None:
+def test_when_all_places_are_taken_one_is_preempted(service: Service, darkroom: Darkroom, origin: Origin) -> None:
     slow = origin.route("/slow.jpg", slow_headers(0.5, reply(jpeg())))
     quick = origin.route("/quick.jpg", reply(jpeg()))
     file = catalogue(*([f"{slow}?{number}"] for number in range(400)))
@@ -105,13 +105,13 @@ def test_when_all_places_are_taken_one_gives_way(service: Service, darkroom: Dar
     urgent = darkroom.wait(darkroom.submit(catalogue([quick]), priority=9).request_id, timeout_seconds=60)
     assert urgent.status == "completed"
     left = [darkroom.status(each, limit=1) for each in low]
-    assert not all(status.terminal for status in left), "they had all ended, and nobody had to give way"
-    (gave_way, *_) = [status.request_id for status in left if status.status == "pending" and status.started_at]
-    for request_id in set(low) - {gave_way}:
+    assert not all(status.terminal for status in left), "they had all ended, and none had to be preempted"
+    (preempted, *_) = [status.request_id for status in left if status.status == "pending" and status.started_at]
+    for request_id in set(low) - {preempted}:
         cancel_unless_over(darkroom, request_id)
-    origin.hurry()
-    assert ended(darkroom, gave_way).counts.completed == 400
-    assert len(service.object_keys(gave_way)) == 400
+    origin.end_pauses()
+    assert ended(darkroom, preempted).counts.completed == 400
+    assert len(service.object_keys(preempted)) == 400
 
 
 def test_a_deadline_ends_a_request(darkroom: Darkroom, origin: Origin) -> None:
@@ -182,7 +182,7 @@ def test_failed_images_are_done_again_all_or_by_code(service: Service, darkroom:
     assert refusal(error) == (422, "nothing_to_retry")
 
 
-def test_what_was_cancelled_can_be_done_after_all(darkroom: Darkroom, origin: Origin, half_done: str) -> None:
+def test_a_cancelled_request_can_be_done_after_all(darkroom: Darkroom, origin: Origin, half_done: str) -> None:
     darkroom.cancel(half_done)
     ended(darkroom, half_done)
     origin.route("/slow.jpg", reply(jpeg()))

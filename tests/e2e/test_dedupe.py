@@ -42,7 +42,7 @@ def conditional(body: bytes) -> object:
     return answer
 
 
-def test_a_url_that_repeats_in_a_request_is_fetched_and_stored_once(
+def test_a_url_that_a_request_has_twice_is_fetched_and_stored_once(
     service: Service, darkroom: Darkroom, origin: Origin
 ) -> None:
     same, other = origin.route("/same.jpg", reply(jpeg(seed=21))), origin.route("/other.jpg", reply(jpeg(seed=22)))
@@ -58,7 +58,7 @@ def test_a_url_that_repeats_in_a_request_is_fetched_and_stored_once(
     assert {product.processing_status for product in products} == {"completed", "failed"}
 
 
-def test_only_repeats_that_failed_are_done_again(darkroom: Darkroom, origin: Origin) -> None:
+def test_only_duplicates_that_failed_are_done_again(darkroom: Darkroom, origin: Origin) -> None:
     url = origin.url + "/later.jpg"
     status, _ = finished(darkroom, catalogue([url], [url]))
     assert status.counts.failed == 2
@@ -109,7 +109,7 @@ def test_a_weak_tag_says_nothing_about_bytes(darkroom: Darkroom, origin: Origin)
     assert all("if-none-match" not in request.headers for request in origin.requests_to("/weak.jpg"))
 
 
-def test_what_was_deleted_is_made_again(darkroom: Darkroom, origin: Origin) -> None:
+def test_a_deleted_output_is_made_again(darkroom: Darkroom, origin: Origin) -> None:
     body = jpeg(seed=28)
     url = origin.route("/deleted.jpg", conditional(body))  # type: ignore[arg-type] # an answer
     first, before = finished(darkroom, catalogue([url]))

@@ -166,7 +166,7 @@ def check_results(darkroom: Darkroom, request_id: str, before: Product) -> None:
     assert httpx.get(str(product.output_image_urls[0]), trust_env=False).status_code == 200
 
 
-def test_a_lost_machine_is_replaced_and_what_was_accepted_is_finished(
+def test_a_lost_machine_is_replaced_and_accepted_work_is_finished(
     machines: list[Machine], elsewhere: Path, origin: Origin
 ) -> None:
     to_back_up, to_restore = procedures()

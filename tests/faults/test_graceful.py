@@ -77,7 +77,7 @@ def jobs(own: Service, origin: Origin) -> Iterator[Callable[[int], WatchedJob]]:
         yield begin
 
 
-def test_sigterm_finishes_what_runs_and_the_next_up_goes_on(
+def test_sigterm_finishes_running_work_and_the_next_up_goes_on(
     own: Service, origin: Origin, jobs: Callable[[int], WatchedJob], note: Note, tmp_path: Path
 ) -> None:
     hook = origin.route("/slow-hook", slow_headers(HOOK_SECONDS, reply(status=204)))
@@ -151,7 +151,7 @@ def servers(home: Home) -> dict[str, ProcessId]:
 
 @pytest.mark.brief
 @pytest.mark.timeout(240)
-def test_what_dies_is_started_again_until_the_end(own: Service, tmp_path: Path) -> None:
+def test_a_dead_server_is_started_again_until_the_end(own: Service, tmp_path: Path) -> None:
     """The last of this module: its service does not run any more."""
     home, told = own.stack.home, tmp_path / "told"
     with up_in_the_foreground(home.path, told, settings_environment(own.given)):

@@ -158,7 +158,7 @@ def test_work_goes_on_when_an_actor_is_killed(own: Service, job: WatchedJob, act
 @pytest.mark.long
 def test_a_webhook_comes_although_its_sender_is_killed_again_and_again(own: Service, job: WatchedJob) -> None:
     job.refuses_hook = True
-    job.origin.hurry()
+    job.origin.end_pauses()
     job.await_end()
 
     def await_call() -> None:
@@ -202,7 +202,7 @@ def test_a_request_is_cancelled_and_done_again_although_an_actor_is_killed(
         del job.seen[:-1]  # only from here on may progress not fall
         at = kill_titled(own, actor)
         job.seconds_until_work_went_on(at)
-        job.origin.hurry()
+        job.origin.end_pauses()
         darkroom.wait(job.request_id, timeout_seconds=90)
     job.check(deliveries=2, fetched_again=3 * IN_FLIGHT)  # by two kills, and by the end of the first try
 
@@ -279,7 +279,7 @@ def test_everything_is_killed_and_the_next_start_goes_on(
 
 
 @pytest.mark.long
-def test_what_dies_while_something_is_started_again_is_started_again_too(own: Service) -> None:
+def test_a_server_that_dies_during_a_restart_is_started_again_too(own: Service) -> None:
     log = own.stack.home.log_file("supervisor")
     start_supervisor(own.stack.home)
     try:

@@ -56,7 +56,7 @@ def crowded(tmp_path: Path) -> Iterator[Service]:
 
 
 class Crowd:
-    """Clients that send at a steady rate, whatever they are answered.
+    """Clients that send at a steady rate. Refusals do not slow them down.
 
     Args:
         service: The service that is overloaded.

@@ -223,7 +223,7 @@ def check_hears(darkroom: Darkroom, job: WatchedJob) -> None:
 
 
 @pytest.mark.parametrize("store", ["mongod", "redis", "seaweedfs"])
-def test_work_goes_on_after_whatever_befalls_a_store(both: tuple[Stores, Service], store: str, note: Note) -> None:
+def test_work_goes_on_after_every_fault_of_a_store(both: tuple[Stores, Service], store: str, note: Note) -> None:
     stores, service = both
     away: dict[str, tuple[Callable[[str], AbstractContextManager[None]], float]] = {
         f"killed, back after {KILLED_SECONDS} s": (stores.killed, KILLED_SECONDS),

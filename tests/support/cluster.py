@@ -213,7 +213,7 @@ class Cluster:
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": keys.ray_token,
             "RAY_USAGE_STATS_ENABLED": "0",
-            "RAY_worker_niceness": "0",  # or whatever else this machine does would come before all actors
+            "RAY_worker_niceness": "0",  # or all other work of this machine would come before the actors
             "RAY_REDIS_ADDRESS": f"{self.network.addresses[STORES]}:{_GCS_PORT}",
             "RAY_external_storage_namespace": "darkroom",
         }

@@ -20,7 +20,8 @@ _CODE = re.compile(r"`[^`]*`|https?://\S+")
 _DRAWING = re.compile(r"^\s*(?:>>>|\.\.\.|[├└│]).*$", re.MULTILINE)  # an example or a table
 _SENTENCE_END = re.compile(r"(?<=[.!?:])\s+(?=[A-Z`])|\n\s*\n|\n\s*[-*] ")
 _SUBJECT = re.compile(
-    r"\b(?:who|whoever)\b"
+    r"\b(?:who|whoever|whatever)\b"
+    r"|(?:^|[.:]\s+)What\b(?![^.]*\?)"  # a clause or a head at the start of a sentence, but no question
     r"|\b[Ww]hat (?:is|are|was|were|has|have|had|may|can|cannot|could|must|should|will|would|does|did|do not|never)\b"
     r"|\b[Ww]hat (?:comes|came|goes|went|runs|ran|waits|fails|happens|happened|needs|takes|makes|keeps|ends|begins)\b",
     re.IGNORECASE,
@@ -47,7 +48,7 @@ class Fault(NamedTuple):
 
 
 def faults(path: Path) -> Iterator[Fault]:
-    """All texts of a file that break a rule."""
+    """Yield all texts of a file that break a rule."""
     source = path.read_text()
     for line, text in docstrings(ast.parse(source)):
         first = text.split("\n\n")[0]
@@ -59,7 +60,7 @@ def faults(path: Path) -> Iterator[Fault]:
 
 
 def docstrings(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    """The docstrings of modules, classes, functions and attributes, each with its line."""
+    """Yield the docstrings of modules, classes, functions and attributes, each with its line."""
     for node in ast.walk(tree):
         if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             continue
@@ -73,7 +74,7 @@ def docstrings(tree: ast.Module) -> Iterator[tuple[int, str]]:
 
 
 def comments(source: str) -> Iterator[tuple[int, str]]:
-    """The comments, those of adjacent lines as one, each with its first line."""
+    """Yield the comments, each with its first line. Adjacent lines are one comment."""
     start, texts, last = 0, list[str](), -1
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type != tokenize.COMMENT or _TOOL_COMMENT.match(token.string):
@@ -109,7 +110,7 @@ def _rules(text: str) -> Iterator[str]:
 
 
 def _prose(text: str) -> str:
-    return _CODE.sub("x", _DRAWING.sub("", text))
+    return _CODE.sub("X", _DRAWING.sub("", text))
 
 
 def main() -> None:

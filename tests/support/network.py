@@ -1,8 +1,8 @@
 """A network of machines that are network namespaces, whose links can be cut and healed. Needs root and iproute2.
 
 with Network.made("stores", "head", "worker1") as network:
-    network.command("head", ["ray", "start", ...])  # the command of a process on that machine
-    network.cut("worker1", "head")  # silently: neither hears anything from the other
+    network.command("head", ["ray", "start", ...])  # of a process there
+    network.cut("worker1", "head")  # silently, for both
     network.heal("worker1", "head")
 """
 

@@ -79,8 +79,8 @@ class Exchange(BaseHTTPRequestHandler):
         self.end_headers()
 
     def pause(self, seconds: float) -> None:
-        """Wait, unless the origin hurries. When it stops, break the connection off."""
-        self.origin.hurrying.wait(seconds)
+        """Wait, unless the origin has ended all pauses. When it stops, break the connection off."""
+        self.origin.pauses_ended.wait(seconds)
         if self.origin.stopping.is_set():
             raise ConnectionAbortedError
 
@@ -108,7 +108,7 @@ class Origin:
 
     def __init__(self, ssl_context: ssl.SSLContext | None = None, *, host: str = "127.0.0.1") -> None:
         self.requests: list[ReceivedRequest] = []
-        self.hurrying = threading.Event()
+        self.pauses_ended = threading.Event()
         self.stopping = threading.Event()
         self.connections: set[socket.socket] = set()
         self._routes: dict[str, Answer] = {}
@@ -139,12 +139,12 @@ class Origin:
         return self.url + path
 
     def requests_to(self, path: str) -> list[ReceivedRequest]:
-        """Return the requests to one path, whatever their query."""
+        """Return the requests to one path, with any query."""
         return [request for request in self.requests if urlsplit(request.path).path == path]
 
-    def hurry(self) -> None:
-        """Be slow no more, because nothing needs it any longer."""
-        self.hurrying.set()
+    def end_pauses(self) -> None:
+        """End all pauses of answers, now and from now on."""
+        self.pauses_ended.set()
 
     def answer_of(self, path: str) -> Answer:
         """Return the answer of a path."""
@@ -162,7 +162,7 @@ class Origin:
 
     def __exit__(self, *_: object) -> None:
         self.stopping.set()
-        self.hurry()
+        self.end_pauses()
         self._server.shutdown()
         self._thread.join()
         for connection in list(self.connections):

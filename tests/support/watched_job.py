@@ -31,7 +31,7 @@ POLL_SECONDS = 0.1
 ON_THEIR_WAY_SECONDS = 1.0  # a client may see images so long after they were done
 HOOK = "/hook"
 OPTIONS = {"quality": 60}
-INTERNAL_ERROR = "internal_error"  # a defect, whatever has died
+INTERNAL_ERROR = "internal_error"  # a defect, after any fault
 ENDS = frozenset({"completed", "failed"})
 
 
@@ -216,7 +216,7 @@ class WatchedJob:
             deliveries: The number of deliveries. A request that was tried again has one for each end.
             fetched_again: How many pictures may have been fetched once more: those that were in flight.
         """
-        self.origin.hurry()
+        self.origin.end_pauses()
         self.await_end()
         last = self.seen[-1][1]
         assert (last.status, last.progress) == ("completed", 100)

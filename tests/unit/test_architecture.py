@@ -1,4 +1,4 @@
-"""What holds the shape of the code: which way imports run, and how long a reader must read at once."""
+"""The shape of the code: the direction of imports, and the length of files and functions."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def lines_of_code(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return lines
 
 
-def test_the_top_level_holds_what_the_design_names() -> None:
+def test_the_top_level_holds_only_agreed_names() -> None:
     folders = {path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")}
     ignored = {line.strip().rstrip("/") for line in (ROOT / ".gitignore").read_text().splitlines()}
     assert folders - ignored <= {"cluster", "actors", "deployments", "tests"}

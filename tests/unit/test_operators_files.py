@@ -28,8 +28,8 @@ def test_a_worker_restarts_ray_only_after_a_setup(tmp_path: Path) -> None:
     assert (tmp_path / "told").read_text().splitlines() == ["--user restart ray", "--user start ray"]
 
 
-def test_every_node_gets_what_was_built_here() -> None:
-    """By its name alone, pip would install whatever a stranger has put on PyPI."""
+def test_every_node_gets_the_wheel_that_was_built_here() -> None:
+    """By its name alone, pip would install the package of a stranger from PyPI."""
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     wheel = f"darkroom-{version}-py3-none-any.whl"
     config: dict[str, Any] = yaml.safe_load((ROOT / "ray-cluster.yaml").read_text())

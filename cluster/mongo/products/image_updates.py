@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 UNFINISHED = [Status.PENDING, Status.PROCESSING]
 _BATCH_BITS = 32  # of the 63 that a number in MongoDB has
-_NOT_IN_RESULTS = {"attempts", "failures", "batch", "repeats"}  # other writes have set these
+_NOT_IN_RESULTS = {"attempts", "failures", "batch", "duplicate_of"}  # other writes have set these
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class ImageUpdates:
 
     @property
     def _token(self) -> int | None:
-        """Grows with every batch of a request, through all its coordinators."""
+        """A number that grows with every batch of a request, through all its coordinators."""
         return None if self.batch is None else self.epoch << _BATCH_BITS | self.batch
 
     def _unfinished(self, row: int, index: int) -> Document:

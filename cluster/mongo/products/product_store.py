@@ -176,7 +176,7 @@ class ProductStore:
     async def reopen(self, request_id: str, epoch: int, codes: Collection[ImageErrorCode]) -> None:
         """Make failed images with these codes pending again. The same call again changes nothing."""
         again = {"$in": ["$$this.error.code", list(codes)]}
-        pending = {"$mergeObjects": ["$$this", {"$literal": Image().model_dump(exclude={"repeats"})}]}
+        pending = {"$mergeObjects": ["$$this", {"$literal": Image().model_dump(exclude={"duplicate_of"})}]}
         images = {"$cond": [again, pending, "$$this"]}
         change = {
             "images": {"$map": {"input": "$images", "in": images}},

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class ControlSignals(NamedTuple):
-    """What the coordinator of a request is asked to do."""
+    """The marks in a request that tell its coordinator to stop or to wait."""
 
     stopping: Reason | None  # end the request for this reason
     wait: bool  # requeue it: it is paused or preempted

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class RequestControl:
-    """Each change is one write to the request, so it holds whatever dies. Actors read it there.
+    """Each change is one write to the request, so no death of a process undoes it. Actors read it there.
 
     Every method raises `StoreUnavailableError` when MongoDB does not answer.
     """

@@ -30,7 +30,7 @@ class RequestStore:
         self._writer = RequestWriter(database)
 
     async def commit(self, request: ProcessingRequest) -> ProcessingRequest:
-        """Write the request, after its products. From now on it will be finished, whatever dies.
+        """Write the request, after its products. From now on it will be finished, even if every process dies.
 
         Returns:
             The request, or an earlier one with the same owner and idempotency key.

@@ -82,7 +82,9 @@ async def retry(
     codes = body.codes if body is not None and body.codes is not None else list(ImageErrorCode)
     failed = sum(failure.count for failure in found.failures if failure.code in codes)
     if found.terminal and not failed:
-        detail = "No image of this request has failed" + (" with one of these codes." if found.failures else ".")
+        detail = "No image of this request has failed, so there is nothing to retry."
+        if found.failures:
+            detail = "No image of this request has failed with one of these codes. Name others, or none for all."
         raise RefusedError(422, "nothing_to_retry", detail)
     if found.terminal:
         await services.quota.check(key.owner, failed)
@@ -105,6 +107,10 @@ async def delete(request_id: str, services: ServicesArgument, key: KeyArgument) 
 
 async def _changed(services: Services, request: ProcessingRequest | None) -> RequestAnswer:
     if request is None:
-        raise RefusedError(409, "already_ended", "The request has ended, so it cannot be changed.")
+        raise RefusedError(
+            409,
+            "already_ended",
+            "The request has ended, so it cannot be changed.",
+        )
     services.actors.queue_changed()
     return await overview(services, request)

@@ -37,6 +37,8 @@ async def redeliver(
     await owned_request(services, request_id, key)
     delivery = await services.outbox.redeliver(request_id, delivery_id)
     if delivery is None:
-        raise RefusedError(404, "delivery_not_found", "This request has no such delivery.")
+        raise RefusedError(
+            404, "delivery_not_found", "This request has no delivery of this id. List its deliveries to find it."
+        )
     services.actors.outbox_changed()
     return DeliveryAnswer.of(delivery)

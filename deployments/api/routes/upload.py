@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Request, Response
 
 from cluster.records import ApiKey
-from deployments.api.admission import Upload, admit
+from deployments.api.admission import Upload, accept_upload
 from deployments.api.answers import UploadAnswer
 from deployments.api.services import Services, services_of, writer
 from deployments.api.upload_form import FORM_SCHEMA, upload_form
@@ -39,7 +39,7 @@ async def upload(
         await services.require_stores()
         await services.quota.check(key.owner)
     async with upload_form(request) as form:
-        answer = await admit(services, Upload(form, owner=key.owner, idempotency_key=idempotency_key))
+        answer = await accept_upload(services, Upload(form, owner=key.owner, idempotency_key=idempotency_key))
     if answer.request_id is None:
         response.status_code = 200
     else:

@@ -23,7 +23,7 @@ SCRIPT = Path(__file__).parents[3] / "cluster" / "ray-node.sh"
 
 @contextmanager
 def running_node(folder: Path, *, before: str = "") -> Iterator[subprocess.Popen[bytes]]:
-    """A node whose `ray start --block` has a raylet and goes on whatever becomes of that."""
+    """A node whose `ray start --block` has a raylet, and goes on after its end."""
     raylet = shutil.copy(str(shutil.which("sleep")), folder / "raylet")
     command = ["/bin/sh", "-c", f"{before} {raylet} 60 & while :; do sleep 0.1; done"]
     with subprocess.Popen([SCRIPT, *command], start_new_session=True) as running:

@@ -10,7 +10,7 @@ import pytest
 from cluster.aio import FreshCalls, Question, SingleFlight, end, wait_until_set
 
 
-async def test_who_loses_a_cancel_is_ended_all_the_same() -> None:
+async def test_a_task_that_loses_a_cancel_is_ended_all_the_same() -> None:
     cancels = 0
 
     async def deaf() -> None:
@@ -39,7 +39,7 @@ async def test_a_wait_for_an_event_ends_with_its_time() -> None:
     assert event.is_set()
 
 
-async def test_all_who_wait_share_one_call_and_its_error() -> None:
+async def test_all_callers_share_one_call_and_its_error() -> None:
     calls, outcome = 0, asyncio.Event()
 
     async def call() -> None:

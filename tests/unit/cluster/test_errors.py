@@ -27,7 +27,7 @@ ERRORS = [
     StaleEpochError("req_1"),
     ImageError(ImageErrorCode.RATE_LIMITED, "The source answered 429.", 429, 2.5),
     RefusedError(503, "queue_full", "The queue is full.", 30),
-    CatalogueError([RowProblem(row=7, column="Images", value="x", code="invalid_url", message="Bad.")], 3),
+    CatalogueError([RowProblem(row=7, column="Images", value="x", code="invalid_url", message="Bad.")], 3, True),  # noqa: FBT003 - errors take positions
     OptionsError([("quality", "is too large")]),
     BlockedAddressError("shop.example", "loopback, RFC 1122"),
     HomeBusyError(".darkroom"),
@@ -55,7 +55,7 @@ def test_every_error_of_the_tree_is_tried() -> None:
     assert ours - {DarkroomError} == {type(error) for error in ERRORS}
 
 
-def test_only_what_may_pass_by_itself_is_transient() -> None:
+def test_only_errors_that_may_pass_are_transient() -> None:
     assert {code for code in ImageErrorCode if code.transient} == {
         "timeout",
         "connection_failed",

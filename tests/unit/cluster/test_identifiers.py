@@ -22,6 +22,6 @@ def test_an_identifier_knows_its_age() -> None:
     assert 0 <= identifier_age_seconds(identifier) < 5
 
 
-def test_what_is_not_ours_has_no_age() -> None:
+def test_a_foreign_identifier_has_no_age() -> None:
     with pytest.raises(ValueError, match="substring"):
         identifier_age_seconds("req_UUU")

@@ -25,7 +25,7 @@ def test_without_outputs_there_is_one_without_a_name() -> None:
     assert chosen.output_names == []
 
 
-def test_an_output_inherits_what_it_does_not_say() -> None:
+def test_an_output_inherits_options_that_it_does_not_set() -> None:
     chosen = options(
         quality=60, effort="max", outputs=[{"name": "thumb", "maxWidth": 200}, {"name": "big", "quality": 80}]
     )
@@ -35,7 +35,7 @@ def test_an_output_inherits_what_it_does_not_say() -> None:
     assert chosen.output_names == ["thumb", "big"]
 
 
-def test_what_auto_tries_is_not_inherited_by_another_format() -> None:
+def test_the_formats_of_auto_are_not_inherited_by_another_format() -> None:
     chosen = options(format="auto", formats=["jpeg", "webp"], outputs=[{"name": "a"}, {"name": "b", "format": "png"}])
     assert [each.formats for each in chosen.each_output] == [["jpeg", "webp"], []]
 
@@ -49,7 +49,7 @@ def test_options_survive_the_database() -> None:
     ("fields", "lowest"),
     [({}, 40), ({"quality": 30}, 30), ({"maxBytes": 1000, "minQuality": 10}, 10)],
 )
-def test_the_quality_is_not_lowered_below_what_is_said_or_40(fields: dict[str, Any], lowest: int) -> None:
+def test_the_quality_is_not_lowered_below_the_minimum_or_40(fields: dict[str, Any], lowest: int) -> None:
     assert options(**fields).lowest_quality == lowest
 
 

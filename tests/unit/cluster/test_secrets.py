@@ -13,7 +13,7 @@ def secrets_with(key: str) -> Secrets:
     return Secrets(Settings.model_validate({"secret_key": key}))
 
 
-def test_what_was_encrypted_can_be_read_with_the_same_key_only() -> None:
+def test_a_secret_can_be_read_with_the_same_key_only() -> None:
     token = secrets_with("a" * 32).encrypt("whsec_x")
     assert "whsec" not in token
     assert secrets_with("a" * 32).decrypt(token) == "whsec_x"

@@ -1,4 +1,4 @@
-"""No coordinator has two requests, whatever MongoDB has done with an answer."""
+"""No coordinator has two requests, even when an answer of MongoDB was lost."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def coordinators(isolated: Settings) -> Coordinators:
     return known
 
 
-async def test_who_waits_waits_again_when_nothing_was_admitted(coordinators: Coordinators) -> None:
+async def test_a_standby_waits_again_when_nothing_was_admitted(coordinators: Coordinators) -> None:
     with coordinators.reserved() as name:
         assert name is not None
         assert not coordinators.state().standby
@@ -42,7 +42,7 @@ async def test_who_waits_waits_again_when_nothing_was_admitted(coordinators: Coo
 
 
 @pytest.mark.timeout(60)
-async def test_who_may_have_been_given_a_request_is_given_no_other(
+async def test_a_coordinator_that_may_have_a_request_is_given_no_other(
     coordinators: Coordinators, isolated: Settings
 ) -> None:
     def admit() -> None:

@@ -71,7 +71,7 @@ async def test_progress_is_whole_only_while_it_is_renewed(progress: Progress) ->
     await wait_until_async(is_over, "nobody renewed it")
 
 
-async def test_what_an_earlier_coordinator_has_counted_is_not_read_after_a_retry(progress: Progress) -> None:
+async def test_counts_of_an_earlier_coordinator_are_not_read_after_a_retry(progress: Progress) -> None:
     request_id = new_identifier("req")
     await progress.begin_rebuild(request_id, 1)
     await progress.count(request_id, [CountedImage.of(0, DONE), CountedImage.of(1, GONE)])

@@ -1,4 +1,4 @@
-"""What the cluster allows at source hosts, in a real Redis."""
+"""The limits of the cluster at source hosts, in a real Redis."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ async def test_a_host_is_shared_among_batches(hosts: SourceHosts, host: str) -> 
     assert (await enter(hosts, host)).downloads == 2
 
 
-async def test_what_a_worker_had_that_died_is_free_again_and_what_one_keeps_is_not(
+async def test_permits_of_a_dead_worker_are_free_again_and_kept_ones_are_not(
     hosts: SourceHosts, host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(source_hosts, "LEASE_SECONDS", 0.5)
@@ -78,7 +78,7 @@ async def test_what_a_worker_had_that_died_is_free_again_and_what_one_keeps_is_n
         return (await enter(hosts, host, "next:", wanted=1)).downloads == 1
 
     assert not await is_free()
-    await wait_until_async(is_free, "what the dead had is free")
+    await wait_until_async(is_free, "the permits of the dead workers are free")
     assert (await enter(hosts, host, "other:", wanted=MOST)).downloads == (MOST - kept) // 2
 
 

@@ -37,7 +37,7 @@ async def failing(isolated: Settings) -> AsyncIterator[tuple[Settings, Origin]]:
 
 
 @pytest.mark.parametrize("size_bytes", [0, 1, 200_000, 5_000_000])
-async def test_what_was_put_can_be_read(isolated: Settings, size_bytes: int) -> None:
+async def test_an_object_that_was_put_can_be_read(isolated: Settings, size_bytes: int) -> None:
     key, data = f"{new_identifier('test')}/a b+c/é.jpg", os.urandom(size_bytes)
     await put(isolated, key, b"earlier")
     await put(isolated, key, data)

@@ -10,7 +10,7 @@ import pytest
 
 from cluster.mongo.requests import RequestQueue
 from cluster.records import Scope
-from deployments.api.health_check import FRESH_SECONDS
+from deployments.api.health_check import HEALTH_TTL_SECONDS
 from tests.support.app import running_app
 from tests.support.catalogues import catalogue
 from tests.support.proxy import Fault, Proxy
@@ -125,7 +125,7 @@ async def test_503_while_another_store_is_away(isolated: Settings, store: str, s
             request_id = (await upload(api, key="order-9")).json()["requestId"]
             before = await api.stored()
             proxy.fault = Fault.SILENCE
-            await asyncio.sleep(FRESH_SECONDS)
+            await asyncio.sleep(HEALTH_TTL_SECONDS)
             refused = await upload(api)
             assert refused.status_code == 503
             assert refused.json()["code"] == "store_unavailable"
@@ -160,7 +160,7 @@ async def test_another_upload_with_the_same_key_is_a_conflict(api: Api) -> None:
     assert await api.stored() == before
 
 
-async def test_repeats_at_the_same_moment_are_one_request(api: Api) -> None:
+async def test_equal_uploads_at_the_same_moment_are_one_request(api: Api) -> None:
     requests, products = await api.stored()
     responses = await asyncio.gather(*(upload(api, key="order-3") for _ in range(5)))
     assert {response.status_code for response in responses} == {202}

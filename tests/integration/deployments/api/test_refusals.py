@@ -1,4 +1,4 @@
-"""Every upload that is refused: the status, the code, what the problem says, and that nothing was stored."""
+"""Every refusal of an upload has a status, a code and a problem, and stores nothing."""
 
 from __future__ import annotations
 
@@ -204,7 +204,7 @@ async def test_415_a_file_that_is_no_text(api: Api, file: bytes, said: str) -> N
         (b"No,Name,Images,No\n1,a,https://x.example/a.jpg,2\n", [(1, "Serial Number", "duplicate_column")]),
     ],
 )
-async def test_422_a_catalogue_without_what_it_must_have(
+async def test_422_a_catalogue_with_wrong_columns_or_without_rows(
     api: Api, file: bytes, errors: list[tuple[int, str | None, str]]
 ) -> None:
     assert row_codes(refused(await upload(api, file), 422, "invalid_catalogue")) == errors

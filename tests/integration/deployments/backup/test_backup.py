@@ -152,7 +152,7 @@ async def test_the_files_are_those_of_mongodump_and_only_for_their_owner(
     assert names(tmp_path) == ["backup"]
 
 
-async def test_a_backup_is_one_moment_whatever_is_written_meanwhile(
+async def test_a_backup_shows_one_moment_despite_later_writes(
     database: Database, empty: Database, tmp_path: Path, secrets: Secrets
 ) -> None:
     request_id = new_identifier("req")
@@ -279,7 +279,7 @@ async def test_a_moment_that_mongodb_does_not_keep_is_told(
     assert verified(tmp_path / "backup").collections["products"].documents == MANY
 
 
-async def test_only_what_is_darkrooms_is_removed_from_redis(
+async def test_only_keys_of_darkroom_are_removed_from_redis(
     isolated: Settings, progress: Progress, redis: Redis
 ) -> None:
     redis.set("another's", "1", ex=60)

@@ -40,7 +40,7 @@ def kill(servers: Servers, *names: str) -> None:
 
 
 @pytest.mark.timeout(90)
-def test_what_was_killed_is_started_again_with_its_data(servers: Servers) -> None:
+def test_a_killed_store_is_started_again_with_its_data(servers: Servers) -> None:
     stack = servers.start(ray_address=NO_RAY)
     assert servers.seen("ready") == STORES
     write_everywhere(stack, "first")

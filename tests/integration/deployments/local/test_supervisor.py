@@ -47,7 +47,7 @@ def test_a_server_that_dies_is_started_again_and_the_others_are_left_alone(serve
     assert {name: servers.process(name) for name in others} == others
 
 
-def test_what_cannot_start_is_tried_ever_less_often(servers: Servers) -> None:
+def test_a_server_that_cannot_start_is_tried_ever_less_often(servers: Servers) -> None:
     servers.start(ray_address=NO_RAY)
     tries: list[float] = []
 

@@ -45,7 +45,7 @@ def zipped() -> bytes:
         (b"%!PS-Adobe-3.0 EPSF-3.0", "PostScript"),
     ],
 )
-def test_what_is_not_supported_is_named(data: bytes, name: str) -> None:
+def test_an_unsupported_format_is_named(data: bytes, name: str) -> None:
     error = refusal(data)
     assert error.code is ImageErrorCode.UNSUPPORTED_FORMAT
     assert name in error.message
@@ -78,7 +78,7 @@ def test_untrusted_loaders_are_blocked_in_the_library_too() -> None:
         *(b"RIFF\x24\0\0\0WAVEfmt ", b"GIF88a", b"\x89PNG\n", b"\xff\xd8", b"1,2,3\n4,5,6\n", bytes(1000)),
     ],
 )
-def test_what_is_not_an_image(data: bytes) -> None:
+def test_a_file_that_is_not_an_image_is_refused(data: bytes) -> None:
     error = refusal(data)
     assert error.code is ImageErrorCode.NOT_AN_IMAGE
     assert error.message == "The file is not an image. Check its URL."

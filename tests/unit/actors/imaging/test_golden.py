@@ -56,7 +56,7 @@ def check(name: str, *, size: tuple[int, int] | None = None, factor: float = 1, 
 
 
 @pytest.mark.parametrize("name", CORPUS)
-def test_every_kind_stays_what_it_shows(name: str) -> None:
+def test_every_kind_still_shows_the_same(name: str) -> None:
     check(name)
 
 

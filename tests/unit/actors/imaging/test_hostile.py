@@ -119,7 +119,7 @@ def test_random_changes_are_the_same_every_time() -> None:
 
 @pytest.mark.parametrize("name", POLYGLOTS)
 @pytest.mark.parametrize("way", WAYS)
-def test_what_came_along_in_a_picture_does_not_go_out(name: str, way: str) -> None:
+def test_a_stowaway_in_a_picture_does_not_go_out(name: str, way: str) -> None:
     data = POLYGLOTS[name].make()
     assert STOWAWAY in data
     output = run(data, **WAYS[way])

@@ -86,7 +86,7 @@ def test_a_turned_source_is_coded_again_although_it_grows() -> None:
 
 
 @pytest.mark.parametrize("asked", [{"max_width": 100}, {"format": "png"}])
-def test_what_was_asked_for_is_done_although_it_grows(asked: dict[str, object]) -> None:
+def test_a_change_that_was_asked_for_is_made_although_the_image_grows(asked: dict[str, object]) -> None:
     source = save(photo(), "JPEG", quality=10)
     output = run(source, quality=100, **asked)
     assert len(output.data) > len(source)

@@ -81,7 +81,7 @@ def test_the_quality_stays_when_the_output_fits() -> None:
     assert run(SOURCE, quality=80, maxBytes=10_000_000).quality == 80
 
 
-def test_what_does_not_fit_at_the_lowest_quality_is_refused() -> None:
+def test_an_image_that_does_not_fit_at_the_lowest_quality_is_refused() -> None:
     error = refusal(SOURCE, maxBytes=2000)
     assert error.code is ImageErrorCode.MAX_BYTES_EXCEEDED
     assert "quality 40" in error.message
@@ -91,7 +91,7 @@ def test_what_does_not_fit_at_the_lowest_quality_is_refused() -> None:
     assert 18 <= lower.quality <= 22
 
 
-def test_what_has_no_quality_cannot_be_made_to_fit() -> None:
+def test_a_format_without_quality_cannot_be_made_to_fit() -> None:
     error = refusal(save(photo(), "PNG"), maxBytes=1000)
     assert error.code is ImageErrorCode.MAX_BYTES_EXCEEDED
     assert error.message.startswith("As PNG the image has ")
@@ -157,7 +157,7 @@ def test_more_effort_makes_smaller_files(name: str) -> None:
 
 @pytest.mark.parametrize("effort", ["fast", "balanced"])
 @pytest.mark.parametrize("quality", [40, 75, 89, 90])
-def test_the_short_way_gives_what_the_general_way_gives(effort: str, quality: int) -> None:
+def test_the_short_way_gives_the_same_as_the_general_way(effort: str, quality: int) -> None:
     short = run(SOURCE, quality=quality, effort=effort)
     general, _ = several(SOURCE, outputs=[{"name": "a", "quality": quality, "effort": effort}, {"name": "b"}])
     assert short.decision is general.decision is Decision.COMPRESSED

@@ -53,7 +53,7 @@ def test_the_oldest_is_first_then() -> None:
     assert chosen(waiting("young"), waiting("old", seconds=2)) == "old"
 
 
-def test_who_waits_rises() -> None:
+def test_the_priority_rises_with_the_wait() -> None:
     rival = waiting("rival", priority=6)
     assert chosen(waiting("waits", seconds=AGEING_SECONDS - 1), rival) == "rival"
     assert chosen(waiting("waits", seconds=AGEING_SECONDS), rival) == "waits"
@@ -78,53 +78,53 @@ def seconds_at_work(requests: Iterable[OpenRequest], now: datetime) -> dict[str,
     return {each.request_id: (now - each.admitted_at).total_seconds() for each in requests}
 
 
-def giving(candidate: Candidate, *others: OpenRequest) -> str | None:
+def preempted_by(candidate: Candidate, *others: OpenRequest) -> str | None:
     found = choose_preempted(candidate, others, seconds_at_work(others, NOW), NOW)
     return found and found.request_id
 
 
-def test_whose_work_has_not_begun_gives_way_to_nobody() -> None:
+def test_a_request_whose_work_has_not_begun_is_not_preempted() -> None:
     assert (
         choose_preempted(waiting("urgent", priority=9), [at_work("beginning", seconds=TURN_SECONDS)], {}, NOW) is None
     )
 
 
-def test_a_large_one_is_let_work_for_longer() -> None:
+def test_a_large_request_is_preempted_later() -> None:
     urgent = waiting("urgent", priority=9)
-    assert giving(urgent, at_work("large", images=1_000_000, seconds=200)) is None
-    assert giving(urgent, at_work("large", images=1_000_000, seconds=210)) == "large"
+    assert preempted_by(urgent, at_work("large", images=1_000_000, seconds=200)) is None
+    assert preempted_by(urgent, at_work("large", images=1_000_000, seconds=210)) == "large"
 
 
-def test_the_lowest_priority_gives_way_to_a_higher_one() -> None:
-    assert giving(waiting("urgent", priority=6), at_work("five"), at_work("four", priority=4)) == "four"
-    assert giving(waiting("urgent", priority=6), at_work("six", priority=6), at_work("nine", priority=9)) is None
+def test_the_lowest_priority_is_preempted_by_a_higher_one() -> None:
+    assert preempted_by(waiting("urgent", priority=6), at_work("five"), at_work("four", priority=4)) == "four"
+    assert preempted_by(waiting("urgent", priority=6), at_work("six", priority=6), at_work("nine", priority=9)) is None
 
 
-def test_who_has_just_begun_gives_way_to_nobody() -> None:
+def test_a_request_that_has_just_begun_is_not_preempted() -> None:
     urgent = waiting("urgent", priority=9)
-    assert giving(urgent, at_work("young", seconds=MIN_TURN_SECONDS - 1)) is None
-    assert giving(urgent, at_work("young", seconds=MIN_TURN_SECONDS)) == "young"
+    assert preempted_by(urgent, at_work("young", seconds=MIN_TURN_SECONDS - 1)) is None
+    assert preempted_by(urgent, at_work("young", seconds=MIN_TURN_SECONDS)) == "young"
 
 
-def test_an_owner_with_more_at_work_gives_way_to_another() -> None:
+def test_an_owner_with_more_at_work_is_preempted_by_another() -> None:
     mine = [at_work("old", seconds=90), at_work("young")]
-    assert giving(waiting("other", owner="b"), *mine) == "old"
-    assert giving(waiting("other", owner="b"), *mine, at_work("its own", owner="b")) is None
-    assert giving(waiting("mine"), *mine) is None
+    assert preempted_by(waiting("other", owner="b"), *mine) == "old"
+    assert preempted_by(waiting("other", owner="b"), *mine, at_work("its own", owner="b")) is None
+    assert preempted_by(waiting("mine"), *mine) is None
 
 
-def test_after_a_turn_one_gives_way_to_its_equals() -> None:
-    assert giving(waiting("next"), at_work("old", seconds=TURN_SECONDS), at_work("young")) == "old"
-    assert giving(waiting("next", priority=4), at_work("old", seconds=TURN_SECONDS)) is None
+def test_after_its_turn_a_request_is_preempted_by_its_equals() -> None:
+    assert preempted_by(waiting("next"), at_work("old", seconds=TURN_SECONDS), at_work("young")) == "old"
+    assert preempted_by(waiting("next", priority=4), at_work("old", seconds=TURN_SECONDS)) is None
 
 
-def test_who_has_aged_is_not_sent_away_before_its_turn_is_over() -> None:
+def test_an_aged_request_is_not_preempted_before_its_turn_is_over() -> None:
     hours = MAX_PRIORITY * AGEING_SECONDS
     aged = at_work("lowest", priority=0, waited_seconds=hours)
-    assert giving(waiting("urgent", priority=8), aged) is None
-    assert giving(waiting("urgent", priority=8), aged._replace(admitted_at=NOW - timedelta(seconds=TURN_SECONDS))) == (
-        "lowest"
-    )
+    assert preempted_by(waiting("urgent", priority=8), aged) is None
+    assert preempted_by(
+        waiting("urgent", priority=8), aged._replace(admitted_at=NOW - timedelta(seconds=TURN_SECONDS))
+    ) == ("lowest")
 
 
 def test_a_day_of_requests_without_end() -> None:

@@ -179,7 +179,7 @@ def test_a_request_whose_work_has_not_begun_is_not_preempted() -> None:
     assert of(Preempt, plan(state)) == []
 
 
-def test_slots_are_shared_by_weight_and_by_what_a_request_can_use() -> None:
+def test_task_slots_are_shared_by_weight_and_by_demand() -> None:
     action = shares(at_work(request("a", images=100), request("b", images=100), standby=1))
     assert {each: share.slots for each, share in action.shares.items()} == {"a": 1, "b": 1}
     action = shares(at_work(request("a", images=100), request("b", images=100), standby=1, demands={"a": 0}))

@@ -1,4 +1,4 @@
-"""When a worker pool whose batches wait is ended."""
+"""The stall guard ends a worker pool whose batches wait in vain."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ async def tasks() -> AsyncIterator[Tasks]:
     await asyncio.gather(*left, return_exceptions=True)
 
 
-async def test_it_counts_batches_by_what_they_hold(tasks: Tasks) -> None:
+async def test_it_counts_batches_by_kind(tasks: Tasks) -> None:
     tasks.send(1, 2)
     tasks.send(IO_BOUND, is_io_bound=True)
     assert (tasks.in_flight.images, tasks.in_flight.cpu_batches, tasks.in_flight.has_io_bound) == (6, 2, True)

@@ -98,5 +98,5 @@ def test_a_share_after_none_may_be_used_at_once() -> None:
 
 
 @pytest.mark.parametrize(("ready", "images"), [(100, 4), (7, 4), (5, 3), (2, 1), (1, 1), (0, 0)])
-def test_the_last_images_are_spread_over_the_slots(ready: int, images: int) -> None:
+def test_the_last_images_are_spread_over_the_task_slots(ready: int, images: int) -> None:
     assert pacing_with(FOUR_BATCHES).next_images(ready) == images

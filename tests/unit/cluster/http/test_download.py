@@ -138,7 +138,7 @@ async def test_a_blocked_address_is_final_and_names_the_host_only() -> None:
 async def test_a_name_that_does_not_exist() -> None:
     error = await failure("http://no-such-host.invalid/a.jpg")
     assert error.code is ImageErrorCode.DNS_FAILED
-    assert error.message == "The host name no-such-host.invalid could not be resolved; check its spelling in the URL."
+    assert error.message == "The host name no-such-host.invalid could not be resolved. Check its spelling in the URL."
 
 
 async def test_a_closed_port() -> None:
@@ -146,7 +146,7 @@ async def test_a_closed_port() -> None:
         url = closed.url
     error = await failure(url)
     assert error.code is ImageErrorCode.CONNECTION_FAILED
-    assert error.message == "The source did not accept a connection."
+    assert error.message == "The source did not accept a connection. Check that it is up, then retry the image."
 
 
 async def test_http_spoken_to_an_https_url(origin: Origin) -> None:
@@ -154,7 +154,7 @@ async def test_http_spoken_to_an_https_url(origin: Origin) -> None:
 
 
 @pytest.mark.parametrize("url", ["ftp://shop.example/a.jpg", "shoe.jpg", "http://", "file:///etc/passwd", ""])
-async def test_what_is_not_a_web_address_is_not_fetched(url: str) -> None:
+async def test_an_invalid_url_is_not_fetched(url: str) -> None:
     assert (await failure(url)).code is ImageErrorCode.HTTP_ERROR
 
 

@@ -40,10 +40,13 @@ HANG_UPS = [
 
 
 @pytest.mark.parametrize("answer", HANG_UPS)
-async def test_what_is_no_answer_is_a_failed_connection(origin: Origin, answer: Answer) -> None:
+async def test_an_invalid_answer_is_a_failed_connection(origin: Origin, answer: Answer) -> None:
     error = await failure(origin.route("/a.jpg", answer))
     assert (error.code, error.http_status) == (ImageErrorCode.CONNECTION_FAILED, None)
-    assert error.message == "The source closed the connection without an answer."
+    assert (
+        error.message
+        == "The source closed the connection without an answer. Check that it is up, then retry the image."
+    )
 
 
 @pytest.mark.parametrize(
@@ -60,7 +63,7 @@ async def test_what_is_no_answer_is_a_failed_connection(origin: Origin, answer: 
 async def test_a_body_that_breaks_off_is_truncated(origin: Origin, answer: Answer) -> None:
     error = await failure(origin.route("/a.jpg", answer))
     assert (error.code, error.http_status) == (ImageErrorCode.DOWNLOAD_TRUNCATED, 200)
-    assert error.message == "The source closed the connection before the image was complete."
+    assert error.message == "The source closed the connection before the image was complete. Retry the image later."
 
 
 @pytest.mark.parametrize(
@@ -93,14 +96,14 @@ async def test_a_host_that_swallows_packets() -> None:
     with packet_swallower() as port:
         error = await failure(f"http://127.0.0.1:{port}/a.jpg", connect_timeout_seconds=0.3)
     assert error.code is ImageErrorCode.TIMEOUT
-    assert error.message == "The source did not accept a connection within 0.3 seconds."
+    assert error.message.startswith("The source did not accept a connection within 0.3 seconds. Check that it is up")
 
 
 async def test_a_tls_handshake_that_hangs_is_no_connection() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         error = await failure(f"https://127.0.0.1:{silent.getsockname()[1]}/a.jpg", connect_timeout_seconds=0.3)
     assert error.code is ImageErrorCode.TIMEOUT
-    assert error.message == "The source did not accept a connection within 0.3 seconds."
+    assert error.message.startswith("The source did not accept a connection within 0.3 seconds. Check that it is up")
 
 
 async def test_slow_headers_end_at_the_deadline(origin: Origin) -> None:

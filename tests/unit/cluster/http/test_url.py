@@ -84,7 +84,7 @@ def test_a_url_is_read_as_a_browser_reads_it(text: str, requested: str) -> None:
         ("https://shop.example/" + "a" * 2_048, "may have 2,048"),
     ],
 )
-def test_what_is_not_a_web_address_is_told_why(text: str, problem: str) -> None:
+def test_an_invalid_url_has_a_reason(text: str, problem: str) -> None:
     assert problem in (url_problem(text) or "")
 
 
@@ -112,7 +112,7 @@ def parsed(text: str) -> WebUrl | None:
         return None
 
 
-def test_what_has_no_problem_can_always_be_parsed(texts: dict[str, WebUrl | None]) -> None:
+def test_a_url_without_a_problem_can_always_be_parsed(texts: dict[str, WebUrl | None]) -> None:
     for text, url in texts.items():
         assert (url_problem(text) is None) == (url is not None and not url.has_credentials), ascii(text)
 

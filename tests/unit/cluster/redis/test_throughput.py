@@ -52,7 +52,9 @@ async def test_images_of_all_requests_count_as_they_come(meter: ThroughputMeter,
     assert rate.written == [10, pytest.approx(13)]
 
 
-async def test_who_did_not_answer_once_is_not_counted_anew(meter: ThroughputMeter, rate: Rate, clock: Clock) -> None:
+async def test_a_coordinator_that_missed_one_answer_is_not_counted_anew(
+    meter: ThroughputMeter, rate: Rate, clock: Clock
+) -> None:
     await meter.observe({"a": 300_000}, {"a"})  # first heard of, as after a restart
     await meter.observe({}, {"a"})
     clock.seconds = 10

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from cluster.errors import StoreUnavailableError
-from deployments.api.health_check import FRESH_SECONDS, HealthCheck
+from deployments.api.health_check import HEALTH_TTL_SECONDS, HealthCheck
 
 
 async def problems(store: HealthCheck) -> list[str]:
@@ -18,7 +18,7 @@ async def problems(store: HealthCheck) -> list[str]:
     return [str(each) for each in told if each is not None]
 
 
-async def test_what_is_known_counts_for_a_moment() -> None:
+async def test_an_answer_counts_for_a_moment() -> None:
     asked, answers = 0, asyncio.Event()
 
     async def ping() -> None:
@@ -30,6 +30,6 @@ async def test_what_is_known_counts_for_a_moment() -> None:
     assert await problems(store) == ["redis does not answer: no answer within 0.01 s"] * 4
     assert asked == 1
     answers.set()
-    await asyncio.sleep(FRESH_SECONDS)
+    await asyncio.sleep(HEALTH_TTL_SECONDS)
     assert await problems(store) == []
     assert asked == 2

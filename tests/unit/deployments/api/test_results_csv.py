@@ -102,7 +102,7 @@ def test_an_image_that_will_be_tried_again_is_no_error_yet() -> None:
     assert row["Errors"] == ""
 
 
-def test_only_what_failed_is_there_to_upload_again() -> None:
+def test_only_failed_images_are_there_to_upload_again() -> None:
     (row,) = table(product(DONE, GONE, DONE, GONE), only_failed=True)
     assert row["Input Image Urls"] == "https://shop.example/1.jpg, https://shop.example/3.jpg"
     assert row["Output Image Urls"] == ""

@@ -88,7 +88,7 @@ def test_a_wrong_mapping_says_what_there_is(columns: dict[str, str], words: str)
     assert words in caught.value.detail
 
 
-def test_every_missing_column_is_named_with_what_would_do() -> None:
+def test_every_missing_column_is_named_with_its_other_names() -> None:
     found = problems(["Name", "Photo"], row=3)
     assert [(each.row, each.column, each.code) for each in found] == [
         (3, "Serial Number", "missing_column"),

@@ -47,11 +47,11 @@ def test_a_byte_order_mark_is_no_text() -> None:
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (zipped("[Content_Types].xml", "xl/workbook.xml"), "This is an Excel workbook; save it as “CSV UTF-8”"),
+        (zipped("[Content_Types].xml", "xl/workbook.xml"), "This is an Excel workbook. Save it as “CSV UTF-8”"),
         (zipped("opendocument.txt"), "LibreOffice"),
-        (zipped("a.csv"), "ZIP archive; unpack it"),
+        (zipped("a.csv"), "ZIP archive. Unpack it"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "Excel workbook of the old kind"),
-        (gzip.compress(b"a,b", mtime=0), "gzip archive; unpack it"),
+        (gzip.compress(b"a,b", mtime=0), "gzip archive. Unpack it"),
         (b"7z\xbc\xaf\x27\x1c", "7-Zip"),
         (b"%PDF-1.7\n", "a PDF"),
         (b"\x89PNG\r\n\x1a\n", "an image"),
@@ -65,7 +65,7 @@ def test_a_byte_order_mark_is_no_text() -> None:
         (b"<?xml version='1.0'?>", "XML"),
     ],
 )
-def test_what_is_no_text_of_rows_is_refused_by_name(data: bytes, words: str) -> None:
+def test_a_file_that_is_not_a_csv_is_refused_by_name(data: bytes, words: str) -> None:
     with pytest.raises(RefusedError) as caught:
         detect_dialect(io.BytesIO(data))
     assert (caught.value.status, caught.value.code) == (415, "not_a_csv")

@@ -93,7 +93,7 @@ def test_going_back_is_bounded() -> None:
         ("é".encode() * 2_500_000, "row_too_large"),
     ],
 )
-def test_what_is_too_large_is_an_error_of_its_row(line: bytes, code: str) -> None:
+def test_too_large_a_row_is_an_error_of_that_row(line: bytes, code: str) -> None:
     rows = read(b"a\n" + line + b"\nb\n")
     assert rows[:2] == [(1, ["a"]), (2, code)]
     assert rows[-1][1] == ["b"]
@@ -116,7 +116,7 @@ def test_chunks_do_not_show(padding: int) -> None:
         (b"a\nb\0c\n", "NUL bytes"),
     ],
 )
-def test_what_stops_being_text_is_refused(data: bytes, words: str) -> None:
+def test_a_file_that_stops_being_text_is_refused(data: bytes, words: str) -> None:
     with pytest.raises(RefusedError) as caught:
         read(data)
     assert (caught.value.status, caught.value.code) == (415, "not_a_csv")
@@ -128,7 +128,7 @@ def test_what_stops_being_text_is_refused(data: bytes, words: str) -> None:
 @pytest.mark.parametrize(
     ("line_end", "quoting"), [("\r\n", csv.QUOTE_MINIMAL), ("\n", csv.QUOTE_ALL), ("\r", csv.QUOTE_ALL)]
 )
-def test_what_the_csv_module_writes_is_read_back_cell_by_cell(
+def test_the_output_of_the_csv_module_is_read_back_cell_by_cell(
     delimiter: str, line_end: str, quoting: Literal[0, 1]
 ) -> None:
     seeded = random.Random(11)  # noqa: S311 - repeatable test data

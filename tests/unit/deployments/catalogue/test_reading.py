@@ -102,8 +102,8 @@ def test_every_error_of_a_row_is_listed(row: str, expected: list[tuple[str | Non
     ("row", "words"),
     [
         ("1,Shoe,htp://x", "Correct the image URL: it must start with http:// or https://."),
-        (f"1,Shoe, red,{URL}", "has 4 cells and the header 3; put a cell that contains commas or semicolons in"),
-        (f"x,Shoe,{URL}", "a whole number, in digits"),
+        (f"1,Shoe, red,{URL}", "has 4 cells and the header 3. Put a cell that contains commas or semicolons in"),
+        (f"x,Shoe,{URL}", "Write at most 18 digits"),
         (f'1,Shoe,"{URL},{URL},{URL},{URL}"', "has 4 image URLs and may have 3"),
     ],
 )
@@ -205,7 +205,7 @@ def test_as_many_rows_as_allowed_are_allowed() -> None:
         (f"x,Shoe,{URL}\n", True, True),
     ],
 )
-def test_what_is_refused_depends_on_whether_rows_may_be_skipped(rows: str, *, rejecting: bool, skipping: bool) -> None:
+def test_the_refusal_depends_on_whether_rows_may_be_skipped(rows: str, *, rejecting: bool, skipping: bool) -> None:
     survey = surveyed(rows)
     assert (survey.refusal(skip_invalid_rows=False) is not None) is rejecting
     assert (survey.refusal(skip_invalid_rows=True) is not None) is skipping
@@ -215,6 +215,14 @@ def test_a_refusal_carries_the_problems_and_their_total() -> None:
     refusal = surveyed("x,,\n" * 400).refusal(skip_invalid_rows=False)
     assert refusal is not None
     assert (len(refusal.problems), refusal.total) == (1_000, 1_200)
+
+
+@pytest.mark.parametrize(("rows", "helps"), [(f"1,Shoe,{URL}\nx,Shoe,{URL}\n", True), (f"x,Shoe,{URL}\n", False)])
+def test_a_refusal_offers_to_skip_rows_only_when_that_helps(rows: str, *, helps: bool) -> None:
+    refusal = surveyed(rows).refusal(skip_invalid_rows=False)
+    assert refusal is not None
+    assert refusal.detail.startswith("The CSV has 1 error, and nothing was stored. Correct the listed ")
+    assert ("onInvalidRow=skip" in refusal.detail) is helps
 
 
 def test_a_file_that_stops_being_text_is_refused_by_the_survey() -> None:

@@ -55,7 +55,7 @@ def results(output: str | None = "http://s3/chair.jpg") -> list[ProductAnswer]:
     ]
 
 
-def test_what_fails_as_it_must_is_no_surprise() -> None:
+def test_an_expected_failure_is_no_surprise() -> None:
     outcomes = outcomes_of(ROWS, results())
     assert surprises(outcomes) == []
     assert (outcomes[0].bytes_in, outcomes[0].bytes_out) == (1000, 250)

@@ -73,7 +73,7 @@ def test_every_kind_is_there(kind: str) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_each_decodes_and_is_what_its_name_says(path: Path) -> None:
+def test_each_decodes_and_has_the_format_of_its_name(path: Path) -> None:
     with Image.open(path) as picture:
         picture.load()
         assert Image.registered_extensions()[path.suffix] == picture.format

@@ -101,7 +101,7 @@ def test_one_process_at_a_time_works_on_the_folder(home: Home) -> None:
         pass
 
 
-def test_who_waits_gets_the_folder_when_it_is_free(home: Home) -> None:
+def test_a_waiting_process_gets_the_folder_when_it_is_free(home: Home) -> None:
     held, is_over = threading.Event(), threading.Event()
 
     def first() -> None:

@@ -120,7 +120,7 @@ def test_one_that_does_not_heed_is_killed(spawn: Spawn, log: Path, tmp_path: Pat
     assert not processes.is_alive(process)
 
 
-def test_who_listens_on_a_port_is_told_apart(spawn: Spawn, log: Path) -> None:
+def test_the_process_that_listens_on_a_port_is_told_apart(spawn: Spawn, log: Path) -> None:
     process = spawn(
         "import socket, time\nlistener = socket.create_server(('127.0.0.1', 0))\n"
         "print('port', listener.getsockname()[1], 'up', flush=True); time.sleep(600)"

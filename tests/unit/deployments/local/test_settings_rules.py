@@ -30,7 +30,7 @@ def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"ray_address": "head:6379"}, {"ray"}),
     ],
 )
-def test_what_the_operator_names_is_not_started(given: dict[str, Any], left_out: set[str]) -> None:
+def test_a_server_that_the_settings_name_is_not_started(given: dict[str, Any], left_out: set[str]) -> None:
     assert embedded_servers(Settings(**given)) == ALL - left_out
 
 
@@ -55,7 +55,7 @@ def test_settings_come_back_from_their_environment(monkeypatch: pytest.MonkeyPat
     assert Settings() == settings
 
 
-def test_the_environment_holds_what_was_set_without_the_clients_part() -> None:
+def test_the_environment_holds_the_given_settings_without_those_of_the_client() -> None:
     settings = Settings(max_rows=7, api_key="dk_1_x", url="http://127.0.0.1:1")
     assert settings_environment(settings) == {"DARKROOM_MAX_ROWS": "7"}
 

@@ -30,7 +30,7 @@ class Waits(threading.Event):
 
 
 def test_the_first_start_comes_at_once_and_later_ones_ever_more_slowly() -> None:
-    assert [pause_before_start(attempts) for attempts in range(9)] == [0, 1, 2, 4, 8, 16, 32, 60, 60]
+    assert [pause_before_start(starts) for starts in range(9)] == [0, 1, 2, 4, 8, 16, 32, 60, 60]
     assert pause_before_start(10_000) == 60
 
 

@@ -126,7 +126,7 @@ async def test_the_batches_of_a_new_coordinator_are_newer_than_all_before(databa
     assert await products.record_results(request.request_id, epoch, [ImageResult(2, 0, DONE, "a")], batch=1) is ACCEPTED
 
 
-async def test_what_is_not_done_fails_and_what_is_done_stays(database: Database) -> None:
+async def test_unfinished_images_fail_and_terminal_ones_stay(database: Database) -> None:
     request, products = await committed(database, products=2, images=2), ProductStore(database)
     await products.record_results(
         request.request_id, 1, [ImageResult(2, 0, DONE, "key"), ImageResult(2, 1, GONE, None)]

@@ -63,7 +63,7 @@ async def test_a_coordinator_that_does_not_know_of_its_close_cannot_take_the_ret
 
 
 @pytest.mark.parametrize("status", [Status.PENDING, Status.PROCESSING])
-async def test_what_is_open_is_not_deleted_and_what_has_ended_not_changed(database: Database, status: Status) -> None:
+async def test_an_open_request_is_not_deleted_and_an_ended_one_not_changed(database: Database, status: Status) -> None:
     control, store = RequestControl(database), RequestStore(database)
     opened = await waiting(database, status=status)
     ended = await waiting(database, status=Status.COMPLETED, idempotency_key="once")

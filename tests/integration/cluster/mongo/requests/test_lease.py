@@ -112,7 +112,7 @@ async def test_an_older_queue_manager_changes_nothing_any_more(database: Databas
     for write in writes:
         with pytest.raises(StaleEpochError):
             await write
-    await lease.claim()  # what it has claimed before stays lost
+    await lease.claim()  # its earlier lease stays lost
     with pytest.raises(StaleEpochError):
         await lease.check()
     assert [document async for document in database.requests.find()] == before

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 async def told(database: Database, request_id: str) -> tuple[bool, int]:
-    """What the request tells of its webhook: whether it was triggered, and after how many attempts."""
+    """Return whether the webhook of a request was triggered, and the number of its attempts."""
     found = await RequestStore(database).get(request_id)
     assert found is not None
     assert found.webhook is not None

@@ -37,7 +37,7 @@ def test_failures_are_counted() -> None:
     assert updates.count_failures(FailedAttempts(2, 1, 2)) == UpdateOne(BATCH, {"$set": {"images.1.failures": 2}})
 
 
-def test_a_result_leaves_what_other_writes_have_set() -> None:
+def test_a_result_leaves_fields_of_other_writes() -> None:
     image = Image(status=Status.COMPLETED, bytes_in=100, attempts=1, failures=1, batch=9)
     result = ImageResult(2, 1, image, "key")
     kept = {"attempts", "failures", "batch", "repeats"}
