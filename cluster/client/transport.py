@@ -72,7 +72,7 @@ class Transport:
         self._http.close()
 
     def send(self, method: str, path: str, **arguments: Any) -> httpx.Response:  # noqa: ANN401 - httpx' own arguments, handed on
-        """Return the answer, whatever its status. Raises `ApiError` with status 0 if there is no answer."""
+        """Return the answer with any status. Raises `ApiError` with status 0 if there is no answer."""
         with self._explained():
             return self._http.request(method, path, **arguments)
 
