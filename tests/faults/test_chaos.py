@@ -11,7 +11,7 @@ from deployments.local.service import bring_up
 from deployments.local.supervisor import SUPERVISOR, start_supervisor
 from tests.support.kills import GCS, RAYLET, kill_part_of_ray, kill_servers, kill_titled
 from tests.support.origin import Origin
-from tests.support.service import Service, is_ready, running_apart
+from tests.support.service import Service, is_ready, running_service
 from tests.support.waiting import wait_until
 from tests.support.watched_job import WatchedJob
 
@@ -74,7 +74,7 @@ def some_together(kills: list[str], chance: random.Random) -> list[list[str]]:
 @pytest.fixture
 def supervised(tmp_path: Path) -> Iterator[Service]:
     changes = {"downloads_per_task": DOWNLOADS_PER_TASK, "max_downloads_per_host": HOST_DOWNLOADS}
-    with running_apart(tmp_path, webhook_retry_seconds=(0.5,) * 300, **changes) as running:
+    with running_service(tmp_path, webhook_retry_seconds=(0.5,) * 300, **changes) as running:
         start_supervisor(running.stack.home)
         yield running
 

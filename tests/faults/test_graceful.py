@@ -22,7 +22,7 @@ from tests.support.kills import kill_titled
 from tests.support.neighbour import neighbour
 from tests.support.origin import Origin, reply, slow_headers
 from tests.support.pictures import jpeg
-from tests.support.service import Service, is_ready, running_apart
+from tests.support.service import Service, is_ready, running_service
 from tests.support.waiting import wait_until
 from tests.support.watched_job import WatchedJob
 
@@ -54,7 +54,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         "download_timeout_seconds": 10.0,
         "webhook_timeout_seconds": 15.0,
     }
-    with running_apart(tmp_path_factory.mktemp("graceful"), **changes) as running:
+    with running_service(tmp_path_factory.mktemp("graceful"), **changes) as running:
         yield running
 
 

@@ -32,7 +32,7 @@ from tests.support.jobs import check_refused, delivered, upload
 from tests.support.kills import GCS, kill_part_of_ray, kill_servers, kill_titled
 from tests.support.origin import Origin, reply
 from tests.support.pictures import jpeg
-from tests.support.service import Service, is_ready, running_apart
+from tests.support.service import Service, is_ready, running_service
 from tests.support.waiting import wait_until
 from tests.support.watched_job import WatchedJob
 
@@ -60,7 +60,7 @@ pytestmark = pytest.mark.timeout(180)
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A service of this module's own, because its kills would disturb others."""
     changes = {"webhook_retry_seconds": (0.5,) * 100, "downloads_per_task": DOWNLOADS_PER_TASK}
-    with running_apart(tmp_path_factory.mktemp("faults"), **changes) as running:
+    with running_service(tmp_path_factory.mktemp("faults"), **changes) as running:
         yield running
 
 

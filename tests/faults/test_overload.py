@@ -20,7 +20,7 @@ from tests.support.catalogues import catalogue
 from tests.support.jobs import finished
 from tests.support.origin import Origin, reply
 from tests.support.pictures import jpeg
-from tests.support.service import Service, running_apart
+from tests.support.service import Service, running_service
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,7 +51,7 @@ class Refusal(NamedTuple):
 @pytest.fixture
 def crowded(tmp_path: Path) -> Iterator[Service]:
     # Without the reuse of results, or all but the first few images would cost nothing.
-    with running_apart(tmp_path, max_queued_images=MAX_QUEUED_IMAGES, dedupe_seconds=0) as running:
+    with running_service(tmp_path, max_queued_images=MAX_QUEUED_IMAGES, dedupe_seconds=0) as running:
         yield running
 
 

@@ -19,7 +19,7 @@ from tests.support.jobs import finished
 from tests.support.kills import kill_titled
 from tests.support.origin import Origin, reply, slow_headers
 from tests.support.pictures import jpeg, picture
-from tests.support.service import Service, running_apart
+from tests.support.service import Service, running_service
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def running_with_faults(folder: Path, environment: Mapping[str, str], **changes:
         folders = [str(POISONED), *filter(None, [os.environ.get("PYTHONPATH")])]
         for name, value in {"PYTHONPATH": os.pathsep.join(folders), **environment}.items():
             patch.setenv(name, value)
-        with running_apart(folder, **changes) as running:
+        with running_service(folder, **changes) as running:
             yield running
 
 

@@ -23,7 +23,7 @@ from tests.support.catalogues import catalogue
 from tests.support.jobs import check_refused, upload
 from tests.support.origin import Origin
 from tests.support.proxy import Fault, Proxy
-from tests.support.service import Service, impatient_settings, running_apart
+from tests.support.service import Service, impatient_settings, running_service
 from tests.support.waiting import wait_until
 from tests.support.watched_job import WatchedJob
 
@@ -132,7 +132,7 @@ def both(tmp_path_factory: pytest.TempPathFactory, seed: int) -> Iterator[tuple[
         }
         own = Stores(home, given, proxies)
         own.start()
-        yield own, stack.enter_context(running_apart(folder / "service", **named))
+        yield own, stack.enter_context(running_service(folder / "service", **named))
 
 
 def resident(service: Service) -> dict[ProcessId, int]:

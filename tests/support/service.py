@@ -17,11 +17,11 @@ from cluster.mongo.connection import Database
 from cluster.records import Scope
 from cluster.secrets import Secrets
 from cluster.settings import Settings
-from deployments.local import ports, processes
+from deployments.local import processes
 from deployments.local.home import Home
 from deployments.local.serve_client import readiness_problem
 from deployments.local.service import bring_up, take_down
-from deployments.local.state import State, StateFile
+from deployments.local.state import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
     from deployments.local.processes import ProcessId
     from deployments.local.stack import RunningStack
-
-_PORTS_ABOVE = 2000  # the usual ones, beyond all that another start tries
 
 
 @dataclass(frozen=True)
@@ -140,14 +138,3 @@ def running_service(folder: Path, **changes: object) -> Iterator[Service]:
         yield Service(settings, stack, home.api_key_file.read_text().strip())
     finally:
         take_down(home, lambda _event: None)
-
-
-@contextmanager
-def running_apart(folder: Path, **changes: object) -> Iterator[Service]:
-    """Run a service on ports that no other start takes, so that it has them again after its servers were killed."""
-    home = Home(folder)
-    home.create()
-    numbers = {port.name: port.usual + _PORTS_ABOVE for port in ports.ALL}
-    StateFile(home.state_file).record_start({}, numbers, None)
-    with running_service(folder, **changes) as running:
-        yield running
