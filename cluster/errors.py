@@ -108,7 +108,7 @@ class CatalogueError(RefusedError):
     def __init__(self, problems: Sequence[RowProblem], total: int, can_skip: bool = False) -> None:  # noqa: FBT001, FBT002 - errors take positions
         noun = "error" if total == 1 else "errors"
         remedy = (
-            "Correct the listed rows, or leave them out with onInvalidRow=skip."
+            "Correct the listed rows, or upload the file again and skip rows with errors."
             if can_skip
             else "Correct the listed errors, and upload the file again."
         )
@@ -177,7 +177,7 @@ class NamedStoreError(DarkroomError):
 
     Args:
         setting: The setting that names it.
-        problem: The rest of a sentence that begins with the setting.
+        problem: The rest of a sentence that begins with the setting, and the remedy.
     """
 
     def __init__(self, setting: str, problem: str) -> None:

@@ -69,7 +69,7 @@ class ImageFailure(Record):
     """The reason why an image failed."""
 
     code: ImageErrorCode  # stable
-    message: str  # one sentence for the owner of the catalogue
+    message: str  # for the owner of the catalogue: what happened, and what to do
 
 
 class Output(Record):

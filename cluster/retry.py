@@ -103,4 +103,4 @@ def failures_logged(name: str, *, then: str, request_id: str | None = None) -> I
     except StoreUnavailableError as error:
         logger.warning("%s waits: %s", name, error, extra=extra)
     except Exception:
-        logger.exception("%s failed; %s", name, then, extra=extra)
+        logger.exception("%s failed, and %s", name, then, extra=extra)

@@ -114,7 +114,8 @@ class Effects:
                 return False
             if await self._lease.admit(request_id, name) is not None:
                 logger.info("request admitted", extra={"requestId": request_id})
-                await self._coordinators.assign(request_id, name, _FIRST_SHARE)
+                share = NO_SHARE if self._is_draining() else _FIRST_SHARE
+                await self._coordinators.assign(request_id, name, share)
             return True
 
     async def _assign(self, request: OpenRequest) -> None:

@@ -116,7 +116,7 @@ class QueueManager(Wakeable):
                 forever(self._watch, lambda: asyncio.sleep(WATCH_POLL_SECONDS), "the watchdog"),
             )
         except StaleEpochError:
-            logger.warning("a newer queue manager has taken over; this one ends itself")
+            logger.warning("a newer queue manager has taken over, so this one ends itself")
             os._exit(1)  # to Ray a crash: `exit_actor` would tell the head that the newer one has left
 
     async def _watch(self) -> None:
@@ -136,7 +136,7 @@ class QueueManager(Wakeable):
             state = await self._observer.observe(to_stop=to_stop, draining=self._is_draining())
             # 3. Plan.
             actions = plan(state)
-            # 4. Apply. An admission changes which request is next and all shares, so another plan follows.
+            # 4. Apply. Another plan follows if a request was admitted, or does not wait any more.
             is_out_of_date = await self._effects.apply(actions)
             to_stop = []  # the first plan stops as many as may stop now
         self._stepped_at = self._now()

@@ -104,7 +104,8 @@ class QueueState:
 def plan(state: QueueState) -> list[Action]:
     """Return the actions of one step, in the order in which they are to be done.
 
-    A plan admits one request at most. An admission changes the rest of the plan. If it fails, the rest holds.
+    A plan admits one request at most. Most admissions change the rest of the plan. The rest
+    holds only if no coordinator stands by any more.
     """
     unassigned = list(_unassignments(state))
     standby = state.coordinators.standby + sum(each.stands_by for each in unassigned)

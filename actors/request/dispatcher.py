@@ -164,6 +164,9 @@ class Dispatcher:
             # A batch with an image that has failed already is refused, and its images are looked up again.
             self._queue.put_back(items)
             raise
+        if not self._may_begin:  # the share may have changed meanwhile
+            self._queue.put_back(screened.to_send)
+            return ()
         return screened.to_send
 
     def _send(self, items: tuple[WorkItem, ...], *, is_io_bound: bool = False) -> None:

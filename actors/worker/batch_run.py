@@ -227,7 +227,7 @@ class BatchRun:
             return self._fail(item, error)
         except Exception:  # a fault of our own must cost one image, not the batch
             logger.exception("image failed", extra=self._log_fields(item))
-            message = "Darkroom failed on this image. The log has details under the requestId."
+            message = "Darkroom failed on this image. Retry it, and tell your operator the requestId if it fails again."
             return self._fail(item, ImageError(ImageErrorCode.INTERNAL_ERROR, message))
 
     def _log_fields(self, item: WorkItem) -> dict[str, object]:

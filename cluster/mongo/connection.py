@@ -88,7 +88,7 @@ class Database:
         except ConfigurationError as error:  # most often because a password is not percent-encoded
             raise NamedStoreError(
                 "DARKROOM_MONGO_URL",
-                f"is not a valid address ({error}). Percent-encode special characters of the password.",
+                f"is not a valid address ({error}). Correct it, and percent-encode a password in it.",
             ) from error
         if self._client.options.direct_connection:  # a server that has just started would say that it is empty
             raise NamedStoreError(

@@ -65,7 +65,7 @@ class Quota:
             raise RefusedError(
                 413,
                 "too_many_images",
-                f"The catalogue has {images:,} images. At most {most:,} are allowed, so divide it.",
+                f"This would queue {images:,} images. At most {most:,} are allowed, so send fewer at a time.",
             )
         loads = await self._queue.load()
         own = self._with_storing(loads.get(owner, Load(0, 0)), owner)

@@ -65,7 +65,7 @@ def _serial_number_problems(row: int, cells: list[str], layout: Layout) -> list[
     if not cell:
         return [_missing(row, column, cell, "a whole number")]
     if _serial_number(cell) is None:
-        message = "The serial number is not a whole number. Write at most 18 digits and nothing else."
+        message = "The serial number is not valid. Write a whole number of at most 18 digits, and nothing else."
         return [row_problem(row, column, cell, "invalid_serial_number", message)]
     return []
 

@@ -107,10 +107,6 @@ async def delete(request_id: str, services: ServicesArgument, key: KeyArgument) 
 
 async def _changed(services: Services, request: ProcessingRequest | None) -> RequestAnswer:
     if request is None:
-        raise RefusedError(
-            409,
-            "already_ended",
-            "The request has ended, so it cannot be changed.",
-        )
+        raise RefusedError(409, "already_ended", "The request has ended. Retry it, or upload the catalogue again.")
     services.actors.queue_changed()
     return await overview(services, request)

@@ -24,7 +24,7 @@ def test_pauses_are_spread_over_a_range_that_doubles_up_to_the_cap() -> None:
             logging.WARNING,
             "the sweep waits: redis does not answer: no route",
         ),
-        (ValueError("no row"), logging.ERROR, "the sweep failed; it starts over"),
+        (ValueError("no row"), logging.ERROR, "the sweep failed, and it starts over"),
     ],
 )
 def test_a_failure_is_logged_with_its_request(

@@ -103,7 +103,7 @@ def test_every_error_of_a_row_is_listed(row: str, expected: list[tuple[str | Non
     [
         ("1,Shoe,htp://x", "Correct the image URL: it must start with http:// or https://."),
         (f"1,Shoe, red,{URL}", "has 4 cells and the header 3. Put a cell that contains commas or semicolons in"),
-        (f"x,Shoe,{URL}", "Write at most 18 digits"),
+        (f"x,Shoe,{URL}", "Write a whole number of at most 18 digits"),
         (f'1,Shoe,"{URL},{URL},{URL},{URL}"', "has 4 image URLs and may have 3"),
     ],
 )
@@ -222,7 +222,7 @@ def test_a_refusal_offers_to_skip_rows_only_when_that_helps(rows: str, *, helps:
     refusal = surveyed(rows).refusal(skip_invalid_rows=False)
     assert refusal is not None
     assert refusal.detail.startswith("The CSV has 1 error, and nothing was stored. Correct the listed ")
-    assert ("onInvalidRow=skip" in refusal.detail) is helps
+    assert ("skip rows with errors" in refusal.detail) is helps
 
 
 def test_a_file_that_stops_being_text_is_refused_by_the_survey() -> None:
