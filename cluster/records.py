@@ -69,7 +69,7 @@ class ImageFailure(Record):
     """The reason why an image failed."""
 
     code: ImageErrorCode  # stable
-    message: str  # for the owner of the catalogue: what happened, and what to do
+    message: str  # for the owner of the catalogue, with a remedy
 
 
 class Output(Record):
