@@ -104,8 +104,8 @@ class QueueState:
 def plan(state: QueueState) -> list[Action]:
     """Return the actions of one step, in the order in which they are to be done.
 
-    A plan admits one request at most. Most admissions change the rest of the plan. The rest
-    holds only if no coordinator stands by any more.
+    A plan admits one request at most, and the rest is for the case that the request still waits after that. Otherwise
+    another plan follows.
     """
     unassigned = list(_unassignments(state))
     standby = state.coordinators.standby + sum(each.stands_by for each in unassigned)
