@@ -14,10 +14,11 @@ from cluster.mongo.connection import Database
 from cluster.redis.connection import forget_all
 from cluster.secrets import Secrets
 from deployments.backup import snapshot as backups
+from deployments.cli.deployment import deployment_settings
 from deployments.cli.display import print_json
 from deployments.cli.epilog import epilog
 from deployments.cli.exit_codes import handle_errors
-from deployments.cli.options import HomeOption, JsonOption, deployment_settings, settings_for
+from deployments.cli.options import HomeOption, JsonOption, settings_for
 from deployments.cli.server_progress import ServerProgress
 from deployments.local.home import Home
 from deployments.local.stores_only import stores_only
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from cluster.settings import Settings
     from deployments.backup.folder import Manifest
 
+commands = typer.Typer()
 BACKUP_EPILOG = epilog(
     "darkroom backup /backups/darkroom-2026-11-24",
     notes="The service may run meanwhile. Run this command where DARKROOM_MONGO_URL is set, or beside .darkroom/. The "
@@ -40,6 +42,7 @@ RESTORE_EPILOG = epilog(
 )
 
 
+@commands.command(epilog=BACKUP_EPILOG)
 @handle_errors
 def backup(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The new folder. It must not exist yet.")],
@@ -51,6 +54,7 @@ def backup(
     _tell("Backed up", asyncio.run(_back_up(deployment_settings(home), folder)), as_json=as_json)
 
 
+@commands.command(epilog=RESTORE_EPILOG)
 @handle_errors
 def restore(
     folder: Annotated[

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from deployments.cli.display import print_json
+from deployments.cli.epilog import EXAMPLE_ID, epilog
 from deployments.cli.exit_codes import handle_errors
 from deployments.cli.options import HomeOption, JsonOption, UrlOption, connect
 from deployments.cli.watch import RequestArgument, follow
@@ -16,7 +17,15 @@ from deployments.cli.watch import RequestArgument, follow
 if TYPE_CHECKING:
     from cluster.client import RequestSummary
 
+commands = typer.Typer()
+RETRY_EPILOG = epilog(
+    f"darkroom retry {EXAMPLE_ID} --watch",
+    f"darkroom retry {EXAMPLE_ID} --code timeout --code source_error",
+    exit_codes=True,
+)
 
+
+@commands.command(epilog=epilog(f"darkroom cancel {EXAMPLE_ID}", exit_codes=True))
 @handle_errors
 def cancel(
     request_id: RequestArgument, *, url: UrlOption = None, home: HomeOption = None, as_json: JsonOption = False
@@ -26,6 +35,7 @@ def cancel(
         _show(darkroom.cancel(request_id), "is cancelled. Finished images stay", as_json=as_json)
 
 
+@commands.command(epilog=epilog(f"darkroom pause {EXAMPLE_ID}", exit_codes=True))
 @handle_errors
 def pause(
     request_id: RequestArgument, *, url: UrlOption = None, home: HomeOption = None, as_json: JsonOption = False
@@ -35,6 +45,7 @@ def pause(
         _show(darkroom.pause(request_id), f"is paused. `darkroom resume {request_id}` lets it go on", as_json=as_json)
 
 
+@commands.command(epilog=epilog(f"darkroom resume {EXAMPLE_ID}", exit_codes=True))
 @handle_errors
 def resume(
     request_id: RequestArgument, *, url: UrlOption = None, home: HomeOption = None, as_json: JsonOption = False
@@ -44,6 +55,7 @@ def resume(
         _show(darkroom.resume(request_id), "goes on", as_json=as_json)
 
 
+@commands.command(epilog=epilog(f"darkroom priority {EXAMPLE_ID} 9", exit_codes=True))
 @handle_errors
 def priority(
     request_id: RequestArgument,
@@ -58,6 +70,7 @@ def priority(
         _show(darkroom.set_priority(request_id, value), f"has priority {value} now", as_json=as_json)
 
 
+@commands.command(epilog=RETRY_EPILOG)
 @handle_errors
 def retry(
     request_id: RequestArgument,
@@ -80,6 +93,7 @@ def retry(
             follow(darkroom, request_id, as_json=as_json)
 
 
+@commands.command(epilog=epilog(f"darkroom delete {EXAMPLE_ID} --yes", exit_codes=True))
 @handle_errors
 def delete(
     request_id: RequestArgument,

@@ -25,12 +25,14 @@ from deployments.local.home import Home
 from deployments.local.service import bring_up, take_down
 from deployments.local.stack import RunningStack
 
+commands = typer.Typer()
 EPILOG = epilog(
     "darkroom demo --output /tmp/demo",
     notes="The demo starts servers of its own in .darkroom/demo/, and stops them at its end.",
 )
 
 
+@commands.command(epilog=EPILOG)
 @handle_errors
 def demo(
     *,

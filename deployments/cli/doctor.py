@@ -21,6 +21,7 @@ from deployments.local.memory import memory_by_part
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+commands = typer.Typer()
 EPILOG = epilog("darkroom doctor", "darkroom doctor --memory", notes="The exit code is 1 when something must be fixed.")
 MARKS = {
     Verdict.GOOD: ("✓", "green"),
@@ -29,6 +30,7 @@ MARKS = {
 }
 
 
+@commands.command(epilog=EPILOG)
 @handle_errors
 def doctor(
     *,

@@ -16,10 +16,11 @@ from cluster.mongo.api_keys import ApiKeyStore, key_id_of
 from cluster.mongo.connection import Database
 from cluster.records import ApiKey, Scope
 from cluster.secrets import Secrets
+from deployments.cli.deployment import deployment_settings
 from deployments.cli.display import print_json
 from deployments.cli.epilog import epilog
 from deployments.cli.exit_codes import handle_errors
-from deployments.cli.options import HomeOption, JsonOption, api_key, deployment_settings, settings_for
+from deployments.cli.options import HomeOption, JsonOption, api_key, settings_for
 from deployments.local.home import Home
 
 if TYPE_CHECKING:
@@ -36,7 +37,9 @@ EPILOG = epilog(
     "darkroom keys revoke 1f2e3d4c5b6a",
     notes="These commands use MongoDB. Run them where DARKROOM_MONGO_URL is set, or beside .darkroom/.",
 )
+commands = typer.Typer()
 keys = typer.Typer(no_args_is_help=True, epilog=EPILOG, help="Make, list and revoke API keys.")
+commands.add_typer(keys, name="keys")
 
 
 @keys.command(epilog=EPILOG)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
+from typer._click import Command, Context  # typer has a click of its own, and no public name for it
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_group
 
 from cluster import __version__
-from deployments.cli import backup, control, demo, doctor, submit, up, watch
-from deployments.cli.epilog import EXAMPLE_ID, epilog
-from deployments.cli.keys import keys
 
 HELP = "Bulk image compression: a CSV of image URLs in, smaller copies in your own bucket out."
 EPILOG = """
@@ -17,8 +18,50 @@ Start with: darkroom demo
 
 Then: darkroom up --detach; darkroom submit catalogue.csv --watch
 """
+MODULES = {
+    "up": "up",
+    "down": "up",
+    "demo": "demo",
+    "submit": "submit",
+    "status": "watch",
+    "watch": "watch",
+    "results": "watch",
+    "cancel": "control",
+    "pause": "control",
+    "resume": "control",
+    "priority": "control",
+    "retry": "control",
+    "delete": "control",
+    "keys": "keys",
+    "backup": "backup",
+    "restore": "backup",
+    "doctor": "doctor",
+}
+"""The module of this folder that has a command, in the order of the help."""
+
+
+class Commands(TyperGroup):
+    """All commands. The module of one is imported when it is called, since most need no store and no server."""
+
+    def __init__(self, **attributes: Any) -> None:  # noqa: ANN401 - typer's own, which it passes by name
+        super().__init__(**attributes)
+        self.commands = {name: TyperCommand(name) for name in MODULES}  # the names for the help, and for "Did you mean"
+
+    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
+        """Return a command, or None when there is none of that name."""
+        if cmd_name not in MODULES:
+            return None
+        module = import_module(f"deployments.cli.{MODULES[cmd_name]}")
+        return get_group(module.commands).get_command(ctx, cmd_name)
+
+
 app = typer.Typer(
-    help=HELP, epilog=EPILOG, no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False
+    cls=Commands,
+    help=HELP,
+    epilog=EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
 )
 
 
@@ -36,28 +79,3 @@ VersionOption = Annotated[
 @app.callback()
 def main(*, version: VersionOption = False) -> None:  # noqa: D103 - its docstring would replace the help
     pass
-
-
-app.command(epilog=up.UP_EPILOG)(up.up)
-app.command(epilog=up.DOWN_EPILOG)(up.down)
-app.command(epilog=demo.EPILOG)(demo.demo)
-app.command(epilog=submit.EPILOG)(submit.submit)
-app.command(epilog=watch.STATUS_EPILOG)(watch.status)
-app.command(epilog=watch.WATCH_EPILOG)(watch.watch)
-app.command(epilog=watch.RESULTS_EPILOG)(watch.results)
-app.command(epilog=epilog(f"darkroom cancel {EXAMPLE_ID}", exit_codes=True))(control.cancel)
-app.command(epilog=epilog(f"darkroom pause {EXAMPLE_ID}", exit_codes=True))(control.pause)
-app.command(epilog=epilog(f"darkroom resume {EXAMPLE_ID}", exit_codes=True))(control.resume)
-app.command(epilog=epilog(f"darkroom priority {EXAMPLE_ID} 9", exit_codes=True))(control.priority)
-app.command(
-    epilog=epilog(
-        f"darkroom retry {EXAMPLE_ID} --watch",
-        f"darkroom retry {EXAMPLE_ID} --code timeout --code source_error",
-        exit_codes=True,
-    )
-)(control.retry)
-app.command(epilog=epilog(f"darkroom delete {EXAMPLE_ID} --yes", exit_codes=True))(control.delete)
-app.add_typer(keys, name="keys")
-app.command(epilog=backup.BACKUP_EPILOG)(backup.backup)
-app.command(epilog=backup.RESTORE_EPILOG)(backup.restore)
-app.command(epilog=doctor.EPILOG)(doctor.doctor)

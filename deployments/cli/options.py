@@ -8,10 +8,8 @@ from typing import Annotated
 import typer
 
 from cluster.client import Darkroom
-from cluster.errors import DarkroomError
 from cluster.settings import Settings
 from deployments.local.home import Home
-from deployments.local.stack import started_stack
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for a script.")]
 UrlOption = Annotated[
@@ -29,22 +27,6 @@ def settings_for(home: Path | None = None) -> Settings:
     """Return the settings, with the folder that the command line names."""
     settings = Settings()
     return settings if home is None else settings.model_copy(update={"home": home})
-
-
-def deployment_settings(home: Path | None) -> Settings:
-    """Return the settings of the deployment whose stores a command uses.
-
-    Raises:
-        DarkroomError: No deployment is known here.
-    """
-    settings = settings_for(home)
-    stack = started_stack(Home(settings.home))
-    if stack is not None:
-        return stack.settings
-    if "mongo_url" not in settings.model_fields_set:
-        detail = f"No Darkroom runs from {settings.home}. Run `darkroom up`, or set --home or DARKROOM_MONGO_URL."
-        raise DarkroomError(detail)
-    return settings
 
 
 def connect(url: str | None, home: Path | None) -> Darkroom:

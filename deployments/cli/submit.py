@@ -19,6 +19,7 @@ from deployments.cli.watch import follow
 if TYPE_CHECKING:
     from cluster.client import Submission
 
+commands = typer.Typer()
 EPILOG = epilog(
     "darkroom submit catalogue.csv --watch",
     "darkroom submit catalogue.csv --format webp --quality 70 --max-width 1600",
@@ -39,6 +40,7 @@ def _json(text: str) -> dict[str, object]:
     return value
 
 
+@commands.command(epilog=EPILOG)
 @handle_errors
 def submit(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="The CSV file.")],

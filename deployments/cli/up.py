@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from cluster.settings import Settings
     from deployments.local.stack import RunningStack
 
+commands = typer.Typer()
 UP_EPILOG = epilog(
     "darkroom up --detach",
     "DARKROOM_MONGO_URL=mongodb://db.internal/?replicaSet=rs0 darkroom up",
@@ -45,6 +46,7 @@ DOWN_EPILOG = epilog(
 SERVERS_POLL_SECONDS = 0.5
 
 
+@commands.command(epilog=UP_EPILOG)
 @handle_errors
 def up(
     *,
@@ -82,6 +84,7 @@ def up(
             _stop(folder, as_json=as_json)
 
 
+@commands.command(epilog=DOWN_EPILOG)
 @handle_errors
 def down(*, home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Finish running work, and stop everything that `darkroom up` started."""

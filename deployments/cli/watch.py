@@ -19,6 +19,7 @@ from deployments.cli.options import HomeOption, JsonOption, UrlOption, connect
 if TYPE_CHECKING:
     from cluster.client import Darkroom
 
+commands = typer.Typer()
 STATUS_EPILOG = epilog("darkroom status", f"darkroom status {EXAMPLE_ID}", exit_codes=True)
 WATCH_EPILOG = epilog(f"darkroom watch {EXAMPLE_ID} --timeout 600", exit_codes=True)
 RESULTS_EPILOG = epilog(
@@ -29,6 +30,7 @@ RESULTS_EPILOG = epilog(
 RequestArgument = Annotated[str, typer.Argument(metavar="ID", help="The id of the request, as `submit` prints it.")]
 
 
+@commands.command(epilog=STATUS_EPILOG)
 @handle_errors
 def status(
     request_id: Annotated[
@@ -56,6 +58,7 @@ def status(
     exit_for(found)
 
 
+@commands.command(epilog=WATCH_EPILOG)
 @handle_errors
 def watch(
     request_id: RequestArgument,
@@ -72,6 +75,7 @@ def watch(
         follow(darkroom, request_id, as_json=as_json, timeout_seconds=timeout)
 
 
+@commands.command(epilog=RESULTS_EPILOG)
 @handle_errors
 def results(
     request_id: RequestArgument,
