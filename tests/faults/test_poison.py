@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import io
-import os
 import time
 from collections import Counter
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import psutil
@@ -18,39 +14,20 @@ from tests.support.catalogues import catalogue
 from tests.support.jobs import finished
 from tests.support.kills import kill_titled
 from tests.support.origin import Origin, reply, slow_headers
-from tests.support.pictures import jpeg, picture
+from tests.support.pictures import jpeg
+from tests.support.poison import poison, poisonable_decoder
 from tests.support.service import Service, running_service
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.support.fault_table import Note
 
-MAX_IMAGE_MEMORY_BYTES = 300_000_000  # which is taken within the time, however slowly the machine gives it
 ROOM_BYTES = 3_000_000_000  # of which the service takes 2 GB
 LATE_SECONDS = 0.7
 CODES = {"segfault": "decoder_crashed", "memory": "out_of_memory", "hang": "timeout"}
-POISONED = Path(__file__).parents[1] / "support" / "poisoned"
-
-
-@contextmanager
-def running_with_faults(folder: Path, environment: Mapping[str, str], **changes: object) -> Iterator[Service]:
-    """Run a service whose decoder has faults."""
-    with pytest.MonkeyPatch.context() as patch:
-        folders = [str(POISONED), *filter(None, [os.environ.get("PYTHONPATH")])]
-        for name, value in {"PYTHONPATH": os.pathsep.join(folders), **environment}.items():
-            patch.setenv(name, value)
-        with running_service(folder, **changes) as running:
-            yield running
-
-
-@pytest.fixture(scope="module")
-def poisonable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service that sees by itself which image takes too much memory."""
-    changes = {"max_image_memory_bytes": MAX_IMAGE_MEMORY_BYTES, "image_timeout_seconds": 2}
-    with running_with_faults(tmp_path_factory.mktemp("poison"), {}, **changes) as running:
-        yield running
 
 
 @pytest.fixture
@@ -60,14 +37,10 @@ def crowded(tmp_path: Path) -> Iterator[Service]:
     threshold = (memory.total - memory.available + ROOM_BYTES) / memory.total
     # So that nothing but memory ends it; and it is alone soon.
     patient = {"image_timeout_seconds": 60, "batch_timeout_seconds": 120, "max_batch_images": 2}
-    with running_with_faults(tmp_path, {"RAY_memory_usage_threshold": f"{threshold:.3f}"}, **patient) as running:
-        yield running
-
-
-def poison(kind: str, seed: int) -> bytes:
-    file = io.BytesIO()
-    picture(seed=seed).save(file, "JPEG", quality=95, comment=f"poison: {kind}".encode())
-    return file.getvalue()
+    with poisonable_decoder(), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_memory_usage_threshold", f"{threshold:.3f}")
+        with running_service(tmp_path, **patient) as running:
+            yield running
 
 
 class Outcome(NamedTuple):
@@ -103,30 +76,30 @@ def done_with_poison(service: Service, *, good: int, bad: list[str]) -> Outcome:
 @pytest.mark.parametrize(
     ("good", "each"), [pytest.param(40, 1, marks=pytest.mark.brief), pytest.param(200, 5, marks=pytest.mark.long)]
 )
-def test_poison_fails_alone(poisonable: Service, good: int, each: int, note: Note) -> None:
+def test_poison_fails_alone(own: Service, good: int, each: int, note: Note) -> None:
     bad = [kind for kind in CODES for _ in range(each)]
-    outcome = done_with_poison(poisonable, good=good, bad=bad)
+    outcome = done_with_poison(own, good=good, bad=bad)
     assert outcome.codes == dict.fromkeys(CODES.values(), each)
-    assert outcome.attempts == {poisonable.settings.max_attempts}
+    assert outcome.attempts == {own.settings.max_attempts}
     note(f"{len(bad)} poison images among {good} (the whole job)", outcome.seconds)
 
 
 @pytest.mark.brief
 @pytest.mark.timeout(120)
-def test_a_process_that_hangs_is_ended_although_its_coordinator_has_died(poisonable: Service, note: Note) -> None:
+def test_a_process_that_hangs_is_ended_although_its_coordinator_has_died(own: Service, note: Note) -> None:
     """Nothing in it can tell the time, and the coordinator that could is gone."""
-    with Origin() as origin, poisonable.client() as darkroom:
+    with Origin() as origin, own.client() as darkroom:
         url = origin.route("/bad.jpg", reply(poison("lock", seed=1000)))
         request_id = darkroom.submit(catalogue([url])).request_id
         wait_until(lambda: bool(origin.requests), "the picture is fetched")
-        (hanging,) = poisonable.ray_processes("images")
-        begun = kill_titled(poisonable, "RequestCoordinator")
+        (hanging,) = own.ray_processes("images")
+        begun = kill_titled(own, "RequestCoordinator")
         wait_until(lambda: not processes.command_line(hanging.pid), "its worker is ended", timeout_seconds=40)
         note("RequestCoordinator killed while a worker hangs, until that one is ended", time.monotonic() - begun)
         wait_until(lambda: len(origin.requests) == 2, "another worker fetches the picture", timeout_seconds=20)
         darkroom.cancel(request_id)
         assert darkroom.wait(request_id, timeout_seconds=20).reason == "cancelled"
-        wait_until(lambda: not poisonable.ray_processes("images"), "its worker is ended, too")
+        wait_until(lambda: not own.ray_processes("images"), "its worker is ended, too")
 
 
 @pytest.mark.long
