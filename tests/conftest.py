@@ -23,11 +23,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class ByServer(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
-    """One worker has all tests that start servers, because they share them. Unit tests are dealt out by file."""
+    """One worker has all tests of a whole service, because they share it. All others are dealt out by file."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return file if file.startswith("tests/unit/") else "servers"
+        return file if file.startswith(("tests/unit/", "tests/integration/deployments/local/")) else "a service"
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByServer:

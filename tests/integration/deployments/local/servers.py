@@ -13,7 +13,7 @@ from pymongo import MongoClient
 from redis import Redis
 
 from cluster.settings import Settings
-from deployments.local import processes
+from deployments.local import ports, processes
 from deployments.local.shutdown import stop_all
 from deployments.local.stack import RunningStack, start_servers
 from deployments.local.state import StateFile
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from deployments.local.processes import ProcessId
     from deployments.local.server import Event
 
+_APART = 2000  # above the usual ports
 NO_RAY = "127.0.0.1:1"
 """A `DARKROOM_RAY_ADDRESS` by which only the stores are started."""
 
@@ -35,6 +36,12 @@ class Servers:
 
     home: Home
     events: list[Event] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Take ports that no service of other tests looks at, or a start there could take that of a killed server."""
+        self.home.create()
+        apart = {port.name: port.usual + _APART for port in ports.ALL}
+        StateFile(self.home.state_file).record_start({}, apart, None)
 
     def start(self, **settings: Any) -> RunningStack:  # noqa: ANN401 - the operator's settings, of any type
         self.events.clear()

@@ -12,10 +12,10 @@ from cluster.errors import NamedStoreError
 from cluster.settings import Settings
 from deployments.local.named_stores import check_named_stores, probe_named_stores
 from deployments.local.service import bring_up
+from tests.integration.deployments.local.servers import NO_RAY
 
 if TYPE_CHECKING:
     from tests.integration.deployments.local.servers import Servers
-    from tests.support.service import Service
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -55,11 +55,12 @@ def test_a_direct_connection_is_refused(servers: Servers) -> None:
         bring_up(Settings(mongo_url="mongodb://db.example/?directConnection=true"), servers.home, servers.events.append)
 
 
-def test_those_that_answer_pass(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in service.stack.environment.items():
+def test_those_that_answer_pass(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+    stack = servers.start(ray_address=NO_RAY)
+    for name, value in stack.environment.items():
         if name.startswith("AWS_"):
             monkeypatch.setenv(name, value)
-    asyncio.run(check_named_stores(service.settings))
-    found = asyncio.run(probe_named_stores(service.settings))
+    asyncio.run(check_named_stores(stack.settings))
+    found = asyncio.run(probe_named_stores(stack.settings))
     assert found == [("mongod", None), ("redis", None), ("seaweedfs", None)]
     assert asyncio.run(probe_named_stores(Settings())) == []
