@@ -85,8 +85,8 @@ def _find(field: str, header: Sequence[str], row: int) -> int | RowProblem:
         if positions:
             return positions[0] if len(positions) == 1 else _duplicate(field, header, positions, row)
     message = (
-        f"The file has no column “{field}”. Give a column this name, or one of {listed(_NAMES[field][1:])}. "
-        f"Or name the column in the form field `columns`. The file has {listed(header)}."
+        f"No column is “{field}”: the file has {listed(header)}. "
+        f"Rename the right one to that or to {listed(_NAMES[field][1:])}, or name it in the form field `columns`."
     )
     return row_problem(row, field, None, "missing_column", message)
 

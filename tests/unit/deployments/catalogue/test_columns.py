@@ -95,7 +95,7 @@ def test_every_missing_column_is_named_with_its_other_names() -> None:
         (3, "Input Image Urls", "missing_column"),
     ]
     assert "“Image Src”" in found[1].message
-    assert "The file has “Name”, “Photo”." in found[1].message
+    assert "the file has “Name”, “Photo”." in found[1].message
 
 
 def test_a_header_of_hundreds_of_columns_is_not_repeated_whole() -> None:
