@@ -33,6 +33,7 @@ SEAWEEDFS_VOLUME = Port("seaweedfs-volume", 8080, with_grpc=True)
 SEAWEEDFS_MASTER = Port("seaweedfs-master", 9333, with_grpc=True)
 RAY_GCS = Port("ray-gcs", 6380)
 RAY_DASHBOARD = Port("ray-dashboard", 8265)
+RAY_CLIENT = Port("ray-client", 10001)
 RAY_AGENT = Port("ray-agent", 52365)
 HTTP = Port("http", 8000)
 
@@ -45,6 +46,7 @@ ALL = (
     SEAWEEDFS_MASTER,
     RAY_GCS,
     RAY_DASHBOARD,
+    RAY_CLIENT,
     RAY_AGENT,
     HTTP,
 )

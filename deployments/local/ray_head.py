@@ -127,7 +127,7 @@ class RayHead(Server):
             f"--dashboard-host={ports.LOOPBACK}",
             f"--dashboard-port={self.ports[ports.RAY_DASHBOARD.name]}",
             f"--dashboard-agent-listen-port={self.ports[ports.RAY_AGENT.name]}",
-            "--ray-client-server-port=0",  # none: drivers on this machine need no `ray://`
+            f"--ray-client-server-port={self.ports[ports.RAY_CLIENT.name]}",
             "--min-worker-port=0",
             "--max-worker-port=0",
             f"--temp-dir={self.home.short_path() / 'ray'}",

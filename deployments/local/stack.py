@@ -51,7 +51,7 @@ _PORTS = {
     Mongod.name: (ports.MONGOD,),
     RedisServer.name: (ports.REDIS,),
     SeaweedFS.name: (ports.S3, ports.SEAWEEDFS_FILER, ports.SEAWEEDFS_VOLUME, ports.SEAWEEDFS_MASTER),
-    RayHead.name: (ports.RAY_GCS, ports.RAY_DASHBOARD, ports.RAY_AGENT, ports.HTTP),
+    RayHead.name: (ports.RAY_GCS, ports.RAY_DASHBOARD, ports.RAY_CLIENT, ports.RAY_AGENT, ports.HTTP),
 }
 
 
