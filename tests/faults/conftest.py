@@ -26,7 +26,7 @@ SETTINGS = {
     "download_timeout_seconds": 10.0,
     "webhook_timeout_seconds": 15.0,
     "webhook_retry_seconds": (0.5,) * 100,
-    "image_timeout_seconds": 2,
+    "image_timeout_seconds": 2.0,
     "max_image_memory_bytes": 300_000_000,  # which poison takes within that time, however slow the machine is
 }
 
