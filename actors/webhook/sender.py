@@ -130,8 +130,8 @@ class WebhookSender(Wakeable):
         try:
             async with asyncio.timeout(self._settings.webhook_timeout_seconds):
                 status = await self._send(delivery)
-        except BlockedAddressError:
-            error = "the address is not public"
+        except BlockedAddressError as problem:
+            error = str(problem)
         except aiohttp.ClientError as problem:
             error = type(problem).__name__
         except TimeoutError:

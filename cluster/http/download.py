@@ -139,7 +139,7 @@ async def _send(session: aiohttp.ClientSession, target: WebUrl, known_etag: str 
     try:
         response = await session.get(target.for_aiohttp, allow_redirects=False, headers=headers)
     except BlockedAddressError as error:
-        raise ImageError(ImageErrorCode.BLOCKED_ADDRESS, f"{error}. Use a URL with a public address.") from error
+        raise ImageError(ImageErrorCode.BLOCKED_ADDRESS, str(error)) from error
     except (aiohttp.ClientConnectorDNSError, aiohttp.InvalidURL) as error:
         message = f"The host name {target.host} could not be resolved. Check its spelling in the URL."
         raise ImageError(ImageErrorCode.DNS_FAILED, message) from error

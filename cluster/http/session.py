@@ -65,7 +65,7 @@ class GuardedResolver(AbstractResolver):
         """Return the addresses of a name, in the order in which to try them.
 
         Raises:
-            BlockedAddressError: At least one of the addresses is blocked.
+            BlockedAddressError: At least one of the addresses is blocked, or the port is.
             OSError: The name has no address, or the resolver was too slow.
         """
         addresses: list[str] = []
@@ -73,12 +73,15 @@ class GuardedResolver(AbstractResolver):
             async with asyncio.timeout(self._timeout_seconds):
                 addresses = await self._resolve(host, port)
         except (OSError, UnicodeError) as error:  # UnicodeError: a label that is empty or too long
+            if isinstance(error, socket.gaierror):
+                self._guard.check_without_address(host, port)
             raise OSError(str(error)) from error  # aiohttp would take a TimeoutError for one of the connection
         if not addresses:
+            self._guard.check_without_address(host, port)
             message = "the name has no address"
             raise OSError(message)
         for address in addresses:
-            self._guard.check(host, address)
+            self._guard.check(host, address, port)
         return [
             ResolveResult(hostname=host, host=address, port=port, family=family, proto=0, flags=0)
             for address in addresses[:_MAX_ADDRESSES_TRIED]
@@ -94,11 +97,11 @@ def _checked_socket(guard: Guard, destination: AddrInfoType) -> socket.socket:
     This check covers every connection. aiohttp asks no resolver about a host that is an IP address.
 
     Raises:
-        BlockedAddressError: The address is blocked.
+        BlockedAddressError: The address or the port is blocked.
     """
     family, kind, protocol, _, address = destination
     host = str(address[0])
-    guard.check(host, host)
+    guard.check(host, host, int(address[1]))
     return socket.socket(family, kind, protocol)
 
 
@@ -118,13 +121,13 @@ def guarded_session(
     connect.
 
     Args:
-        settings: The connect timeout and the allowed networks hold here.
+        settings: The connect timeout and the allowed networks and ports hold here.
         max_connections: At least the number of requests in flight, because the wait for a connection counts as
             connecting. As many connections may be idle.
         resolve: A function from a host and a port to addresses.
         ssl_context: The trusted authorities. By default they are those that Mozilla trusts.
     """
-    guard = Guard(settings.allowed_networks)
+    guard = Guard(settings.allowed_networks, allowed_ports=settings.allowed_ports)
     seconds = settings.connect_timeout_seconds
     connector = Pool(
         resolver=GuardedResolver(guard, resolve, timeout_seconds=_RESOLVE_TIMEOUT_FRACTION * seconds),

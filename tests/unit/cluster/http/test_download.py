@@ -132,7 +132,14 @@ async def test_a_blocked_address_is_final_and_names_the_host_only() -> None:
     error = await failure("http://localhost/a.jpg", allowed_networks=())
     assert error.code is ImageErrorCode.BLOCKED_ADDRESS
     assert not error.code.transient
-    assert error.message.startswith("localhost is not a public address (loopback")
+    assert error.message == (
+        "Darkroom may not connect to localhost on port 80. Use a URL with a public host and one of the usual ports."
+    )
+
+
+async def test_a_redirect_to_a_refused_port_is_refused(origin: Origin) -> None:
+    error = await failure(origin.route("/a.jpg", redirect("http://93.184.216.34:25/")))
+    assert error.code is ImageErrorCode.BLOCKED_ADDRESS
 
 
 async def test_a_name_that_does_not_exist() -> None:

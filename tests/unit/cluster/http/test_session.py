@@ -49,7 +49,7 @@ async def test_the_name_stays_in_the_host_header_while_the_address_is_pinned(ori
 )
 async def test_one_blocked_answer_refuses_the_host(origin: Origin, answers: tuple[str, ...]) -> None:
     async with session_for(*answers) as session:
-        with pytest.raises(BlockedAddressError, match=r"^shop\.example is not a public address"):
+        with pytest.raises(BlockedAddressError, match=r"^Darkroom may not connect to shop\.example"):
             await body_of(session, f"http://shop.example:{origin.port}/")
     assert origin.requests == []
 
@@ -72,7 +72,7 @@ async def test_a_name_that_changes_its_mind_is_asked_once_and_checked_again(orig
     origin.route("/", reply(b"hello", headers={"Connection": "close"}))
     async with guarded_session(OPEN, max_connections=4, resolve=resolve) as session:
         assert await body_of(session, f"http://shop.example:{origin.port}/") == b"hello"
-        with pytest.raises(BlockedAddressError, match="link-local"):
+        with pytest.raises(BlockedAddressError):
             await body_of(session, f"http://shop.example:{origin.port}/")
     assert asked == ["shop.example", "shop.example"]
 
@@ -90,6 +90,25 @@ async def test_the_next_address_is_tried_when_the_first_swallows_packets(origin:
     with packet_swallower("127.0.0.2", origin.port):
         async with session_for("127.0.0.2", "127.0.0.1", settings=settings) as session:
             assert await body_of(session, f"http://shop.example:{origin.port}/") == b"hello"
+
+
+@pytest.mark.parametrize("host", ["shop.example", "93.184.216.34"])
+async def test_a_refused_port_of_a_public_host_gets_no_connection(host: str) -> None:
+    async with session_for("93.184.216.34") as session:
+        error = await failure(session, f"http://{host}:22/")
+    assert error.code is ImageErrorCode.BLOCKED_ADDRESS
+    assert error.message.startswith(f"Darkroom may not connect to {host} on port 22. ")
+
+
+@pytest.mark.parametrize("url", ["http://db.internal/", "http://mongo/", "http://no-such-host.invalid:6379/"])
+async def test_a_blocked_host_is_refused_alike_whether_or_not_it_exists(url: str) -> None:
+    messages = []
+    for addresses in ((), ("10.0.0.1",)):
+        async with session_for(*addresses) as session:
+            error = await failure(session, url)
+        assert error.code is ImageErrorCode.BLOCKED_ADDRESS
+        messages.append(error.message)
+    assert messages[0] == messages[1]
 
 
 SPELLINGS = ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "0.0.0.0", "[::]", "[64:ff9b::7f00:1]"]  # noqa: S104 - nobody binds
