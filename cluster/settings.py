@@ -129,7 +129,7 @@ class Settings(BaseSettings):
     max_downloads_per_host: int = Field(default=64, gt=0)
     """The largest number of downloads at the same time from one host, for the whole cluster. A 429 or 503 halves it."""
     source_away_seconds: float = Field(default=60, gt=0)
-    """The time in which a host may give no answer before its images fail. Until then it is only probed."""
+    """The time in which a host or its name server may be silent before images fail or a webhook call counts as made."""
     max_redirects: int = Field(default=5, ge=0)
     """The largest number of redirects that a download follows. Each address is checked again."""
     max_attempts: int = Field(default=3, gt=0)

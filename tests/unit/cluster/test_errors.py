@@ -59,7 +59,7 @@ def test_only_errors_that_may_pass_are_transient() -> None:
     assert {code for code in ImageErrorCode if code.transient} == {
         "timeout",
         "connection_failed",
-        "dns_failed",
+        "dns_unavailable",
         "download_truncated",
         "source_error",
         "rate_limited",
