@@ -73,6 +73,10 @@ class Background:
         """Whether a piece of work of that name has begun and not ended."""
         return name in self._named
 
+    async def end(self) -> None:
+        """Cancel all work that has not ended."""
+        await end(*self._tasks)
+
 
 async def end(*tasks: asyncio.Task[Any]) -> None:
     """Cancel tasks until they have ended. They handle their own errors.

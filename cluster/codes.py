@@ -11,12 +11,13 @@ class ImageErrorCode(StrEnum):
     # The source, transient.
     TIMEOUT = "timeout"
     CONNECTION_FAILED = "connection_failed"
-    DNS_FAILED = "dns_failed"
+    DNS_UNAVAILABLE = "dns_unavailable"
     DOWNLOAD_TRUNCATED = "download_truncated"
     SOURCE_ERROR = "source_error"
     RATE_LIMITED = "rate_limited"
     # The source, permanent.
     SOURCE_UNAVAILABLE = "source_unavailable"
+    DNS_FAILED = "dns_failed"
     NOT_FOUND = "not_found"
     FORBIDDEN = "forbidden"
     HTTP_ERROR = "http_error"
@@ -50,7 +51,7 @@ _TRANSIENT = frozenset(
     {
         ImageErrorCode.TIMEOUT,
         ImageErrorCode.CONNECTION_FAILED,
-        ImageErrorCode.DNS_FAILED,
+        ImageErrorCode.DNS_UNAVAILABLE,
         ImageErrorCode.DOWNLOAD_TRUNCATED,
         ImageErrorCode.SOURCE_ERROR,
         ImageErrorCode.RATE_LIMITED,

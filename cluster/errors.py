@@ -7,7 +7,7 @@
     ├── RefusedError               the client asked for something that is not accepted
     │   ├── CatalogueError         the CSV has errors; every one of them is in `problems`
     │   └── OptionsError           the options have errors
-    ├── BlockedAddressError        the guard refused an address
+    ├── BlockedAddressError        the guard refused a connection
     ├── ServerStartError           an embedded server did not start; names its log and the remedy
     ├── NamedStoreError            a store that you named cannot be used
     ├── HomeBusyError              another process starts or stops the same embedded servers
@@ -134,20 +134,23 @@ class OptionsError(RefusedError):
 
 
 class BlockedAddressError(DarkroomError):
-    """The guard refused an address.
+    """The guard refused a connection. The text tells neither the reason nor whether the host exists.
 
     Args:
         host: The host as the URL names it.
-        reason: The range of the address, never the address itself.
+        port: The port of the URL.
     """
 
-    def __init__(self, host: str, reason: str) -> None:
-        super().__init__(host, reason)
+    def __init__(self, host: str, port: int) -> None:
+        super().__init__(host, port)
         self.host = host
-        self.reason = reason
+        self.port = port
 
     def __str__(self) -> str:
-        return f"{self.host} is not a public address ({self.reason})"
+        return (
+            f"Darkroom may not connect to {self.host} on port {self.port}. "
+            "Use a URL with a public host and one of the usual ports."
+        )
 
 
 class ServerStartError(DarkroomError):

@@ -246,6 +246,7 @@ class Delivery(Record):
 
     delivery_id: str  # sent as `webhook-id`, the same at every attempt
     request_id: str
+    owner: str = ""  # the key of the request
     url: str
     secret: str  # encrypted
     event: Literal["request.completed", "request.failed"]
@@ -253,6 +254,7 @@ class Delivery(Record):
     state: DeliveryState = DeliveryState.PENDING
     attempts: int = 0  # attempts that have ended since it was last redelivered by hand
     next_attempt_at: datetime
+    unresolved_since: datetime | None = None  # no name server has answered for the host since then
     created_at: datetime  # when the request ended; each retry makes another delivery
     responses: list[DeliveryResponse] = Field(default=[])
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 IPNetwork = IPv4Network | IPv6Network
+Port = Annotated[int, Field(gt=0, lt=65536)]
 
 MEBIBYTE = 1024 * 1024
 MIN_SECRET_KEY_CHARACTERS = 32
@@ -55,7 +56,7 @@ class Settings(BaseSettings):
     """The API key that the command line sends. Without it, the key in the home folder."""
     host: str = "127.0.0.1"
     """The address on which the HTTP server listens."""
-    port: int = Field(default=8000, gt=0, lt=65536)
+    port: Port = 8000
     """The port on which the HTTP server listens. Without it, 8000 or a free port near it."""
 
     # The stores.
@@ -83,6 +84,8 @@ class Settings(BaseSettings):
     """The key, of at least 32 characters, that encrypts webhook secrets. It also derives one for each API key."""
     allowed_networks: Annotated[tuple[IPNetwork, ...], NoDecode] = ()
     """Networks that downloads and webhooks may reach although they are not public. CIDR ranges, separated by commas."""
+    allowed_ports: Annotated[tuple[Port, ...], NoDecode] = (80, 443, 8080, 8443)
+    """The ports of downloads and webhooks, separated by commas. `DARKROOM_ALLOWED_NETWORKS` are open on all ports."""
     allow_http_webhooks: bool = False
     """Whether a webhook may use plain http."""
     public_url: str | None = None
@@ -126,7 +129,7 @@ class Settings(BaseSettings):
     max_downloads_per_host: int = Field(default=64, gt=0)
     """The largest number of downloads at the same time from one host, for the whole cluster. A 429 or 503 halves it."""
     source_away_seconds: float = Field(default=60, gt=0)
-    """The time in which a host may give no answer before its images fail. Until then it is only probed."""
+    """The time in which a host or its name server may be silent before images fail or a webhook call counts as made."""
     max_redirects: int = Field(default=5, ge=0)
     """The largest number of redirects that a download follows. Each address is checked again."""
     max_attempts: int = Field(default=3, gt=0)
@@ -192,9 +195,9 @@ class Settings(BaseSettings):
             return value
         return [ip_network(part.strip()) for part in value.split(",") if part.strip()]
 
-    @field_validator("webhook_retry_seconds", mode="before")
+    @field_validator("allowed_ports", "webhook_retry_seconds", mode="before")
     @classmethod
-    def _split_seconds(cls, value: object) -> object:
+    def _split_numbers(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
     @field_validator(*_URL_SCHEMES)

@@ -29,6 +29,7 @@ def closing_delivery(closed: ProcessingRequest, *, public_url: str | None) -> De
     return Delivery(
         delivery_id=new_identifier("msg"),
         request_id=closed.request_id,
+        owner=closed.owner,
         url=closed.webhook.url,
         secret=closed.webhook.secret,
         event=event,

@@ -19,6 +19,7 @@ from actors.registry import Wakeable
 from actors.self_fencing import fence_when_cut_off
 from cluster.aio import Background, forever
 from cluster.errors import BlockedAddressError
+from cluster.http.names import NameSilentError
 from cluster.http.session import guarded_session
 from cluster.http.url import origin_of, parse_url
 from cluster.mongo.connection import Database
@@ -30,13 +31,19 @@ from cluster.secrets import Secrets
 from cluster.telemetry import log_as_json
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from cluster.http.session import Resolve
     from cluster.settings import Settings
 
 _OUTBOX_POLL_SECONDS = 1.0
 _RESUME_AFTER_SECONDS = 60.0  # after a drain that no stop has followed
 _CONCURRENT_DELIVERIES = 50
 _DELIVERIES_PER_HOST = 5  # so that a host that never answers does not keep others waiting
+_DELIVERIES_PER_KEY = 25  # so that one key's endpoints that never answer leave half of them to others
 _JITTER = 0.2  # of each pause, up and down
+_SILENT_NAME_PAUSE_SECONDS = 5.0
+_SILENT_NAME = "no name server answered for the host"
 _GONE = 410
 logger = logging.getLogger("darkroom.webhook")
 
@@ -46,25 +53,36 @@ class WebhookSender(Wakeable):
 
     A delivery is claimed for longer than an attempt can take. If the sender dies, the delivery is made again, with the
     same `webhook-id`.
+
+    Args:
+        settings: The settings of the deployment.
+        resolve: A function from a host and a port to addresses. By default the resolver of the system's configuration.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, resolve: Resolve | None = None) -> None:
         super().__init__()
         log_as_json()
         self._settings = settings
         self._secrets = Secrets(settings)
-        database = Database(settings)
+        self._database = database = Database(settings)
         self._outbox = Outbox(database)
         self._attempts = WebhookAttempts(database)
-        self._http = guarded_session(settings, max_connections=_CONCURRENT_DELIVERIES)
+        self._http = guarded_session(settings, max_connections=_CONCURRENT_DELIVERIES, resolve=resolve)
         self._free_deliveries = asyncio.Semaphore(_CONCURRENT_DELIVERIES)
         self._running: Counter[str] = Counter()  # deliveries, by the origins of their URLs
+        self._running_of_keys: Counter[str] = Counter()
         self._draining = False
         self._background = Background()
         self._background.start(fence_when_cut_off(database, settings))
         self._background.start(
             forever(self._deliver_due, lambda: self._wait_for_wake_up(_OUTBOX_POLL_SECONDS), "the webhook sender")
         )
+
+    async def close(self) -> None:
+        """Break off all deliveries, and close all connections."""
+        await self._background.end()
+        await self._http.close()
+        await self._database.close()
 
     @ray.method
     async def drain(self) -> None:
@@ -94,23 +112,31 @@ class WebhookSender(Wakeable):
                 return
             origin = origin_of(delivery.url)
             self._running[origin] += 1
-            self._background.start(self._deliver(delivery)).add_done_callback(partial(self._finished, origin))
+            self._running_of_keys[delivery.owner] += 1
+            finished = partial(self._finished, origin, delivery.owner)
+            self._background.start(self._deliver(delivery)).add_done_callback(finished)
 
     async def _claim_due(self) -> Delivery | None:
-        busy = [origin for origin, running in self._running.items() if running >= _DELIVERIES_PER_HOST]
-        return await self._outbox.claim_due(lease_seconds=2 * self._settings.webhook_timeout_seconds, but_not_to=busy)
+        return await self._outbox.claim_due(
+            lease_seconds=2 * self._settings.webhook_timeout_seconds,
+            but_not_to=[origin for origin, running in self._running.items() if running >= _DELIVERIES_PER_HOST],
+            but_not_of=[key for key, running in self._running_of_keys.items() if running >= _DELIVERIES_PER_KEY],
+        )
 
-    def _finished(self, origin: str, task: asyncio.Task[None]) -> None:
+    def _finished(self, origin: str, key: str, task: asyncio.Task[None]) -> None:
         self._free_deliveries.release()
-        if self._running[origin] == _DELIVERIES_PER_HOST:
+        if self._running[origin] == _DELIVERIES_PER_HOST or self._running_of_keys[key] == _DELIVERIES_PER_KEY:
             self._woken.set()  # other deliveries to it may have waited
         self._running -= Counter((origin,))  # which also forgets origins without any
+        self._running_of_keys -= Counter((key,))
         if not task.cancelled() and task.exception() is not None:
             # Its lease ends, and then it is due again.
             logger.error("delivery interrupted", exc_info=task.exception())
 
     async def _deliver(self, delivery: Delivery) -> None:
         response = await self._post(delivery)
+        if response.error == _SILENT_NAME and await self._postpone(delivery, response.at):
+            return
         state, pause_seconds = self._verdict(delivery, response)
         next_attempt_at = utc_now() + timedelta(seconds=pause_seconds)
         await self._attempts.record(delivery, response, state=state, next_attempt_at=next_attempt_at)
@@ -124,14 +150,26 @@ class WebhookSender(Wakeable):
             },
         )
 
+    async def _postpone(self, delivery: Delivery, now: datetime) -> bool:
+        """Return whether the delivery was made due later. A silent name uses up no attempt for a while."""
+        since = delivery.unresolved_since or now
+        if (now - since).total_seconds() >= self._settings.source_away_seconds:
+            return False
+        pause = timedelta(seconds=jittered(_SILENT_NAME_PAUSE_SECONDS, _JITTER))
+        await self._outbox.postpone(delivery, next_attempt_at=now + pause, unresolved_since=since)
+        return True
+
     async def _post(self, delivery: Delivery) -> DeliveryResponse:
         started_at, started = utc_now(), time.monotonic()
         status, error = None, None
         try:
             async with asyncio.timeout(self._settings.webhook_timeout_seconds):
                 status = await self._send(delivery)
-        except BlockedAddressError:
-            error = "the address is not public"
+        except BlockedAddressError as problem:
+            error = str(problem)
+        except aiohttp.ClientConnectorDNSError as problem:
+            is_silent = isinstance(problem.os_error, NameSilentError)
+            error = _SILENT_NAME if is_silent else "the host name could not be resolved"
         except aiohttp.ClientError as problem:
             error = type(problem).__name__
         except TimeoutError:

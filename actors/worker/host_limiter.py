@@ -18,7 +18,8 @@ from cluster.redis.source_hosts import LEASE_SECONDS, Behaviour, Permit, SourceH
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
-_NO_ANSWER = frozenset({ImageErrorCode.TIMEOUT, ImageErrorCode.CONNECTION_FAILED, ImageErrorCode.DNS_FAILED})
+_NO_ANSWER = frozenset({ImageErrorCode.TIMEOUT, ImageErrorCode.CONNECTION_FAILED, ImageErrorCode.DNS_UNAVAILABLE})
+_MAX_SILENT_NAME_PAUSE_SECONDS = 2.0  # since an error of a name server comes at once
 _MAX_FAILURES = 3  # of a host in a batch, without an answer, before the rest of its images is released
 _DEFAULT_PAUSE_SECONDS = 2.0  # for a host that asks for a pause and does not say how long
 _MAX_PAUSE_SECONDS = 300.0
@@ -64,7 +65,7 @@ class _Host:
 
     def learn(self, error: ImageError | None) -> None:
         """Take the end of a download into account."""
-        if error is not None and error.code in _NO_ANSWER:
+        if error is not None and error.code in _NO_ANSWER and error.http_status is None:  # a redirect is an answer
             self.failures += 1
             return
         self.answers += 1
@@ -79,6 +80,7 @@ class HostLimiter:
     _source_hosts: SourceHosts
     _token: str
     _hosts: dict[str, _Host] = field(default_factory=dict)
+    _are_limits_shared: bool = True
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -90,12 +92,13 @@ class HostLimiter:
         While Redis is away, a batch has its own limit alone.
         """
         wanted = {host: min(at_once, images) for host, images in Counter(map(host_of, urls)).items()}
+        limiter = cls(hosts, token)
         try:
             permits = await hosts.enter(token, wanted)
         except StoreUnavailableError as error:
             logger.warning("host limits are not shared: %s", error)
             permits = {host: Permit(downloads) for host, downloads in wanted.items()}
-        limiter = cls(hosts, token)
+            limiter._are_limits_shared = False
         limiter._hosts = {host: _Host(permit, asyncio.Semaphore(permit.downloads)) for host, permit in permits.items()}
         renewing = asyncio.create_task(limiter._renew())
         try:
@@ -112,6 +115,9 @@ class HostLimiter:
     async def turn(self, url: str) -> AsyncIterator[None]:
         """Wait for a turn at the URL's host, and have it for the block, whose error tells how the host behaved.
 
+        A name without an answer costs no attempt, because the fault may be in the network of Darkroom. The limits that
+        all workers share end that when the host was silent for too long. While Redis is away, attempts end it.
+
         Raises:
             FetchLaterError: Nothing is to be fetched from it for a while.
             ImageError: The host was given up. Its code is `source_unavailable`.
@@ -125,6 +131,9 @@ class HostLimiter:
                 yield
             except ImageError as error:
                 host.learn(error)
+                if self._are_limits_shared and _is_silent_name(error):
+                    pause = min(_MAX_SILENT_NAME_PAUSE_SECONDS, self._source_hosts.probe_seconds)
+                    raise FetchLaterError(pause) from error
                 raise
             host.learn(None)
 
@@ -150,3 +159,8 @@ class HostLimiter:
             await self._source_hosts.leave(self._token, behaviours)
         except StoreUnavailableError as error:  # its permits end by themselves
             logger.warning("host limits are not shared: %s", error)
+
+
+def _is_silent_name(error: ImageError) -> bool:
+    """Return whether no name server has answered for the host itself. The target of a redirect is another host."""
+    return error.code is ImageErrorCode.DNS_UNAVAILABLE and error.http_status is None

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Collection
 
     from actors.messages import Stop
+    from cluster.http.session import Resolve
     from cluster.records import Attempt
     from cluster.settings import Settings
 
@@ -32,9 +33,14 @@ logger = logging.getLogger("darkroom.image_worker")
 
 
 class Worker:
-    """One worker process. It is made and used in one event loop."""
+    """One worker process. It is made and used in one event loop.
 
-    def __init__(self, settings: Settings) -> None:
+    Args:
+        settings: The settings of the deployment.
+        resolve: A function from a host and a port to addresses. By default the resolver of the system's configuration.
+    """
+
+    def __init__(self, settings: Settings, *, resolve: Resolve | None = None) -> None:
         self._settings = settings
         # The task owns one CPU slot: one thread compresses, while the event loop waits for the network.
         compress_thread = ThreadPoolExecutor(1, "compress")
@@ -47,7 +53,7 @@ class Worker:
         self._hosts = SourceHosts(settings)
         self._cache = ResultCache(settings) if settings.dedupe_seconds else None
         self._stores = Stores(
-            http=guarded_session(settings, max_connections=at_once),
+            http=guarded_session(settings, max_connections=at_once, resolve=resolve),
             objects=self._objects,
             products=self._products,
             progress=Progress(settings),

@@ -16,6 +16,7 @@ import aiohttp
 from cluster.codes import ImageErrorCode
 from cluster.errors import BlockedAddressError, ImageError
 from cluster.http.content import ContentDecoder, ContentError
+from cluster.http.names import NameSilentError
 from cluster.http.url import UrlError, WebUrl, parse_url
 
 if TYPE_CHECKING:
@@ -39,6 +40,9 @@ _MEANING = {
 }
 
 _NO_ANSWER = "The source closed the connection without an answer. Check that it is up, then retry the image."
+_NO_NAME_SERVER = (
+    "No name server answered for the host of the URL. Check the name servers of its domain, then retry the image."
+)
 _STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e]{1,256}"', re.ASCII)
 _SECONDS = re.compile(r"\d{1,9}", re.ASCII)
 
@@ -93,9 +97,9 @@ async def download(
 
 async def _follow(session: aiohttp.ClientSession, url: str, settings: Settings, known_etag: str | None) -> Download:
     target = _target(url)
-    etag = known_etag
+    etag, redirected_by = known_etag, None
     for redirects in range(settings.max_redirects + 1):
-        async with await _send(session, target, etag) as response:
+        async with await _send(session, target, etag, redirected_by) as response:
             location = response.headers.get("Location")
             if response.status not in _REDIRECTS or location is None:
                 if response.status == HTTPStatus.NOT_MODIFIED and etag is not None:
@@ -104,7 +108,7 @@ async def _follow(session: aiohttp.ClientSession, url: str, settings: Settings, 
                 data = await _read(response, settings.max_image_bytes)
                 return Download(data, response.status, None if redirects else _strong_etag(response))
             # The ETag belongs to this URL. The target of a redirect may have another image.
-            target, etag = _redirected(target, location, response.status), None
+            target, etag, redirected_by = _redirected(target, location, response.status), None, response.status
     message = f"The source redirects more than {settings.max_redirects} times. Use the URL of the image itself."
     raise ImageError(ImageErrorCode.TOO_MANY_REDIRECTS, message, response.status)
 
@@ -134,15 +138,20 @@ def _text(header: str) -> str:
         return raw.decode("latin-1")
 
 
-async def _send(session: aiohttp.ClientSession, target: WebUrl, known_etag: str | None) -> aiohttp.ClientResponse:
+async def _send(
+    session: aiohttp.ClientSession, target: WebUrl, known_etag: str | None, redirected_by: int | None
+) -> aiohttp.ClientResponse:
     headers = {} if known_etag is None else {"If-None-Match": known_etag}
     try:
         response = await session.get(target.for_aiohttp, allow_redirects=False, headers=headers)
     except BlockedAddressError as error:
-        raise ImageError(ImageErrorCode.BLOCKED_ADDRESS, f"{error}. Use a URL with a public address.") from error
-    except (aiohttp.ClientConnectorDNSError, aiohttp.InvalidURL) as error:
-        message = f"The host name {target.host} could not be resolved. Check its spelling in the URL."
-        raise ImageError(ImageErrorCode.DNS_FAILED, message) from error
+        raise ImageError(ImageErrorCode.BLOCKED_ADDRESS, str(error)) from error
+    except aiohttp.ClientConnectorDNSError as error:
+        if isinstance(error.os_error, NameSilentError):
+            raise ImageError(ImageErrorCode.DNS_UNAVAILABLE, _NO_NAME_SERVER, redirected_by) from error
+        raise _no_address(target, redirected_by) from error
+    except aiohttp.InvalidURL as error:
+        raise _no_address(target, redirected_by) from error
     except aiohttp.ServerTimeoutError:
         raise
     except aiohttp.ClientError as error:
@@ -151,6 +160,11 @@ async def _send(session: aiohttp.ClientSession, target: WebUrl, known_etag: str 
         response.close()
         raise ImageError(ImageErrorCode.CONNECTION_FAILED, _NO_ANSWER)
     return response
+
+
+def _no_address(target: WebUrl, redirected_by: int | None) -> ImageError:
+    message = f"The host name {target.host} could not be resolved. Check its spelling in the URL."
+    return ImageError(ImageErrorCode.DNS_FAILED, message, redirected_by)
 
 
 def _connection_message(error: aiohttp.ClientError) -> str:

@@ -81,10 +81,14 @@ class Connection(ResponseHandler):
 
 
 class Pool(aiohttp.TCPConnector):
-    """A pool of at most `limit` idle connections. It closes the one that was idle longest."""
+    """A pool of at most `limit` idle connections. It closes the one that was idle longest.
+
+    The pool closes its resolver, too.
+    """
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - aiohttp's own, handed on
         super().__init__(**options)
+        self._resolver_owner = True
         self._factory = functools.partial(Connection, loop=self._loop)  # type: ignore[assignment] # invariant
         atexit.register(_close_at_exit, weakref.ref(self))
 

@@ -18,6 +18,7 @@ import certifi
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from cluster.http.guard import Guard
+from cluster.http.names import NameResolver, NameSilentError, NoAddressError
 from cluster.http.pool import Pool
 
 if TYPE_CHECKING:
@@ -37,12 +38,6 @@ _MAX_ADDRESSES_TRIED = 8
 # An answer may have 8 MiB of headers in all.
 _MAX_HEADERS = 256
 _MAX_HEADER_BYTES = 32 * 1024
-
-
-async def system_resolve(host: str, port: int) -> list[str]:
-    """Return the addresses that the resolver of the system gives a host, in the order in which to try them."""
-    answers = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in answers))
 
 
 class GuardedResolver(AbstractResolver):
@@ -65,27 +60,31 @@ class GuardedResolver(AbstractResolver):
         """Return the addresses of a name, in the order in which to try them.
 
         Raises:
-            BlockedAddressError: At least one of the addresses is blocked.
-            OSError: The name has no address, or the resolver was too slow.
+            BlockedAddressError: At least one of the addresses is blocked, or the port is.
+            NoAddressError: The name has no address.
+            NameSilentError: No name server has answered in time.
         """
-        addresses: list[str] = []
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 addresses = await self._resolve(host, port)
-        except (OSError, UnicodeError) as error:  # UnicodeError: a label that is empty or too long
-            raise OSError(str(error)) from error  # aiohttp would take a TimeoutError for one of the connection
-        if not addresses:
-            message = "the name has no address"
-            raise OSError(message)
+            if not addresses:
+                raise NoAddressError("the name has no address")  # noqa: TRY301 - as if the resolver had raised it
+        except NoAddressError:
+            self._guard.check_without_address(host, port)
+            raise
+        except TimeoutError as error:  # aiohttp would take it for one of the connection
+            raise NameSilentError("no name server has answered") from error
         for address in addresses:
-            self._guard.check(host, address)
+            self._guard.check(host, address, port)
         return [
             ResolveResult(hostname=host, host=address, port=port, family=family, proto=0, flags=0)
             for address in addresses[:_MAX_ADDRESSES_TRIED]
         ]
 
     async def close(self) -> None:
-        """Do nothing. The resolver holds nothing that could be closed."""
+        """End all lookups."""
+        if isinstance(self._resolve, NameResolver):
+            await self._resolve.close()
 
 
 def _checked_socket(guard: Guard, destination: AddrInfoType) -> socket.socket:
@@ -94,11 +93,11 @@ def _checked_socket(guard: Guard, destination: AddrInfoType) -> socket.socket:
     This check covers every connection. aiohttp asks no resolver about a host that is an IP address.
 
     Raises:
-        BlockedAddressError: The address is blocked.
+        BlockedAddressError: The address or the port is blocked.
     """
     family, kind, protocol, _, address = destination
     host = str(address[0])
-    guard.check(host, host)
+    guard.check(host, host, int(address[1]))
     return socket.socket(family, kind, protocol)
 
 
@@ -106,7 +105,7 @@ def guarded_session(
     settings: Settings,
     *,
     max_connections: int,
-    resolve: Resolve = system_resolve,
+    resolve: Resolve | None = None,
     ssl_context: ssl.SSLContext | None = None,
 ) -> aiohttp.ClientSession:
     """Return a session for addresses that strangers wrote. Call this inside the event loop that uses the session.
@@ -118,16 +117,18 @@ def guarded_session(
     connect.
 
     Args:
-        settings: The connect timeout and the allowed networks hold here.
+        settings: The connect timeout and the allowed networks and ports hold here.
         max_connections: At least the number of requests in flight, because the wait for a connection counts as
             connecting. As many connections may be idle.
-        resolve: A function from a host and a port to addresses.
+        resolve: A function from a host and a port to addresses. By default the resolver of the system's configuration.
         ssl_context: The trusted authorities. By default they are those that Mozilla trusts.
     """
-    guard = Guard(settings.allowed_networks)
+    guard = Guard(settings.allowed_networks, allowed_ports=settings.allowed_ports)
     seconds = settings.connect_timeout_seconds
+    resolve_seconds = _RESOLVE_TIMEOUT_FRACTION * seconds
+    resolve = resolve or NameResolver(timeout_seconds=resolve_seconds)
     connector = Pool(
-        resolver=GuardedResolver(guard, resolve, timeout_seconds=_RESOLVE_TIMEOUT_FRACTION * seconds),
+        resolver=GuardedResolver(guard, resolve, timeout_seconds=resolve_seconds),
         socket_factory=functools.partial(_checked_socket, guard),
         use_dns_cache=False,
         limit=max_connections,

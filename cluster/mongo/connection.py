@@ -46,7 +46,7 @@ _INDEXES: dict[str, list[IndexModel]] = {
     "webhook_deliveries": [
         IndexModel([("deliveryId", ASCENDING)], unique=True),
         IndexModel([("requestId", ASCENDING), ("createdAt", ASCENDING)]),
-        IndexModel([("state", ASCENDING), ("nextAttemptAt", ASCENDING), ("url", ASCENDING)]),
+        IndexModel([("state", ASCENDING), ("nextAttemptAt", ASCENDING), ("url", ASCENDING), ("owner", ASCENDING)]),
     ],
     "api_keys": [IndexModel([("keyId", ASCENDING)], unique=True)],
     "leases": [],

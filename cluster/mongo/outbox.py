@@ -36,19 +36,25 @@ class Outbox:
         """Put a delivery in the outbox, with the close of its request."""
         await self._deliveries.insert_one(delivery.document(), session=session)
 
-    async def claim_due(self, *, lease_seconds: float, but_not_to: Collection[str] = ()) -> Delivery | None:
+    async def claim_due(
+        self, *, lease_seconds: float, but_not_to: Collection[str] = (), but_not_of: Collection[str] = ()
+    ) -> Delivery | None:
         """Claim the delivery that has been due longest. If the claimer dies, it is due again after the lease.
 
         Args:
             lease_seconds: How long it belongs to the claimer.
             but_not_to: Origins of URLs whose deliveries have to wait.
+            but_not_of: Keys whose deliveries have to wait.
         """
         now = utc_now()
-        due = {"state": DeliveryState.PENDING, "nextAttemptAt": {"$lte": now}}
-        others = {"url": {"$nin": [Regex(origin_pattern(origin), "i") for origin in but_not_to]}}
+        due: dict[str, object] = {"state": DeliveryState.PENDING, "nextAttemptAt": {"$lte": now}}
+        if but_not_to:
+            due["url"] = {"$nin": [Regex(origin_pattern(origin), "i") for origin in but_not_to]}
+        if but_not_of:
+            due["owner"] = {"$nin": [*but_not_of]}
         with mongo_errors():
             document = await self._deliveries.find_one_and_update(
-                due | others if but_not_to else due,
+                due,
                 {"$set": {"nextAttemptAt": now + timedelta(seconds=lease_seconds)}},
                 sort=[("nextAttemptAt", ASCENDING)],
                 return_document=ReturnDocument.AFTER,
@@ -69,14 +75,19 @@ class Outbox:
         If the delivery was claimed again meanwhile, only the response is kept: the state is the later claimer's.
         """
         this = {"deliveryId": delivery.delivery_id}
-        still_ours = this | {"state": DeliveryState.PENDING, "nextAttemptAt": delivery.next_attempt_at}
         kept = {
             "$inc": {"attempts": 1},
             "$push": {"responses": {"$each": [response.document()], "$slice": -_MAX_RESPONSES}},
         }
-        change = {"$set": {"state": state, "nextAttemptAt": next_attempt_at}}
+        change = {"$set": {"state": state, "nextAttemptAt": next_attempt_at, "unresolvedSince": None}}
         await self._deliveries.update_one(this, kept, session=session)
-        await self._deliveries.update_one(still_ours, change, session=session)
+        await self._deliveries.update_one(_still_claimed(delivery), change, session=session)
+
+    async def postpone(self, delivery: Delivery, *, next_attempt_at: datetime, unresolved_since: datetime) -> None:
+        """Make a claimed delivery due later, without an attempt, because no name server answers for its host."""
+        change = {"$set": {"nextAttemptAt": next_attempt_at, "unresolvedSince": unresolved_since}}
+        with mongo_errors():
+            await self._deliveries.update_one(_still_claimed(delivery), change)
 
     async def of_request(self, request_id: str) -> list[Delivery]:
         """Return the deliveries of one request, the oldest first."""
@@ -89,7 +100,14 @@ class Outbox:
         with mongo_errors():
             document = await self._deliveries.find_one_and_update(
                 {"requestId": request_id, "deliveryId": delivery_id},
-                {"$set": {"state": DeliveryState.PENDING, "attempts": 0, "nextAttemptAt": utc_now()}},
+                {
+                    "$set": {
+                        "state": DeliveryState.PENDING,
+                        "attempts": 0,
+                        "nextAttemptAt": utc_now(),
+                        "unresolvedSince": None,
+                    }
+                },
                 return_document=ReturnDocument.AFTER,
             )
         return None if document is None else Delivery.model_validate(document)
@@ -98,3 +116,11 @@ class Outbox:
         """Remove all deliveries of a request."""
         with mongo_errors():
             await self._deliveries.delete_many({"requestId": request_id})
+
+
+def _still_claimed(delivery: Delivery) -> dict[str, object]:
+    return {
+        "deliveryId": delivery.delivery_id,
+        "state": DeliveryState.PENDING,
+        "nextAttemptAt": delivery.next_attempt_at,
+    }

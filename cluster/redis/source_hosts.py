@@ -51,6 +51,8 @@ class SourceHosts:
         self._redis = connect_redis(settings, timeout_seconds=OPTIONAL_TIMEOUT_SECONDS)
         self._max_downloads = settings.max_downloads_per_host
         self._silent_seconds = settings.source_away_seconds
+        self.probe_seconds = min(_MAX_PROBE_SECONDS, self._silent_seconds / _PROBES)
+        """The pause between two probes of a host."""
         self._enter = load_script(self._redis, "host_enter")
         self._keep = load_script(self._redis, "host_keep")
         self._leave = load_script(self._redis, "host_leave")
@@ -68,7 +70,7 @@ class SourceHosts:
             _TTL_SECONDS * 1000,
             BREAKER_FAILURES,
             int(self._silent_seconds * 1000),
-            int(min(_MAX_PROBE_SECONDS, self._silent_seconds / _PROBES) * 1000),
+            int(self.probe_seconds * 1000),
         )
         with redis_errors():
             answers = await self._enter(keys=_keys(wanted), args=[*milliseconds, token, *wanted.values()])

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from cluster.errors import RefusedError, StoreUnavailableError
+from cluster.errors import BlockedAddressError, RefusedError, StoreUnavailableError
+from cluster.http.guard import Guard
 from cluster.http.url import parse_url, url_problem
 from cluster.identifiers import new_identifier
 from cluster.records import Counts, Image, ProcessingRequest, Product, WebhookTarget, utc_now
@@ -116,21 +117,32 @@ def _webhook(services: Services, upload: Upload) -> WebhookTarget | None:
                 400, "invalid_webhook_url", "The form has a webhookSecret but no webhookUrl. Add the URL."
             )
         return None
-    url = _webhook_url(fields.webhook_url, allow_http=services.settings.allow_http_webhooks)
+    url = _webhook_url(fields.webhook_url, services.settings)
     secret = fields.webhook_secret
     secret = services.secrets.webhook_secret(upload.owner) if secret is None else check_webhook_secret(secret)
     return WebhookTarget(url=url, secret=services.secrets.encrypt(secret))
 
 
-def _webhook_url(text: str, *, allow_http: bool) -> str:
-    """Return the URL in the form in which it was judged, so that no later reader takes it for another one."""
+def _webhook_url(text: str, settings: Settings) -> str:
+    """Return the URL in the form in which it was judged, so that no later reader takes it for another one.
+
+    A name is not resolved here. The sender judges its addresses at each connection.
+    """
     problem = url_problem(text)
-    if problem is None:
-        url = parse_url(text)
-        if allow_http or url.scheme == "https":
-            return url.text
-        problem = "it must start with https://"
-    raise RefusedError(400, "invalid_webhook_url", f"webhookUrl is not accepted: {problem}.")
+    if problem is not None:
+        raise _webhook_refusal(f"webhookUrl is not accepted: {problem}.")
+    url = parse_url(text)
+    if url.scheme != "https" and not settings.allow_http_webhooks:
+        raise _webhook_refusal("webhookUrl is not accepted: it must start with https://.")
+    try:
+        Guard(settings.allowed_networks, allowed_ports=settings.allowed_ports).check_before_lookup(url.host, url.port)
+    except BlockedAddressError as error:
+        raise _webhook_refusal(f"webhookUrl is not accepted. {error}") from error
+    return url.text
+
+
+def _webhook_refusal(detail: str) -> RefusedError:
+    return RefusedError(400, "invalid_webhook_url", detail)
 
 
 def _fingerprint(form: UploadForm) -> str:

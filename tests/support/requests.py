@@ -92,6 +92,7 @@ def due_delivery(closed: ProcessingRequest, *, url: str = "https://shop.example/
     return Delivery(
         delivery_id=new_identifier("msg"),
         request_id=closed.request_id,
+        owner=closed.owner,
         url=url,
         secret="encrypted",
         event="request.completed",

@@ -29,7 +29,7 @@ ERRORS = [
     RefusedError(503, "queue_full", "The queue is full.", 30),
     CatalogueError([RowProblem(row=7, column="Images", value="x", code="invalid_url", message="Bad.")], 3, True),  # noqa: FBT003 - errors take positions
     OptionsError([("quality", "is too large")]),
-    BlockedAddressError("shop.example", "loopback, RFC 1122"),
+    BlockedAddressError("shop.example", 22),
     HomeBusyError(".darkroom"),
     BackupError("target_exists", "It exists."),
     NamedStoreError("DARKROOM_MONGO_URL", "names a store that does not answer."),
@@ -59,7 +59,7 @@ def test_only_errors_that_may_pass_are_transient() -> None:
     assert {code for code in ImageErrorCode if code.transient} == {
         "timeout",
         "connection_failed",
-        "dns_failed",
+        "dns_unavailable",
         "download_truncated",
         "source_error",
         "rate_limited",

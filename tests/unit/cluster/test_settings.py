@@ -14,9 +14,11 @@ if TYPE_CHECKING:
 
 def test_lists_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DARKROOM_ALLOWED_NETWORKS", "10.0.0.0/8, fd00::/8")
+    monkeypatch.setenv("DARKROOM_ALLOWED_PORTS", "443, 9000")
     monkeypatch.setenv("DARKROOM_WEBHOOK_RETRY_SECONDS", "1,2.5")
     settings = Settings()
     assert settings.allowed_networks == (IPv4Network("10.0.0.0/8"), IPv6Network("fd00::/8"))
+    assert settings.allowed_ports == (443, 9000)
     assert settings.webhook_retry_seconds == (1, 2.5)
 
 
@@ -24,6 +26,7 @@ def test_lists_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     ("name", "value"),
     [
         ("DARKROOM_ALLOWED_NETWORKS", "10.0.0.1/8"),
+        ("DARKROOM_ALLOWED_PORTS", "70000"),
         ("DARKROOM_MAX_ATTEMPTS", "0"),
         ("DARKROOM_PUBLIC_URL", "darkroom.example"),
         ("DARKROOM_MONGO_URL", "db.example:27017"),

@@ -42,3 +42,10 @@ async def test_deliveries_to_busy_hosts_are_left_for_later(database: Database) -
         claimed.append(delivery.url)
     assert claimed == others
     assert await outbox.claim_due(lease_seconds=60) is not None
+
+
+async def test_deliveries_of_busy_keys_are_left_for_later(database: Database) -> None:
+    outbox = Outbox(database)
+    _, delivery = await closed_with_delivery(database)
+    assert await outbox.claim_due(lease_seconds=60, but_not_of=[delivery.owner]) is None
+    assert await outbox.claim_due(lease_seconds=60, but_not_of=["another"]) is not None

@@ -95,6 +95,8 @@ async def test_400_a_form_that_cannot_be_read(api: Api) -> None:
         ({"webhookUrl": "ftp://shop.example/hook"}, "invalid_webhook_url", "http"),
         ({"webhookUrl": "http://shop.example/hook"}, "invalid_webhook_url", "https://"),
         ({"webhookUrl": "https://user:secret@shop.example/"}, "invalid_webhook_url", "password"),
+        ({"webhookUrl": "https://93.184.216.34:6379/"}, "invalid_webhook_url", "port 6379"),
+        ({"webhookUrl": "https://10.0.0.1/"}, "invalid_webhook_url", "may not connect to 10.0.0.1"),
         ({"webhookSecret": "whsec_x"}, "invalid_webhook_url", "webhookUrl"),
         ({"webhookUrl": "https://shop.example/", "webhookSecret": "x"}, "invalid_webhook_secret", "whsec_"),
     ],

@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cluster.codes import ImageErrorCode
+from cluster.errors import ImageError
 from cluster.http.download import download, retry_after_seconds
+from cluster.http.names import NameResolver
 from cluster.http.session import guarded_session
 from tests.support import origin as answers
+from tests.support.dns_server import dns_server
 from tests.support.origin import Origin, redirect, reply
 from tests.unit.cluster.http.downloads import BODY, LIMIT_BYTES, SETTINGS, failure, fetch
 from tests.unit.cluster.http.raw import raw
@@ -132,12 +135,24 @@ async def test_a_blocked_address_is_final_and_names_the_host_only() -> None:
     error = await failure("http://localhost/a.jpg", allowed_networks=())
     assert error.code is ImageErrorCode.BLOCKED_ADDRESS
     assert not error.code.transient
-    assert error.message.startswith("localhost is not a public address (loopback")
+    assert error.message == (
+        "Darkroom may not connect to localhost on port 80. Use a URL with a public host and one of the usual ports."
+    )
+
+
+async def test_a_redirect_to_a_refused_port_is_refused(origin: Origin) -> None:
+    error = await failure(origin.route("/a.jpg", redirect("http://93.184.216.34:25/")))
+    assert error.code is ImageErrorCode.BLOCKED_ADDRESS
 
 
 async def test_a_name_that_does_not_exist() -> None:
-    error = await failure("http://no-such-host.invalid/a.jpg")
-    assert error.code is ImageErrorCode.DNS_FAILED
+    async with dns_server({}) as server:
+        names = NameResolver(timeout_seconds=5, nameservers=[server.address])
+        async with guarded_session(SETTINGS, max_connections=1, resolve=names) as session:
+            with pytest.raises(ImageError) as caught:
+                await download(session, "http://no-such-host.invalid/a.jpg", settings=SETTINGS)
+    error = caught.value
+    assert (error.code, error.code.transient) == (ImageErrorCode.DNS_FAILED, False)
     assert error.message == "The host name no-such-host.invalid could not be resolved. Check its spelling in the URL."
 
 

@@ -14,20 +14,30 @@ from aiohttp.abc import ResolveResult
 from cluster.codes import ImageErrorCode
 from cluster.errors import BlockedAddressError, ImageError
 from cluster.http.download import download
-from cluster.http.session import GuardedResolver, guarded_session, system_resolve
+from cluster.http.names import NameResolver
+from cluster.http.session import GuardedResolver, guarded_session
 from cluster.http.url import parse_url
 from cluster.settings import Settings
+from tests.support.dns_server import dns_server
 from tests.support.origin import Origin, reply
 from tests.unit.cluster.http.raw import packet_swallower
 from tests.unit.cluster.http.sessions import OPEN, body_of, session_for
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
 
 async def never(host: str, port: int) -> list[str]:
     await asyncio.Event().wait()
     return []
+
+
+@pytest.fixture
+async def nowhere() -> AsyncIterator[NameResolver]:
+    """A resolver whose name server knows no name."""
+    async with dns_server({}) as server:
+        yield NameResolver(timeout_seconds=5, nameservers=[server.address])
 
 
 async def failure(session: aiohttp.ClientSession, url: str, settings: Settings = OPEN) -> ImageError:
@@ -49,7 +59,7 @@ async def test_the_name_stays_in_the_host_header_while_the_address_is_pinned(ori
 )
 async def test_one_blocked_answer_refuses_the_host(origin: Origin, answers: tuple[str, ...]) -> None:
     async with session_for(*answers) as session:
-        with pytest.raises(BlockedAddressError, match=r"^shop\.example is not a public address"):
+        with pytest.raises(BlockedAddressError, match=r"^Darkroom may not connect to shop\.example"):
             await body_of(session, f"http://shop.example:{origin.port}/")
     assert origin.requests == []
 
@@ -72,7 +82,7 @@ async def test_a_name_that_changes_its_mind_is_asked_once_and_checked_again(orig
     origin.route("/", reply(b"hello", headers={"Connection": "close"}))
     async with guarded_session(OPEN, max_connections=4, resolve=resolve) as session:
         assert await body_of(session, f"http://shop.example:{origin.port}/") == b"hello"
-        with pytest.raises(BlockedAddressError, match="link-local"):
+        with pytest.raises(BlockedAddressError):
             await body_of(session, f"http://shop.example:{origin.port}/")
     assert asked == ["shop.example", "shop.example"]
 
@@ -90,6 +100,25 @@ async def test_the_next_address_is_tried_when_the_first_swallows_packets(origin:
     with packet_swallower("127.0.0.2", origin.port):
         async with session_for("127.0.0.2", "127.0.0.1", settings=settings) as session:
             assert await body_of(session, f"http://shop.example:{origin.port}/") == b"hello"
+
+
+@pytest.mark.parametrize("host", ["shop.example", "93.184.216.34"])
+async def test_a_refused_port_of_a_public_host_gets_no_connection(host: str) -> None:
+    async with session_for("93.184.216.34") as session:
+        error = await failure(session, f"http://{host}:22/")
+    assert error.code is ImageErrorCode.BLOCKED_ADDRESS
+    assert error.message.startswith(f"Darkroom may not connect to {host} on port 22. ")
+
+
+@pytest.mark.parametrize("url", ["http://db.internal/", "http://mongo/", "http://no-such-host.invalid:6379/"])
+async def test_a_blocked_host_is_refused_alike_whether_or_not_it_exists(url: str) -> None:
+    messages = []
+    for addresses in ((), ("10.0.0.1",)):
+        async with session_for(*addresses) as session:
+            error = await failure(session, url)
+        assert error.code is ImageErrorCode.BLOCKED_ADDRESS
+        messages.append(error.message)
+    assert messages[0] == messages[1]
 
 
 SPELLINGS = ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "0.0.0.0", "[::]", "[64:ff9b::7f00:1]"]  # noqa: S104 - nobody binds
@@ -127,16 +156,16 @@ async def test_the_socket_is_checked_even_if_nobody_has_checked_the_name(
 
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "999.1", "08.1"])
-async def test_a_name_without_an_address_could_not_be_resolved(host: str) -> None:
-    async with guarded_session(OPEN, max_connections=1) as session:
+async def test_a_name_without_an_address_could_not_be_resolved(host: str, nowhere: NameResolver) -> None:
+    async with guarded_session(OPEN, max_connections=1, resolve=nowhere) as session:
         error = await failure(session, f"http://{host}/")
     assert error.code is ImageErrorCode.DNS_FAILED
     assert error.message == f"The host name {host} could not be resolved. Check its spelling in the URL."
 
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "a" * 64 + ".example"])
-async def test_a_name_without_an_address_is_a_resolution_error(host: str) -> None:
-    async with guarded_session(OPEN, max_connections=1) as session:
+async def test_a_name_without_an_address_is_a_resolution_error(host: str, nowhere: NameResolver) -> None:
+    async with guarded_session(OPEN, max_connections=1, resolve=nowhere) as session:
         with pytest.raises(aiohttp.ClientConnectorDNSError):
             await body_of(session, f"http://{host}/")
 
@@ -151,7 +180,7 @@ async def test_a_resolver_that_does_not_answer_is_a_resolution_error() -> None:
     settings = OPEN.model_copy(update={"connect_timeout_seconds": 0.5})
     started = time.monotonic()
     async with guarded_session(settings, max_connections=1, resolve=never) as session:
-        assert (await failure(session, "http://shop.example/", settings)).code is ImageErrorCode.DNS_FAILED
+        assert (await failure(session, "http://shop.example/", settings)).code is ImageErrorCode.DNS_UNAVAILABLE
     assert time.monotonic() - started < 1
 
 
@@ -210,7 +239,3 @@ async def test_a_url_goes_out_byte_for_byte_as_it_was_normalised(origin: Origin,
         pass
     assert origin.requests[0].path == url.target
     assert "authorization" not in origin.requests[0].headers
-
-
-async def test_the_system_resolves_an_address_to_itself() -> None:
-    assert await system_resolve("127.0.0.1", 80) == ["127.0.0.1"]

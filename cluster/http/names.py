@@ -1,0 +1,116 @@
+"""Names resolved without threads, by c-ares. A lookup without an answer holds nothing but its place.
+
+c-ares reads /etc/resolv.conf, /etc/hosts and /etc/nsswitch.conf, and reads them again when they change.
+
+`pymongo._psl` is a private module. tests/unit/cluster/http/test_names.py fails if pymongo moves it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
+
+import aiodns
+from aiodns import error as dns_error
+from pymongo._psl import is_public_suffix  # the Public Suffix List
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_LOOKUPS_PER_DOMAIN = 4  # at once
+_PLACE_TIMEOUT_SECONDS = 1.0  # for a lookup, while others of its domain are under way
+_TRIES = 2  # c-ares waits twice as long for the second
+_FIRST_TRY_FRACTION = 0.25  # of the time for a lookup
+# The answers that a name has no address. All other errors say that no name server has answered about it.
+_NO_ADDRESS = (dns_error.ARES_ENOTFOUND, dns_error.ARES_ENODATA, dns_error.ARES_EBADNAME)
+
+
+class NoAddressError(OSError):
+    """A name has no address. Another lookup would not change that."""
+
+
+class NameSilentError(OSError):
+    """No name server has answered in time, or the answer was an error of its own. Another lookup may succeed."""
+
+
+class NameResolver:
+    """The names of one event loop. Make it inside that loop, and close it.
+
+    Few names of one domain are looked up at once. So names that never answer do not keep those of other domains
+    waiting. Lookups of the same name at the same time are one.
+
+    Args:
+        timeout_seconds: The limit for one lookup.
+        nameservers: Name servers as `address:port`. By default those of /etc/resolv.conf.
+        search_domains: The domains that are tried behind a name. By default those of /etc/resolv.conf.
+    """
+
+    def __init__(
+        self,
+        *,
+        timeout_seconds: float,
+        nameservers: Sequence[str] | None = None,
+        search_domains: Sequence[str] | None = None,
+    ) -> None:
+        self._timeout_seconds = timeout_seconds
+        self._channel = aiodns.DNSResolver(
+            nameservers, timeout=_FIRST_TRY_FRACTION * timeout_seconds, tries=_TRIES, domains=search_domains
+        )
+        self._lookups: dict[str, asyncio.Task[list[str]]] = {}
+        self._places: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+
+    async def __call__(self, host: str, port: int) -> list[str]:
+        """Return the addresses of a host, in the order in which to try them.
+
+        Raises:
+            NoAddressError: The name does not exist, or has no address.
+            NameSilentError: No name server has answered, or too many names of the domain are being looked up.
+        """
+        lookup = self._lookups.get(host)
+        if lookup is None:
+            lookup = self._lookups[host] = asyncio.create_task(self._look_up(host, port))
+            lookup.add_done_callback(lambda done: self._forget(host, done))
+        return await asyncio.shield(lookup)
+
+    async def close(self) -> None:
+        """End all lookups."""
+        for lookup in self._lookups.values():
+            lookup.cancel()
+        await self._channel.close()
+
+    def _forget(self, host: str, lookup: asyncio.Task[list[str]]) -> None:
+        del self._lookups[host]
+        if not lookup.cancelled():
+            lookup.exception()  # every caller may have gone
+
+    async def _look_up(self, host: str, port: int) -> list[str]:
+        places = self._places.setdefault(domain_of(host), asyncio.Semaphore(_LOOKUPS_PER_DOMAIN))
+        try:
+            async with asyncio.timeout(_PLACE_TIMEOUT_SECONDS):
+                await places.acquire()
+        except TimeoutError:
+            raise NameSilentError("other names of its domain are being looked up") from None
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                return await self._ask(host, port)
+        except TimeoutError:
+            raise NameSilentError("no name server has answered") from None
+        finally:
+            places.release()
+
+    async def _ask(self, host: str, port: int) -> list[str]:
+        try:
+            found = await self._channel.getaddrinfo(host, port=port, type=socket.SOCK_STREAM)
+        except dns_error.DNSError as error:
+            code, text = error.args
+            raise (NoAddressError if code in _NO_ADDRESS else NameSilentError)(text) from error
+        return list(dict.fromkeys(node.addr[0].decode() for node in found.nodes))
+
+
+def domain_of(host: str) -> str:
+    """Return the domain that the owner of a name has registered: the shortest end that is no public suffix."""
+    labels = host.rstrip(".").lower().split(".")
+    ends = (".".join(labels[-count:]) for count in range(2, len(labels)))
+    return next((end for end in ends if not is_public_suffix(end)), ".".join(labels))
