@@ -13,6 +13,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from deployments.local import binaries, ports
+from deployments.local.certificates import ensure_certificate
 from deployments.local.private_files import write_private
 from deployments.local.server import Server
 
@@ -28,11 +29,13 @@ _VOLUME_MEGABYTES = 1024
 _MEMORY_LIMIT = "256MiB"  # soft (runtime/debug.SetMemoryLimit): without it Go grows by 100 MB a minute
 READY_KEY = ".darkroom-ready"
 """The key of an object that a start puts and removes, to see that S3 takes writes."""
+_JWT_KEYS = ("JWT_SIGNING_KEY", "JWT_SIGNING_READ_KEY", "JWT_FILER_SIGNING_KEY", "JWT_FILER_SIGNING_READ_KEY")
+_GRPC_PARTS = ("MASTER", "VOLUME", "FILER", "S3", "CLIENT")
 _GRPC_SOCKETS = "/tmp/seaweedfs-{part}-grpc-{port}.sock"  # noqa: S108 - SeaweedFS has this path built in
 
 
 class SeaweedFS(Server):
-    """Master, volume server, filer and S3 gateway, all on loopback alone."""
+    """Master, volume server, filer and S3 gateway. Only the S3 API is open, and it asks for a key."""
 
     name = "seaweedfs"
     port = ports.S3
@@ -48,10 +51,11 @@ class SeaweedFS(Server):
     @property
     def url(self) -> str:
         """The server's address, as `DARKROOM_S3_ENDPOINT_URL`."""
-        return f"http://{ports.LOOPBACK}:{self.ports[ports.S3.name]}"
+        return f"http://{self.host}:{self.ports[ports.S3.name]}"
 
     def prepare(self) -> None:
-        """Write the one identity that may use S3."""
+        """Write the one identity that may use S3, and the certificate of its own parts."""
+        ensure_certificate(self.home.seaweedfs_certificate_file, self.home.seaweedfs_key_file)
         identity = {
             "name": "darkroom",
             "credentials": [
@@ -62,13 +66,16 @@ class SeaweedFS(Server):
         write_private(self.home.s3_identities_file, json.dumps({"identities": [identity]}, indent=2))
 
     def environment(self) -> dict[str, str]:
-        """Return keys for its own parts, and the memory limit.
+        """Return the keys and the certificate of its own parts, and the memory limit.
 
-        Without the keys, every user of this machine could read the bucket past the S3 API.
+        Without them, every user of this machine could read and delete the objects past the S3 API. HTTP asks for a
+        token that a key has signed, and gRPC for the certificate.
         """
-        names = ("JWT_SIGNING_KEY", "JWT_SIGNING_READ_KEY", "JWT_FILER_SIGNING_KEY", "JWT_FILER_SIGNING_READ_KEY")
-        keys = {f"WEED_{name}": self._credentials.seaweedfs_key for name in names}
-        return {"GOMEMLIMIT": _MEMORY_LIMIT, **keys}
+        keys = {f"WEED_{name}": self._credentials.seaweedfs_key for name in _JWT_KEYS}
+        certificate, key = str(self.home.seaweedfs_certificate_file), str(self.home.seaweedfs_key_file)
+        for part in _GRPC_PARTS:
+            keys |= {f"WEED_GRPC_{part}_CERT": certificate, f"WEED_GRPC_{part}_KEY": key}
+        return {"GOMEMLIMIT": _MEMORY_LIMIT, "WEED_GRPC_CA": certificate, **keys}
 
     def command(self) -> list[str]:
         """Return the command of one process with all parts. Without peers, the master awaits no election."""
@@ -78,8 +85,9 @@ class SeaweedFS(Server):
             "-logtostderr",  # by default it logs to /tmp, too
             "server",
             f"-dir={self.home.seaweedfs}",
-            f"-ip={ports.LOOPBACK}",
-            f"-ip.bind={ports.LOOPBACK}",
+            f"-ip={self.host}",
+            f"-ip.bind={self.host}",
+            "-disableHttp",  # of the master and the filer: nothing uses it, and the master's asks for nothing
             *self._listen("master", ports.SEAWEEDFS_MASTER),
             "-master.peers=none",
             "-master.telemetry=false",

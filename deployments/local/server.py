@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from cluster.errors import ServerStartError
 from deployments.local import processes, remedies
+from deployments.local.ports import LOOPBACK
 from deployments.local.state import StartedServer
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ class Server(ABC):
     def __init__(self, home: Home, ports: Mapping[str, int]) -> None:
         self.home = home
         self.ports = ports
+        self.host = LOOPBACK
+        """The address that the server listens at."""
 
     @abstractmethod
     def command(self) -> list[str]:

@@ -238,8 +238,8 @@ def _stores(
     settings: Settings,
 ) -> list[_Store]:
     stores: list[_Store] = [
-        Mongod(home, numbers),
-        RedisServer(home, numbers),
+        Mongod(home, numbers, credentials=credentials),
+        RedisServer(home, numbers, credentials=credentials),
         SeaweedFS(home, numbers, credentials=credentials, bucket=settings.s3_bucket),
     ]
     return [store for store in stores if store.name in embedded]

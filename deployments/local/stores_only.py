@@ -73,10 +73,10 @@ def _with_secret_key(settings: Settings, home: Home) -> Settings:
 
 
 def _bring_up(settings: Settings, home: Home, on_event: Callable[[Event], None], started: list[Launcher]) -> Settings:
-    state, embedded = StateFile(home.state_file), embedded_servers(settings)
+    state, embedded, credentials = StateFile(home.state_file), embedded_servers(settings), Credentials.of(home)
     for kind, setting in ((Mongod, "mongo_url"), (RedisServer, "redis_url")):
         if kind.name in embedded:
-            server = kind(home, ports.choose((kind.port,), state.read().ports))
+            server = kind(home, ports.choose((kind.port,), state.read().ports), credentials=credentials)
             started.append(Launcher(server, state, on_event, threading.Event()))
             started[-1].bring_up()
             settings = settings.model_copy(update={setting: server.url})

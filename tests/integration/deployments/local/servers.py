@@ -78,7 +78,7 @@ def write_everywhere(stack: RunningStack, text: str) -> None:
     with MongoClient[dict[str, Any]](stack.settings.mongo_url) as mongo:
         mongo["test"].get_collection("texts").insert_one({"text": text})
     with Redis.from_url(stack.settings.redis_url) as redis:
-        redis.rpush("texts", text)
+        redis.hset("texts", text, "kept")
     with s3_of(stack) as s3:
         s3.put_object(Bucket=stack.settings.s3_bucket, Key=text, Body=text.encode())
 
@@ -88,7 +88,7 @@ def read_everywhere(stack: RunningStack) -> list[set[str]]:
     with MongoClient[dict[str, Any]](stack.settings.mongo_url) as mongo:
         in_mongo = {each["text"] for each in mongo["test"].get_collection("texts").find()}
     with Redis.from_url(stack.settings.redis_url, decode_responses=True) as redis:
-        in_redis = set(redis.lrange("texts", 0, -1))
+        in_redis = set(redis.hgetall("texts"))
     with s3_of(stack) as s3:
         listed = s3.list_objects_v2(Bucket=stack.settings.s3_bucket).get("Contents", [])
         in_s3 = {
