@@ -33,7 +33,7 @@ class Mongod(Server):
 
     name = "mongod"
     port = ports.MONGOD
-    check_timeout_seconds: ClassVar[float] = 2
+    listens_on = (ports.MONGOD,)
     failures: ClassVar[tuple[type[Exception], ...]] = (PyMongoError, NotReadyError)
 
     def __init__(self, home: Home, numbers: Mapping[str, int], *, credentials: Credentials) -> None:
@@ -108,7 +108,7 @@ class Mongod(Server):
             directConnection=True,  # the set may name an address that is no longer in use
             serverSelectionTimeoutMS=timeout_ms,
             connectTimeoutMS=timeout_ms,
-            socketTimeoutMS=timeout_ms * 5,
+            socketTimeoutMS=timeout_ms,
         )
 
     def _configure(self, client: Client) -> None:

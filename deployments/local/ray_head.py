@@ -65,6 +65,8 @@ class RayHead(Server):
 
     name = "ray"
     port = ports.RAY_GCS
+    # The proxy of Serve, which is a process of Ray, has the last one.
+    listens_on = (ports.RAY_GCS, ports.RAY_DASHBOARD, ports.RAY_CLIENT, ports.RAY_AGENT, ports.HTTP)
     # A raylet whose agent dies ends with exit code 0, and `ray start --block` goes on without it.
     vital = ("/gcs/gcs_server", "/raylet/raylet")
     failures: ClassVar[tuple[type[Exception], ...]] = (httpx.HTTPError, NotReadyError, ValueError)

@@ -6,7 +6,9 @@ import hashlib
 from typing import TYPE_CHECKING, ClassVar
 
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 
 from deployments.local import binaries, ports
 from deployments.local.private_files import write_private
@@ -35,7 +37,7 @@ class RedisServer(Server):
 
     name = "redis"
     port = ports.REDIS
-    check_timeout_seconds: ClassVar[float] = 2
+    listens_on = (ports.REDIS,)
     failures: ClassVar[tuple[type[Exception], ...]] = (RedisError, OSError)
 
     def __init__(self, home: Home, numbers: Mapping[str, int], *, credentials: Credentials) -> None:
@@ -73,5 +75,6 @@ class RedisServer(Server):
     def check(self) -> None:
         """Return when it has loaded its data and answers."""
         seconds = self.check_timeout_seconds
-        with Redis.from_url(self.url, socket_timeout=seconds, socket_connect_timeout=seconds) as redis:
+        once = Retry(NoBackoff(), 0)
+        with Redis.from_url(self.url, socket_timeout=seconds, socket_connect_timeout=seconds, retry=once) as redis:
             redis.ping()

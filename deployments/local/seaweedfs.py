@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import socket
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import boto3
@@ -31,7 +29,6 @@ READY_KEY = ".darkroom-ready"
 """The key of an object that a start puts and removes, to see that S3 takes writes."""
 _JWT_KEYS = ("JWT_SIGNING_KEY", "JWT_SIGNING_READ_KEY", "JWT_FILER_SIGNING_KEY", "JWT_FILER_SIGNING_READ_KEY")
 _GRPC_PARTS = ("MASTER", "VOLUME", "FILER", "S3", "CLIENT")
-_GRPC_SOCKETS = "/tmp/seaweedfs-{part}-grpc-{port}.sock"  # noqa: S108 - SeaweedFS has this path built in
 
 
 class SeaweedFS(Server):
@@ -39,6 +36,7 @@ class SeaweedFS(Server):
 
     name = "seaweedfs"
     port = ports.S3
+    listens_on = (ports.S3, ports.SEAWEEDFS_FILER, ports.SEAWEEDFS_VOLUME, ports.SEAWEEDFS_MASTER)
     stop_grace_seconds: ClassVar[float] = 2
     """SeaweedFS flushes at once. Then it only waits for connections among its own parts: 15 s, or for ever."""
     failures: ClassVar[tuple[type[Exception], ...]] = (BotoCoreError, ClientError)
@@ -134,28 +132,3 @@ class SeaweedFS(Server):
                 s3={"addressing_style": "path"},
             ),
         )
-
-
-def remove_sockets(numbers: Mapping[str, int]) -> None:
-    """Remove the Unix sockets that a SeaweedFS on these ports has left behind."""
-    parts = (
-        ("master", ports.SEAWEEDFS_MASTER),
-        ("volume", ports.SEAWEEDFS_VOLUME),
-        ("filer", ports.SEAWEEDFS_FILER),
-        ("s3", ports.S3),
-    )
-    for part, port in parts:
-        if port.name in numbers:
-            path = _GRPC_SOCKETS.format(part=part, port=numbers[port.name] + ports.GRPC_OFFSET)
-            if not _is_answered(path):
-                Path(path).unlink(missing_ok=True)
-
-
-def _is_answered(path: str) -> bool:
-    """Return whether a process listens there. The SeaweedFS of another folder may have taken the port since."""
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(path)
-        except OSError:
-            return False
-    return True

@@ -26,11 +26,12 @@ from cluster.settings import Settings
 from deployments.local import binaries, ports, processes
 from deployments.local.credentials import Credentials
 from deployments.local.environment import aws_environment, settings_environment
+from deployments.local.grpc_sockets import remove_sockets
 from deployments.local.home import Home
 from deployments.local.mongod import Mongod
 from deployments.local.ray_head import TUNING_ENVIRONMENT
 from deployments.local.redis_server import RedisServer
-from deployments.local.seaweedfs import SeaweedFS, remove_sockets
+from deployments.local.seaweedfs import SeaweedFS
 from deployments.local.serve_client import ServeClient
 from deployments.local.service import SERVE_CONFIG
 from tests.support.network import Network
