@@ -19,7 +19,7 @@ from deployments.local.stack import RunningStack, start_servers
 from deployments.local.state import StateFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from deployments.local import Home
     from deployments.local.processes import ProcessId
@@ -95,6 +95,23 @@ def read_everywhere(stack: RunningStack) -> list[set[str]]:
             s3.get_object(Bucket=stack.settings.s3_bucket, Key=each["Key"])["Body"].read().decode() for each in listed
         }
     return [in_mongo, in_redis, in_s3]
+
+
+def open_addresses(members: Iterable[ProcessId]) -> set[str]:
+    """Return the addresses, other than loopback, that one of the processes listens on, in the kernel's notation."""
+    inodes: set[str] = set()
+    for process in members:
+        for link in Path(f"/proc/{process.pid}/fd").iterdir():
+            try:
+                target = str(link.readlink())
+            except OSError:  # closed since
+                continue
+            inodes.update({target[8:-1]} if target.startswith("socket:") else ())
+    rows = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]]
+    listening = {row[1] for row in rows if row[3] == "0A" and row[9] in inodes}
+    loopback = ("0100007F:", "0000000000000000FFFF00000100007F:", "00000000000000000000000001000000:")
+    assert listening
+    return {address for address in listening if not address.startswith(loopback)}
 
 
 @contextmanager
