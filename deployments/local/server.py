@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import signal
 import time
@@ -96,8 +98,8 @@ class Server(ABC):
         return {}
 
     def environment_digest(self) -> str:
-        """Return the digest of the environment that it hands on. When that has changed, it is started anew."""
-        return ""
+        """Return the digest of its own variables. A running server that has others is started anew."""
+        return hashlib.sha256(json.dumps(self.environment(), sort_keys=True).encode()).hexdigest()
 
 
 class Launcher:

@@ -20,7 +20,7 @@ from deployments.local import binaries, ports, processes
 from deployments.local.credentials import Credentials
 from deployments.local.mongod import REPLICA_SET
 from deployments.local.seaweedfs import SeaweedFS
-from deployments.local.state import State
+from deployments.local.state import State, StateFile
 from tests.integration.deployments.local import outsider
 from tests.integration.deployments.local.servers import NO_RAY, read_everywhere, write_everywhere
 from tests.support.waiting import wait_until
@@ -142,6 +142,19 @@ def test_a_folder_of_a_version_without_passwords_keeps_its_data(servers: Servers
     assert read_everywhere(stack)[:2] == [{"old"}] * 2
     write_everywhere(stack, "new")
     assert read_everywhere(stack) == [{"old", "new"}, {"old", "new"}, {"new"}]
+
+
+def test_an_open_server_of_an_older_version_is_not_adopted(servers: Servers) -> None:
+    servers.start(ray_address=NO_RAY)
+    state = StateFile(servers.home.state_file)
+    before = state.read().servers
+    for name, server in before.items():
+        state.record_server(name, server.model_copy(update={"environment_digest": ""}))  # as it recorded them
+    stack = servers.start(ray_address=NO_RAY)
+    assert servers.seen("ready") == set(before)
+    assert not any(map(processes.is_alive, [server.process for server in before.values()]))
+    assert servers.start(ray_address=NO_RAY).settings == stack.settings
+    assert servers.seen("adopted") == set(before)
 
 
 def written_without_password(numbers: dict[str, int]) -> bool:

@@ -149,13 +149,16 @@ def code_of_call(port: int, folder: Path, token: str | None) -> grpc.StatusCode:
     return grpc.StatusCode.OK
 
 
-def test_no_secret_is_on_a_command_line(running: Servers, stack: RunningStack) -> None:
+def test_no_secret_is_on_a_command_line_or_in_a_log(running: Servers, stack: RunningStack) -> None:
     keys = Credentials.of(running.home)
     names = ("mongod", "mongod's replica set", "redis")
     secrets = {keys.ray_token, keys.s3_secret_key, keys.secret_key, keys.seaweedfs_key, *map(keys.password_of, names)}
     lines = [processes.command_line(each.pid) for each in running.everything()]
     assert len(lines) > len(EVERYTHING)
-    assert not [line for line in lines if any(each in line for each in secrets)]
+    logs = [each for each in (running.home.ray / "session_latest" / "logs").rglob("*") if each.is_file()]
+    assert logs
+    texts = [*lines, *(each.read_text(errors="replace") for each in [*logs, *running.home.logs.iterdir()])]
+    assert not [text for text in texts if any(each in text for each in secrets)]
 
 
 def test_an_application_that_cannot_start_says_why(stack: RunningStack, tmp_path: Path) -> None:
