@@ -24,10 +24,11 @@ _USER = "darkroom"
 _COMMANDS = (
     *("auth", "client|setname", "hello", "ping", "select"),
     *("discard", "evalsha", "exec", "multi", "script|exists", "script|load"),
-    *("del", "exists", "expire", "get", "incrby", "mget", "pexpire", "pttl", "rename", "scan", "set", "ttl", "unlink"),
+    *("del", "exists", "expire", "get", "mget", "pexpire", "scan", "set", "unlink"),
     *("hdel", "hget", "hgetall", "hincrby", "hmget", "hset", "hsetnx"),
-    *("lindex", "lpush", "ltrim", "setbit", "time"),
+    *("setbit", "time"),
     *("zadd", "zcard", "zrem", "zremrangebyscore"),
+    *("incrby", "lindex", "lpush", "ltrim", "pttl", "rename", "ttl"),  # of the library `limits`, for rate limits
 )
 """The commands that Darkroom and its scripts call. Redis refuses every other one, such as DEBUG, EVAL or CONFIG."""
 
