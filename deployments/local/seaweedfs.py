@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import socket
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import boto3
@@ -13,6 +11,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from deployments.local import binaries, ports
+from deployments.local.certificates import ensure_certificate
 from deployments.local.private_files import write_private
 from deployments.local.server import Server
 
@@ -28,14 +27,16 @@ _VOLUME_MEGABYTES = 1024
 _MEMORY_LIMIT = "256MiB"  # soft (runtime/debug.SetMemoryLimit): without it Go grows by 100 MB a minute
 READY_KEY = ".darkroom-ready"
 """The key of an object that a start puts and removes, to see that S3 takes writes."""
-_GRPC_SOCKETS = "/tmp/seaweedfs-{part}-grpc-{port}.sock"  # noqa: S108 - SeaweedFS has this path built in
+_JWT_KEYS = ("JWT_SIGNING_KEY", "JWT_SIGNING_READ_KEY", "JWT_FILER_SIGNING_KEY", "JWT_FILER_SIGNING_READ_KEY")
+_GRPC_PARTS = ("MASTER", "VOLUME", "FILER", "S3", "CLIENT")
 
 
 class SeaweedFS(Server):
-    """Master, volume server, filer and S3 gateway, all on loopback alone."""
+    """Master, volume server, filer and S3 gateway. Only the S3 API is open, and it asks for a key."""
 
     name = "seaweedfs"
     port = ports.S3
+    listens_on = (ports.S3, ports.SEAWEEDFS_FILER, ports.SEAWEEDFS_VOLUME, ports.SEAWEEDFS_MASTER)
     stop_grace_seconds: ClassVar[float] = 2
     """SeaweedFS flushes at once. Then it only waits for connections among its own parts: 15 s, or for ever."""
     failures: ClassVar[tuple[type[Exception], ...]] = (BotoCoreError, ClientError)
@@ -48,10 +49,11 @@ class SeaweedFS(Server):
     @property
     def url(self) -> str:
         """The server's address, as `DARKROOM_S3_ENDPOINT_URL`."""
-        return f"http://{ports.LOOPBACK}:{self.ports[ports.S3.name]}"
+        return f"http://{self.host}:{self.ports[ports.S3.name]}"
 
     def prepare(self) -> None:
-        """Write the one identity that may use S3."""
+        """Write the one identity that may use S3, and the certificate of its own parts."""
+        ensure_certificate(self.home.seaweedfs_certificate_file, self.home.seaweedfs_key_file)
         identity = {
             "name": "darkroom",
             "credentials": [
@@ -62,13 +64,16 @@ class SeaweedFS(Server):
         write_private(self.home.s3_identities_file, json.dumps({"identities": [identity]}, indent=2))
 
     def environment(self) -> dict[str, str]:
-        """Return keys for its own parts, and the memory limit.
+        """Return the keys and the certificate of its own parts, and the memory limit.
 
-        Without the keys, every user of this machine could read the bucket past the S3 API.
+        Without them, every user of this machine could read and delete the objects past the S3 API. HTTP asks for a
+        token that a key has signed, and gRPC for the certificate.
         """
-        names = ("JWT_SIGNING_KEY", "JWT_SIGNING_READ_KEY", "JWT_FILER_SIGNING_KEY", "JWT_FILER_SIGNING_READ_KEY")
-        keys = {f"WEED_{name}": self._credentials.seaweedfs_key for name in names}
-        return {"GOMEMLIMIT": _MEMORY_LIMIT, **keys}
+        keys = {f"WEED_{name}": self._credentials.seaweedfs_key for name in _JWT_KEYS}
+        certificate, key = str(self.home.seaweedfs_certificate_file), str(self.home.seaweedfs_key_file)
+        for part in _GRPC_PARTS:
+            keys |= {f"WEED_GRPC_{part}_CERT": certificate, f"WEED_GRPC_{part}_KEY": key}
+        return {"GOMEMLIMIT": _MEMORY_LIMIT, "WEED_GRPC_CA": certificate, **keys}
 
     def command(self) -> list[str]:
         """Return the command of one process with all parts. Without peers, the master awaits no election."""
@@ -78,8 +83,9 @@ class SeaweedFS(Server):
             "-logtostderr",  # by default it logs to /tmp, too
             "server",
             f"-dir={self.home.seaweedfs}",
-            f"-ip={ports.LOOPBACK}",
-            f"-ip.bind={ports.LOOPBACK}",
+            f"-ip={self.host}",
+            f"-ip.bind={self.host}",
+            "-disableHttp",  # of the master and the filer: nothing uses it, and the master's asks for nothing
             *self._listen("master", ports.SEAWEEDFS_MASTER),
             "-master.peers=none",
             "-master.telemetry=false",
@@ -126,28 +132,3 @@ class SeaweedFS(Server):
                 s3={"addressing_style": "path"},
             ),
         )
-
-
-def remove_sockets(numbers: Mapping[str, int]) -> None:
-    """Remove the Unix sockets that a SeaweedFS on these ports has left behind."""
-    parts = (
-        ("master", ports.SEAWEEDFS_MASTER),
-        ("volume", ports.SEAWEEDFS_VOLUME),
-        ("filer", ports.SEAWEEDFS_FILER),
-        ("s3", ports.S3),
-    )
-    for part, port in parts:
-        if port.name in numbers:
-            path = _GRPC_SOCKETS.format(part=part, port=numbers[port.name] + ports.GRPC_OFFSET)
-            if not _is_answered(path):
-                Path(path).unlink(missing_ok=True)
-
-
-def _is_answered(path: str) -> bool:
-    """Return whether a process listens there. The SeaweedFS of another folder may have taken the port since."""
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(path)
-        except OSError:
-            return False
-    return True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import signal
 import time
@@ -11,6 +13,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from cluster.errors import ServerStartError
 from deployments.local import processes, remedies
+from deployments.local.patience import Patience
+from deployments.local.ports import LOOPBACK
 from deployments.local.state import StartedServer
 
 if TYPE_CHECKING:
@@ -18,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from deployments.local.claims import Claims
     from deployments.local.home import Home
     from deployments.local.ports import Port
     from deployments.local.processes import ProcessId
@@ -27,8 +32,9 @@ READY_POLL_SECONDS = 0.1
 ADOPT_WAIT_SECONDS = 10.0
 """How long a running server may take to answer before it is started anew."""
 
-_TAIL_LINES = 20
-_TAIL_BYTES = 16_384
+_SHOWN_LINES = 20
+_SEARCHED_LINES = 500  # mongod goes on writing after the line that gives the reason
+_LINE_BYTES = 800
 
 What = Literal["starting", "adopted", "ready", "failed", "stopping", "stopped"]
 
@@ -52,13 +58,15 @@ class Server(ABC):
 
     name: ClassVar[str]
     ready_timeout_seconds: ClassVar[float] = 60
-    """How long the server may take to get ready. It is enough for a slow disk or a recovery."""
-    check_timeout_seconds: ClassVar[float] = 5
+    """How long the server may take to get ready without much work. It is enough for a slow disk."""
+    check_timeout_seconds: ClassVar[float] = 15
     """How long one call of `check` may take."""
     stop_grace_seconds: ClassVar[float] = 20
     """How long the server may take to end by itself before it is killed."""
     port: ClassVar[Port]
     """The port by which the server is used."""
+    listens_on: ClassVar[tuple[Port, ...]]
+    """All ports that the server listens on."""
     vital: ClassVar[tuple[str, ...]] = ()
     """The programs that the server starts and cannot do without, each by a part of its command line."""
     failures: ClassVar[tuple[type[Exception], ...]]
@@ -67,6 +75,8 @@ class Server(ABC):
     def __init__(self, home: Home, ports: Mapping[str, int]) -> None:
         self.home = home
         self.ports = ports
+        self.host = LOOPBACK
+        """The address that the server listens at."""
 
     @abstractmethod
     def command(self) -> list[str]:
@@ -88,20 +98,26 @@ class Server(ABC):
         return {}
 
     def environment_digest(self) -> str:
-        """Return the digest of the environment that it hands on. When that has changed, it is started anew."""
-        return ""
+        """Return the digest of its own variables. A running server that has others is started anew."""
+        return hashlib.sha256(json.dumps(self.environment(), sort_keys=True).encode()).hexdigest()
 
 
 class Launcher:
     """Brings one server up: adopts the one that runs, or starts it and waits."""
 
     def __init__(
-        self, server: Server, state: StateFile, on_event: Callable[[Event], None], cancelled: threading.Event
+        self,
+        server: Server,
+        state: StateFile,
+        on_event: Callable[[Event], None],
+        cancelled: threading.Event,
+        claims: Claims,
     ) -> None:
         self._server = server
         self._state = state
         self._on_event = on_event
         self._cancelled = cancelled
+        self._claims = claims
         self.started = False
         """Whether this launcher has started a process."""
         self._begun = time.monotonic()
@@ -149,10 +165,15 @@ class Launcher:
 
     def _start(self) -> ProcessId:
         server = self._server
+        if not all(self._claims.hold(port, server.ports[port.name]) for port in server.listens_on):
+            raise ServerStartError(server.name, str(self._log), "Another process has its port.", remedies.PORT_TAKEN)
         try:
             server.prepare()
             process = processes.spawn(
-                server.command(), environment={**os.environ, **server.environment()}, log_file=self._log
+                server.command(),
+                environment={**os.environ, **server.environment()},
+                log_file=self._log,
+                inherited=self._claims.descriptors_of(port.name for port in server.listens_on),
             )
         except FileNotFoundError as error:
             raise ServerStartError(server.name, str(self._log), str(error), remedies.INSTALL) from error
@@ -174,12 +195,13 @@ class Launcher:
         self._state.record_server(server.name, started)
 
     def _await_ready(self, process: ProcessId) -> None:
-        deadline = time.monotonic() + self._server.ready_timeout_seconds
+        patience = Patience(self._server.ready_timeout_seconds, time.monotonic())
         while (problem := self._problem(process)) is not None:
             exit_code = processes.reap(process)
             if exit_code is not None or not processes.is_alive(process):
                 raise self._failed(1 if exit_code is None else exit_code, problem)
-            if time.monotonic() > deadline or self._cancelled.wait(READY_POLL_SECONDS):
+            used = processes.cpu_seconds(processes.process_tree(process, self._server.home.path))
+            if patience.is_over(time.monotonic(), used) or self._cancelled.wait(READY_POLL_SECONDS):
                 raise self._failed(None, problem)
 
     def _problem(self, process: ProcessId) -> str | None:
@@ -194,7 +216,7 @@ class Launcher:
 
     def _failed(self, exit_code: int | None, problem: str) -> ServerStartError:
         tail = log_tail(self._log, since_byte=self._log_start)
-        cause = remedies.remedy(exit_code, tail)
+        cause = remedies.remedy(exit_code, log_tail(self._log, since_byte=self._log_start, lines=_SEARCHED_LINES))
         ended = "" if exit_code is None else f"\n(it ended with exit code {exit_code})"
         return ServerStartError(
             self._server.name,
@@ -207,12 +229,12 @@ class Launcher:
         self._on_event(Event(self._server.name, what, time.monotonic() - self._begun))
 
 
-def log_tail(log_file: Path, *, since_byte: int = 0) -> str:
+def log_tail(log_file: Path, *, since_byte: int = 0, lines: int = _SHOWN_LINES) -> str:
     """Return the last lines of a log, as far as they were written after the given byte."""
     if not log_file.exists():
         return ""
     size = log_file.stat().st_size
     with log_file.open("rb") as log:
-        log.seek(max(since_byte if since_byte <= size else 0, size - _TAIL_BYTES))
+        log.seek(max(since_byte if since_byte <= size else 0, size - lines * _LINE_BYTES))
         text = log.read().decode(errors="replace")
-    return "\n".join(text.splitlines()[-_TAIL_LINES:])
+    return "\n".join(text.splitlines()[-lines:])

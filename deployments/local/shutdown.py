@@ -7,10 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from deployments.local import processes
+from deployments.local.grpc_sockets import remove_sockets
 from deployments.local.mongod import Mongod
 from deployments.local.ray_head import RayHead
 from deployments.local.redis_server import RedisServer
-from deployments.local.seaweedfs import SeaweedFS, remove_sockets
+from deployments.local.seaweedfs import SeaweedFS
 from deployments.local.server import Event
 from deployments.local.state import StateFile
 from deployments.local.supervisor import stop_supervisor

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from cluster.errors import ServerStartError
 from cluster.http.url import host_of_ray
 from deployments.local import ports, processes, remedies
+from deployments.local.claims import Claims
 from deployments.local.credentials import Credentials
 from deployments.local.environment import (
     PREFIX,
@@ -47,12 +48,7 @@ _MAX_PORT_TRIES = 5
 _ANY_HOST = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not bound to
 
 _AWS_KEYS = frozenset({"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"})
-_PORTS = {
-    Mongod.name: (ports.MONGOD,),
-    RedisServer.name: (ports.REDIS,),
-    SeaweedFS.name: (ports.S3, ports.SEAWEEDFS_FILER, ports.SEAWEEDFS_VOLUME, ports.SEAWEEDFS_MASTER),
-    RayHead.name: (ports.RAY_GCS, ports.RAY_DASHBOARD, ports.RAY_CLIENT, ports.RAY_AGENT, ports.HTTP),
-}
+_LISTENS_ON = {each.name: each.listens_on for each in (Mongod, RedisServer, SeaweedFS, RayHead)}
 
 
 @dataclass(frozen=True)
@@ -135,20 +131,21 @@ def start_servers(
     with home.locked():
         before = StateFile(home.state_file).read()
         for tries in range(1, _MAX_PORT_TRIES + 1):
-            numbers = _choose_ports(settings, home, embedded_servers(settings))
-            if stop_ray_on_port_change(home, before, numbers, ray_is_ours=settings.ray_address is None):
-                assume_running = {*assume_running} - {RayHead.name}
-            stack, servers = _plan(settings, home, numbers)
-            StateFile(home.state_file).record_start(settings_environment(settings), numbers, stack.url)
-            if not stack.ray_is_ours:
-                _hand_over(stack)
-            try:
-                _bring_up([each for each in servers if each.name not in assume_running], home, on_event)
-                break
-            except ServerStartError as error:
-                # Another program has taken a port since it was found free.
-                if error.remedy != remedies.PORT_TAKEN or tries == _MAX_PORT_TRIES:
-                    raise
+            with Claims() as claims:
+                numbers = _choose_ports(settings, home, embedded_servers(settings), claims)
+                if stop_ray_on_port_change(home, before, numbers, ray_is_ours=settings.ray_address is None):
+                    assume_running = {*assume_running} - {RayHead.name}
+                stack, servers = _plan(settings, home, numbers)
+                StateFile(home.state_file).record_start(settings_environment(settings), numbers, stack.url)
+                if not stack.ray_is_ours:
+                    _hand_over(stack)
+                try:
+                    _bring_up([each for each in servers if each.name not in assume_running], home, on_event, claims)
+                    break
+                except ServerStartError as error:
+                    # A program that makes no claims has taken a port since it was found free.
+                    if error.remedy != remedies.PORT_TAKEN or tries == _MAX_PORT_TRIES:
+                        raise
         return stack
 
 
@@ -199,19 +196,21 @@ def _hand_over(stack: RunningStack) -> None:
         write_private(stack.home.aws_credentials_file, "\n".join(["[default]", *lines, ""]))
 
 
-def _choose_ports(settings: Settings, home: Home, embedded: frozenset[str]) -> dict[str, int]:
+def _choose_ports(settings: Settings, home: Home, embedded: frozenset[str], claims: Claims) -> dict[str, int]:
     """Return the ports of running servers, and free ones for the others. Orphans that may hold one are ended first."""
     state = StateFile(home.state_file).read()
-    numbers = dict(state.ports)
+    is_named = RayHead.name not in embedded or "port" in settings.model_fields_set
+    numbers = {**state.ports, **({ports.HTTP.name: settings.port} if is_named else {})}
     for name in sorted(embedded):
         started = state.servers.get(name)
         if started is None or not started.is_alive:
             if started is not None:
                 processes.stop_tree(started.process, home.path, grace_seconds=processes.ORPHAN_GRACE_SECONDS)
-            numbers |= ports.choose(_PORTS[name], numbers)
-    if RayHead.name not in embedded:
-        return {**numbers, ports.HTTP.name: settings.port}
-    return {**numbers, ports.HTTP.name: settings.port} if "port" in settings.model_fields_set else numbers
+            wanted = [port for port in _LISTENS_ON[name] if not (is_named and port == ports.HTTP)]
+            numbers |= claims.choose(wanted, numbers)
+            if len(wanted) < len(_LISTENS_ON[name]) and not claims.hold(ports.HTTP, settings.port):
+                raise _port_is_taken(settings.port)
+    return numbers
 
 
 def check_port(settings: Settings, home: Home) -> None:
@@ -222,12 +221,16 @@ def check_port(settings: Settings, home: Home) -> None:
     """
     ours = StateFile(home.state_file).read().ports.get(ports.HTTP.name) if started_stack(home) is not None else None
     if "port" in settings.model_fields_set and settings.port != ours and not ports.is_free(settings.port):
-        raise ServerStartError(
-            "The HTTP service",
-            "",
-            f"Another process listens on port {settings.port}.",
-            "Set DARKROOM_PORT to another port, or unset it: then a free one is chosen.",
-        )
+        raise _port_is_taken(settings.port)
+
+
+def _port_is_taken(number: int) -> ServerStartError:
+    return ServerStartError(
+        "The HTTP service",
+        "",
+        f"Another process has port {number}, or starts there.",
+        "Set DARKROOM_PORT to another port, or unset it: then a free one is chosen.",
+    )
 
 
 def _stores(
@@ -238,8 +241,8 @@ def _stores(
     settings: Settings,
 ) -> list[_Store]:
     stores: list[_Store] = [
-        Mongod(home, numbers),
-        RedisServer(home, numbers),
+        Mongod(home, numbers, credentials=credentials),
+        RedisServer(home, numbers, credentials=credentials),
         SeaweedFS(home, numbers, credentials=credentials, bucket=settings.s3_bucket),
     ]
     return [store for store in stores if store.name in embedded]
@@ -264,10 +267,10 @@ def _http_host(settings: Settings, *, ours: bool) -> str:
     return ports.LOOPBACK if ours else host_of_ray(settings.ray_address or "")
 
 
-def _bring_up(servers: list[Server], home: Home, on_event: Callable[[Event], None]) -> None:
+def _bring_up(servers: list[Server], home: Home, on_event: Callable[[Event], None], claims: Claims) -> None:
     cancelled = threading.Event()
     state = StateFile(home.state_file)  # one for all threads, because it holds their lock
-    launchers = [Launcher(server, state, on_event, cancelled) for server in servers]
+    launchers = [Launcher(server, state, on_event, cancelled, claims) for server in servers]
     try:
         _launch_all(launchers, cancelled)
     except BaseException:  # an interrupt, too, must leave nothing half started

@@ -24,7 +24,7 @@ class StartedServer(BaseModel):
     vital: list[ProcessId] = Field(default_factory=list)
     """The processes of its tree that it cannot do without, though it lives on when they end."""
     environment_digest: str = ""
-    """The digest of the environment that it hands on. It is empty when it hands on none."""
+    """The digest of its own variables. An older version of Darkroom left it empty for the stores."""
 
     @property
     def is_alive(self) -> bool:

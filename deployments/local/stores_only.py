@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pydantic import SecretStr
 
 from cluster.errors import BackupError
-from deployments.local import ports
+from deployments.local.claims import Claims
 from deployments.local.credentials import Credentials
 from deployments.local.mongod import Mongod
 from deployments.local.redis_server import RedisServer
@@ -52,8 +52,8 @@ def stores_only(settings: Settings, home: Home, on_event: Callable[[Event], None
             raise BackupError("service_not_stopped", detail)
         started: list[Launcher] = []
         try:
-            with home.one_start_at_a_time():
-                complete = _bring_up(settings, home, on_event, started)
+            with Claims() as claims:
+                complete = _bring_up(settings, home, on_event, started, claims)
             yield complete
         finally:
             stop_servers(home, [launcher.name for launcher in started if launcher.started], on_event)
@@ -72,12 +72,14 @@ def _with_secret_key(settings: Settings, home: Home) -> Settings:
     return settings.model_copy(update={"secret_key": SecretStr(Credentials.of(home).secret_key)})
 
 
-def _bring_up(settings: Settings, home: Home, on_event: Callable[[Event], None], started: list[Launcher]) -> Settings:
-    state, embedded = StateFile(home.state_file), embedded_servers(settings)
+def _bring_up(
+    settings: Settings, home: Home, on_event: Callable[[Event], None], started: list[Launcher], claims: Claims
+) -> Settings:
+    state, embedded, credentials = StateFile(home.state_file), embedded_servers(settings), Credentials.of(home)
     for kind, setting in ((Mongod, "mongo_url"), (RedisServer, "redis_url")):
         if kind.name in embedded:
-            server = kind(home, ports.choose((kind.port,), state.read().ports))
-            started.append(Launcher(server, state, on_event, threading.Event()))
+            server = kind(home, claims.choose(kind.listens_on, state.read().ports), credentials=credentials)
+            started.append(Launcher(server, state, on_event, threading.Event(), claims))
             started[-1].bring_up()
             settings = settings.model_copy(update={setting: server.url})
     return settings

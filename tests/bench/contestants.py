@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from tests.bench.peer_redis import PeerRedis
     from tests.bench.source import Source
     from tests.support.service import Service
 
@@ -85,18 +86,15 @@ class Contestant(Protocol):
 
 @dataclass(frozen=True)
 class Site:
-    """The service and the source that all contestants share."""
+    """The service and the source that all contestants share, and the Redis of the peers."""
 
     service: Service
     source: Source
+    redis: PeerRedis
 
     @property
     def bucket(self) -> str:
         return self.service.settings.s3_bucket
-
-    def redis_url(self, number: int) -> str:
-        """Return the URL of one of Redis' databases. Darkroom's own is 0."""
-        return f"{self.service.settings.redis_url.rpartition('/')[0]}/{number}"
 
     def environment(self, **more: str) -> dict[str, str]:
         """Return the environment for a process of a contestant."""
@@ -112,7 +110,7 @@ class Site:
 
     def members(self) -> dict[int, Part]:
         """Return the shared processes. Ray is not one: it is Darkroom's, and stands still while others run."""
-        found = {os.getpid(): Part.BENCHMARK, self.source.pid: Part.SOURCE}
+        found = {os.getpid(): Part.BENCHMARK, self.source.pid: Part.SOURCE, self.redis.pid: Part.REDIS}
         home = self.service.stack.home
         for name, started in State.read(home.state_file).servers.items():
             if name != _RAY:

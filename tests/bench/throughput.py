@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from tests.bench import codec
 from tests.bench.contestants import Coding, Contestant, Done, Site
 from tests.bench.meter import Meter, Part
+from tests.bench.peer_redis import peer_redis
 from tests.bench.peers.ceiling import Ceiling
 from tests.bench.peers.celery_prefork import CeleryPrefork
 from tests.bench.peers.node_bullmq import NodeBullMQ, has_node
@@ -48,9 +49,11 @@ def run(*, images: int, rounds: int, codings: Sequence[Coding]) -> None:
     with (
         Source(photographs) as source,
         tempfile.TemporaryDirectory(prefix="bench-") as folder,
+        tempfile.TemporaryDirectory(prefix="bench-redis-") as redis_folder,
         running_service(Path(folder)) as service,
+        peer_redis(Path(redis_folder)) as redis,
     ):
-        site = Site(service, source)
+        site = Site(service, source, redis)
         contestants: list[Contestant] = [
             *(Ceiling(site, processes) for processes in (1, 2)),
             DarkroomWhole(site),

@@ -13,12 +13,12 @@ import httpx
 import pytest
 import yaml
 from pymongo import MongoClient
-from redis import Redis
 
 from cluster.client.transport import is_transient
 from cluster.errors import ApiError
 from cluster.mongo.connection import Database
 from cluster.mongo.requests import QueueLease
+from cluster.redis.connection import forget_all
 from cluster.redis.progress import Progress
 from deployments.local import processes
 from deployments.local.serve_client import ServeClient
@@ -95,8 +95,7 @@ def test_progress_is_right_again_when_redis_was_emptied(own: Service, job: Watch
             await progress.close()
         return -1 if found is None else found.completed
 
-    with Redis.from_url(own.settings.redis_url) as redis:
-        redis.flushall()
+    asyncio.run(forget_all(own.settings))
     at, before = time.monotonic(), recorded()
     wait_until(lambda: asyncio.run(counted()) >= before, "progress is rebuilt")
     assert before <= asyncio.run(counted()) <= recorded() < IMAGES

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import httpx
 import psutil
 import pytest
-from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
 from deployments.local import processes
@@ -24,12 +23,15 @@ from tests.support.jobs import check_refused, upload
 from tests.support.origin import Origin
 from tests.support.proxy import Fault, Proxy
 from tests.support.service import Service, impatient_settings, running_service
+from tests.support.stores import mongo_administrator
 from tests.support.waiting import wait_until
 from tests.support.watched_job import WatchedJob
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
+
+    from pymongo import MongoClient
 
     from cluster.client import Darkroom
     from cluster.settings import Settings
@@ -74,9 +76,7 @@ class Stores(NamedTuple):
     def start(self) -> None:
         """Start the stores that do not run. Let MongoDB give the address of its proxy to its clients."""
         start_servers(self.settings, self.home, lambda _: None)
-        with MongoClient[dict[str, Any]](
-            port=State.read(self.home.state_file).ports["mongod"], directConnection=True
-        ) as client:
+        with mongo_administrator(self.home) as client:
             config = client.admin.command("replSetGetConfig")["config"]
             members = [{**config["members"][0], "host": f"127.0.0.1:{self.proxies['mongod'].port}"}]
             changed = {**config, "version": config["version"] + 1, "members": members}
@@ -110,6 +110,11 @@ def moved(client: MongoClient[dict[str, Any]], config: dict[str, Any]) -> bool:
     return True
 
 
+def moved_url(url: str, before: int, after: int) -> str:
+    assert f":{before}/" in url
+    return url.replace(f":{before}/", f":{after}/")
+
+
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory, seed: int) -> Iterator[tuple[Stores, Service]]:
     folder = tmp_path_factory.mktemp("stores")
@@ -123,8 +128,8 @@ def both(tmp_path_factory: pytest.TempPathFactory, seed: int) -> Iterator[tuple[
         ports = State.read(home.state_file).ports
         proxies = {name: stack.enter_context(Proxy(ports[port], seed=seed)) for name, port in PORTS.items()}
         named = {
-            "mongo_url": f"mongodb://127.0.0.1:{proxies['mongod'].port}/?replicaSet=darkroom",
-            "redis_url": f"redis://127.0.0.1:{proxies['redis'].port}/0",
+            "mongo_url": moved_url(running.settings.mongo_url, ports["mongod"], proxies["mongod"].port),
+            "redis_url": moved_url(running.settings.redis_url, ports["redis"], proxies["redis"].port),
             "s3_endpoint_url": f"http://127.0.0.1:{proxies['seaweedfs'].port}",
             "batch_timeout_seconds": 180,
             "downloads_per_task": DOWNLOADS_PER_TASK,

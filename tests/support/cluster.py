@@ -17,23 +17,21 @@ import boto3
 import httpx
 from pydantic import SecretStr
 from pymongo import MongoClient
-from pymongo.errors import PyMongoError
-from redis import Redis
-from redis.exceptions import RedisError
 
 from cluster.client import Darkroom
 from cluster.mongo.api_keys import ApiKeyStore
 from cluster.mongo.connection import Database
 from cluster.records import Scope
 from cluster.settings import Settings
-from deployments.local import ports, processes
+from deployments.local import binaries, ports, processes
 from deployments.local.credentials import Credentials
 from deployments.local.environment import aws_environment, settings_environment
+from deployments.local.grpc_sockets import remove_sockets
 from deployments.local.home import Home
-from deployments.local.mongod import REPLICA_SET, Mongod
+from deployments.local.mongod import Mongod
 from deployments.local.ray_head import TUNING_ENVIRONMENT
 from deployments.local.redis_server import RedisServer
-from deployments.local.seaweedfs import SeaweedFS, remove_sockets
+from deployments.local.seaweedfs import SeaweedFS
 from deployments.local.serve_client import ServeClient
 from deployments.local.service import SERVE_CONFIG
 from tests.support.network import Network
@@ -43,6 +41,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pymongo.database import Database as MongoDatabase
+
+    from deployments.local.server import Server
 
 STORES, HEAD, WORKERS = "stores", "head", ("worker1", "worker2")
 NODES = (HEAD, *WORKERS)
@@ -177,16 +177,16 @@ class Cluster:
 
     def start_stores(self) -> None:
         """Start all stores, and return when they answer."""
-        numbers = _store_ports()
-        seaweedfs = SeaweedFS(self.home, numbers, credentials=self.credentials, bucket=self.settings.s3_bucket)
-        seaweedfs.prepare()
-        for server in (Mongod(self.home, numbers), RedisServer(self.home, numbers), seaweedfs):
-            self._spawn(STORES, server.name, self._elsewhere(server.command()), server.environment())
+        stores = _stores(self.network, self.home)
+        for server in stores:
+            server.prepare()
+            self._spawn(STORES, server.name, server.command(), server.environment())
         folder = self.home.path / "data" / _GCS_STORE
         folder.mkdir()
-        of_ray = RedisServer(self.home, numbers | {ports.REDIS.name: _GCS_PORT}).command()
-        self._spawn(STORES, _GCS_STORE, self._elsewhere([*of_ray, "--dir", str(folder)]), {})
-        wait_until(self._stores_answer, "the stores answer", timeout_seconds=_READY_SECONDS)
+        options = {"port": _GCS_PORT, "bind": self.network.addresses[STORES], "appendonly": "yes", "dir": folder}
+        flags = [text for name, value in options.items() for text in (f"--{name}", str(value))]
+        self._spawn(STORES, _GCS_STORE, [str(binaries.redis_server()), "--protected-mode", "no", *flags], {})
+        wait_until(lambda: all(map(_answers, stores)), "the stores answer", timeout_seconds=_READY_SECONDS)
 
     def deploy(self) -> None:
         """Make a key, deploy the applications, and return when they answer."""
@@ -218,10 +218,6 @@ class Cluster:
             "RAY_external_storage_namespace": "darkroom",
         }
 
-    def _elsewhere(self, command: Sequence[str]) -> list[str]:
-        """Return the command of an embedded server, changed from loopback to the machine of the stores."""
-        return [part.replace(ports.LOOPBACK, self.network.addresses[STORES]) for part in command]
-
     def _spawn(self, machine: str, name: str, command: Sequence[str], environment: dict[str, str]) -> None:
         base = {each: value for each, value in os.environ.items() if not each.startswith(("DARKROOM_", "RAY_", "AWS_"))}
         processes.spawn(
@@ -230,17 +226,26 @@ class Cluster:
             log_file=self.home.log_file(name),
         )
 
-    def _stores_answer(self) -> bool:
-        host = f"{self.network.addresses[STORES]}:{_store_ports()[ports.MONGOD.name]}"
-        client: MongoClient[dict[str, Any]] = MongoClient(host, directConnection=True, serverSelectionTimeoutMS=1000)
-        try:
-            with client, Redis.from_url(self.settings.redis_url, socket_timeout=1) as redis:
-                if client["local"]["system.replset"].find_one() is None:
-                    members = [{"_id": 0, "host": host}]
-                    client.admin.command("replSetInitiate", {"_id": REPLICA_SET, "members": members})
-                return bool(client.admin.command("hello")["isWritablePrimary"] and redis.ping())
-        except (PyMongoError, RedisError):
-            return False
+
+def _stores(network: Network, home: Home) -> tuple[Mongod, RedisServer, SeaweedFS]:
+    """Return the embedded stores, on the machine of the stores instead of on loopback."""
+    numbers, credentials = _store_ports(), Credentials.of(home)
+    stores = (
+        Mongod(home, numbers, credentials=credentials),
+        RedisServer(home, numbers, credentials=credentials),
+        SeaweedFS(home, numbers, credentials=credentials, bucket=Settings().s3_bucket),
+    )
+    for store in stores:
+        store.host = network.addresses[STORES]
+    return stores
+
+
+def _answers(store: Server) -> bool:
+    try:
+        store.check()
+    except store.failures:
+        return False
+    return True
 
 
 def _store_ports() -> dict[str, int]:
@@ -271,12 +276,12 @@ def running_cluster(folder: Path, **changes: object) -> Iterator[Cluster]:
 
 
 def _settings(network: Network, home: Home) -> Settings:
-    stores, numbers = network.addresses[STORES], _store_ports()
+    mongod, redis, seaweedfs = _stores(network, home)
     return Settings(
         home=home.path,
-        mongo_url=f"mongodb://{stores}:{numbers[ports.MONGOD.name]}/?replicaSet={REPLICA_SET}",
-        redis_url=f"redis://{stores}:{numbers[ports.REDIS.name]}/0",
-        s3_endpoint_url=f"http://{stores}:{numbers[ports.S3.name]}",
+        mongo_url=mongod.url,
+        redis_url=redis.url,
+        s3_endpoint_url=seaweedfs.url,
         store_timeout_seconds=3,
         secret_key=SecretStr(Credentials.of(home).secret_key),
         allowed_networks=(IPv4Network(network.range),),

@@ -1,4 +1,4 @@
-"""Celery with prefork workers, a task an image, and the service's Redis as broker and for the results."""
+"""Celery with prefork workers, a task an image, and a Redis as broker and for the results."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class CeleryPrefork:
 
     @contextmanager
     def running(self, coding: Coding) -> Iterator[_Running]:
-        url = self._site.redis_url(_REDIS_DATABASE)
+        url = self._site.redis.url(_REDIS_DATABASE)
         with Celery("bench", broker=url, backend=url) as app, Redis.from_url(url) as redis:
             worker = subprocess.Popen(
                 self._command(), env=self._site.environment(BENCH_CELERY_URL=url), stdout=subprocess.DEVNULL

@@ -1,4 +1,4 @@
-"""Node with BullMQ and sharp, on the service's Redis."""
+"""Node with BullMQ and sharp, on a Redis."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class NodeBullMQ:
 
     @contextmanager
     def running(self, coding: Coding) -> Iterator[_Running]:
-        url = self._site.redis_url(_REDIS_DATABASE)
+        url = self._site.redis.url(_REDIS_DATABASE)
         environment = self._site.environment(BENCH_REDIS_URL=url, NODE_ENV="production", NODE_NO_WARNINGS="1")
         work = command("worker.mjs", str(IN_FLIGHT // self._processes))
         with Redis.from_url(url) as redis, ExitStack() as stack:

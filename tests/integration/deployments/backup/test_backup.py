@@ -28,6 +28,7 @@ from cluster.secrets import Secrets
 from deployments.backup.folder import verified
 from deployments.backup.snapshot import back_up, restore
 from tests.support.requests import DONE, committed, due_delivery, ended, product
+from tests.support.stores import mongo_administrator
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from cluster.settings import Settings
+    from deployments.local.home import Home
+    from tests.support.service import Service
 
 MANY = 12_000  # products: more than one query reads and one insert writes
 
@@ -89,16 +92,16 @@ async def meanwhile(act: Any) -> AsyncIterator[None]:  # noqa: ANN401 - a corout
 
 
 @asynccontextmanager
-async def keeping_moments_for(seconds: int, settings: Settings) -> AsyncIterator[None]:
+async def keeping_moments_for(seconds: int, home: Home) -> AsyncIterator[None]:
     """Change for the block how long MongoDB keeps a moment of its data."""
     name = "minSnapshotHistoryWindowInSeconds"
-    async with AsyncMongoClient[dict[str, Any]](settings.mongo_url) as client:
-        before = (await client.admin.command({"getParameter": 1, name: 1}))[name]
-        await client.admin.command({"setParameter": 1, name: seconds})
+    with mongo_administrator(home) as client:
+        before = client.admin.command({"getParameter": 1, name: 1})[name]
+        client.admin.command({"setParameter": 1, name: seconds})
         try:
             yield
         finally:
-            await client.admin.command({"setParameter": 1, name: before})
+            client.admin.command({"setParameter": 1, name: before})
 
 
 async def drop(database: Database, settings: Settings) -> None:
@@ -262,13 +265,13 @@ async def test_a_backup_takes_no_place_and_leaves_nothing_half(
 
 
 async def test_a_moment_that_mongodb_does_not_keep_is_told(
-    database: Database, isolated: Settings, tmp_path: Path, secrets: Secrets
+    database: Database, service: Service, tmp_path: Path, secrets: Secrets
 ) -> None:
     for first in range(2, MANY + 2, 2000):
         await ProductStore(database).insert(product("req_1", row) for row in range(first, first + 2000))
     numbers = count()
     async with (
-        keeping_moments_for(0, isolated),
+        keeping_moments_for(0, service.stack.home),
         meanwhile(lambda: database.deliveries.insert_one({"deliveryId": next(numbers)})),
     ):
         with pytest.raises(BackupError) as caught:

@@ -19,7 +19,7 @@ from deployments.local.stack import RunningStack, start_servers
 from deployments.local.state import StateFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from deployments.local import Home
     from deployments.local.processes import ProcessId
@@ -78,7 +78,7 @@ def write_everywhere(stack: RunningStack, text: str) -> None:
     with MongoClient[dict[str, Any]](stack.settings.mongo_url) as mongo:
         mongo["test"].get_collection("texts").insert_one({"text": text})
     with Redis.from_url(stack.settings.redis_url) as redis:
-        redis.rpush("texts", text)
+        redis.hset("texts", text, "kept")
     with s3_of(stack) as s3:
         s3.put_object(Bucket=stack.settings.s3_bucket, Key=text, Body=text.encode())
 
@@ -88,13 +88,30 @@ def read_everywhere(stack: RunningStack) -> list[set[str]]:
     with MongoClient[dict[str, Any]](stack.settings.mongo_url) as mongo:
         in_mongo = {each["text"] for each in mongo["test"].get_collection("texts").find()}
     with Redis.from_url(stack.settings.redis_url, decode_responses=True) as redis:
-        in_redis = set(redis.lrange("texts", 0, -1))
+        in_redis = set(redis.hgetall("texts"))
     with s3_of(stack) as s3:
         listed = s3.list_objects_v2(Bucket=stack.settings.s3_bucket).get("Contents", [])
         in_s3 = {
             s3.get_object(Bucket=stack.settings.s3_bucket, Key=each["Key"])["Body"].read().decode() for each in listed
         }
     return [in_mongo, in_redis, in_s3]
+
+
+def open_addresses(members: Iterable[ProcessId]) -> set[str]:
+    """Return the addresses, other than loopback, that one of the processes listens on, in the kernel's notation."""
+    inodes: set[str] = set()
+    for process in members:
+        for link in Path(f"/proc/{process.pid}/fd").iterdir():
+            try:
+                target = str(link.readlink())
+            except OSError:  # closed since
+                continue
+            inodes.update({target[8:-1]} if target.startswith("socket:") else ())
+    rows = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]]
+    listening = {row[1] for row in rows if row[3] == "0A" and row[9] in inodes}
+    loopback = ("0100007F:", "0000000000000000FFFF00000100007F:", "00000000000000000000000001000000:")
+    assert listening
+    return {address for address in listening if not address.startswith(loopback)}
 
 
 @contextmanager

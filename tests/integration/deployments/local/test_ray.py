@@ -1,21 +1,25 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import grpc
 import httpx
 import pytest
 
 from cluster.errors import ServerStartError
 from deployments.local import Home, processes
+from deployments.local.credentials import Credentials
 from deployments.local.memory import memory_by_part
+from deployments.local.ports import LOOPBACK
 from deployments.local.serve_client import ServeClient
 from deployments.local.service import APPLICATIONS, take_down
-from tests.integration.deployments.local.servers import Servers
+from tests.integration.deployments.local.servers import Servers, open_addresses
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -105,6 +109,56 @@ def test_an_application_is_deployed_and_finds_the_settings(
     assert all(parts.values())
     assert sum(parts.values()) < MEMORY_LIMIT_BYTES
     serve.shutdown(timeout_seconds=60)
+
+
+class Trap:
+    """An object that makes a folder when it is unpickled."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.mkdir, (str(self._folder),)
+
+
+def test_a_replica_unpickles_nothing_without_the_token(running: Servers, stack: RunningStack, tmp_path: Path) -> None:
+    serve = deploy(stack, config(tmp_path, "toy_app:app"))
+    serve.await_ready(stack.url, timeout_seconds=60)
+    replicas = [each for each in running.everything() if "ray::ServeReplica" in processes.command_line(each.pid)]
+    opened = open_addresses(replicas)
+    assert len(opened) == len(replicas) == 1  # Ray binds it to every interface, and has no setting for it
+    port = int(opened.pop().rpartition(":")[2], 16)
+    tokens = {"none": None, "wrong": "f" * 64, "right": stack.ray_token}
+    answers = {name: code_of_call(port, tmp_path / name, token) for name, token in tokens.items()}
+    assert answers["none"] is answers["wrong"] is grpc.StatusCode.UNAUTHENTICATED
+    assert [name for name in tokens if (tmp_path / name).exists()] == ["right"]  # so the call does reach it
+    serve.shutdown(timeout_seconds=60)
+
+
+def code_of_call(port: int, folder: Path, token: str | None) -> grpc.StatusCode:
+    """Call a replica as another replica does, with a trap in place of the request's metadata."""
+    trap = pickle.dumps(Trap(folder))
+    request = bytes([0x0A, len(trap) & 0x7F | 0x80, len(trap) >> 7]) + trap  # field 1, in protobuf's wire format
+    with grpc.insecure_channel(f"{LOOPBACK}:{port}") as channel:
+        handle: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary("/ray.serve.ASGIService/HandleRequest")
+        metadata = None if token is None else (("authorization", f"Bearer {token}"),)
+        try:
+            handle(request, metadata=metadata, timeout=20)
+        except grpc.RpcError as error:
+            return error.code()
+    return grpc.StatusCode.OK
+
+
+def test_no_secret_is_on_a_command_line_or_in_a_log(running: Servers, stack: RunningStack) -> None:
+    keys = Credentials.of(running.home)
+    names = ("mongod", "mongod's replica set", "redis")
+    secrets = {keys.ray_token, keys.s3_secret_key, keys.secret_key, keys.seaweedfs_key, *map(keys.password_of, names)}
+    lines = [processes.command_line(each.pid) for each in running.everything()]
+    assert len(lines) > len(EVERYTHING)
+    logs = [each for each in (running.home.ray / "session_latest" / "logs").rglob("*") if each.is_file()]
+    assert logs
+    texts = [*lines, *(each.read_text(errors="replace") for each in [*logs, *running.home.logs.iterdir()])]
+    assert not [text for text in texts if any(each in text for each in secrets)]
 
 
 def test_an_application_that_cannot_start_says_why(stack: RunningStack, tmp_path: Path) -> None:

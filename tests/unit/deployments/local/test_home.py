@@ -122,18 +122,6 @@ def test_a_waiting_process_gets_the_folder_when_it_is_free(home: Home) -> None:
         each.join()
 
 
-def test_a_start_waits_for_another_one_but_not_for_ever(
-    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("deployments.local.home.START_LOCK_WAIT_SECONDS", 0.2)
-    monkeypatch.setattr("deployments.local.home._SHORT_FOLDER", f"{tmp_path}/{{uid}}")  # others may start services now
-    other = Home(tmp_path / "other")
-    with home.one_start_at_a_time(), pytest.raises(HomeBusyError, match=r"start\.lock"), other.one_start_at_a_time():
-        pass
-    with other.one_start_at_a_time():
-        pass
-
-
 def test_a_short_path_is_used_as_it_is(home: Home) -> None:
     short = Home(home.path)
     short.path = home.path.__class__("/srv/.darkroom")

@@ -144,3 +144,14 @@ def test_a_log_that_has_grown_large_is_put_aside(log: Path, spawn: Spawn, monkey
     spawn("print('up')")
     wait_until(is_up(log), "the new log is written")
     assert log.with_suffix(".log.1").read_text() == "x" * 11
+
+
+def test_the_cpu_time_of_processes_is_counted_with_their_ended_children(spawn: Spawn, log: Path) -> None:
+    burn = "deadline = time.process_time() + 0.3\nwhile time.process_time() < deadline: pass\n"
+    child = f"import time\n{burn}"
+    process = spawn(
+        f"import subprocess, sys, time\n{burn}"
+        f"subprocess.run([sys.executable, '-c', {child!r}])\nprint('up', flush=True); time.sleep(600)"
+    )
+    wait_until(is_up(log), "both have worked")
+    assert processes.cpu_seconds([process]) >= 0.6
