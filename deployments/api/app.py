@@ -10,7 +10,9 @@ from fastapi.openapi.utils import get_openapi
 from fastapi_offline import FastAPIOffline
 
 from cluster import __version__
-from deployments.api.middleware import OPEN_PATHS, Authentication, BodyLimit, Outermost
+from deployments.api.authentication import OPEN_PATHS, Authentication
+from deployments.api.bodies import BodyLimit, JsonBodies
+from deployments.api.middleware import Outermost
 from deployments.api.problems import PROBLEM_SCHEMA, PROBLEM_TYPE, install_problem_handlers
 from deployments.api.routes import changes, deliveries, health, results, status, upload
 
@@ -33,13 +35,22 @@ FORM_OVERHEAD_BYTES = 1024 * 1024
 
 def upload_app(services: Services) -> ASGIApp:
     """Return the application that takes uploads. It scales with the number of simultaneous uploads."""
-    return _complete(services, UPLOAD_ROUTERS, FastAPI(**_lifespan(services), openapi_url=None))
+    app = FastAPI(**_lifespan(services), openapi_url=None)
+    settings = services.settings
+    app.add_middleware(
+        BodyLimit,
+        max_bytes=settings.max_upload_bytes + FORM_OVERHEAD_BYTES,
+        idle_seconds=settings.upload_idle_seconds,
+        total_seconds=settings.upload_timeout_seconds,
+    )
+    return _complete(services, UPLOAD_ROUTERS, app)
 
 
 def status_app(services: Services) -> ASGIApp:
     """Return the application that answers all other routes. Its `/docs` and `/openapi.json` show both applications."""
     app = FastAPIOffline(**_lifespan(services), title="Darkroom", version=__version__)
     app.openapi = _openapi  # type: ignore[method-assign] # how FastAPI's documentation extends the schema
+    app.add_middleware(JsonBodies)
     return _complete(services, STATUS_ROUTERS, app)
 
 
@@ -57,15 +68,7 @@ def _complete(services: Services, routers: Sequence[APIRouter], app: FastAPI) ->
     for router in routers:
         app.include_router(router)
     install_problem_handlers(app)
-    settings = services.settings
-    # A request passes the last added middleware first.
-    app.add_middleware(
-        BodyLimit,
-        max_bytes=settings.max_upload_bytes + FORM_OVERHEAD_BYTES,
-        idle_seconds=settings.upload_idle_seconds,
-        total_seconds=settings.upload_timeout_seconds,
-    )
-    app.add_middleware(Authentication, keys=services.keys)
+    app.add_middleware(Authentication, keys=services.keys)  # a request passes the last added middleware first
     return Outermost(app)
 
 

@@ -57,17 +57,16 @@ def problem(
 
 def install_problem_handlers(app: FastAPI) -> None:
     """Answer every error of this application with a problem document."""
-    app.add_exception_handler(RefusedError, refused)
-    app.add_exception_handler(StoreUnavailableError, store_unavailable)
+    app.add_exception_handler(RefusedError, _refused)
+    app.add_exception_handler(StoreUnavailableError, _store_unavailable)
     app.add_exception_handler(RequestValidationError, _invalid_parameters)
     app.add_exception_handler(HTTPException, _http_exception)
     app.add_exception_handler(ClientDisconnect, _client_left)
     app.add_exception_handler(Exception, _unforeseen)
 
 
-async def refused(_request: Request, error: Exception) -> JSONResponse:
+def refusal(error: RefusedError) -> JSONResponse:
     """Return the answer to a `RefusedError`."""
-    assert isinstance(error, RefusedError)  # noqa: S101 - the handler is registered for this class
     members: dict[str, object] = {}
     if isinstance(error, CatalogueError):
         members = {
@@ -80,17 +79,26 @@ async def refused(_request: Request, error: Exception) -> JSONResponse:
     return problem(error.status, error.code, error.detail, headers=headers, **members)
 
 
-async def store_unavailable(_request: Request, error: Exception) -> JSONResponse:
+def store_away(error: StoreUnavailableError) -> JSONResponse:
     """Return the answer while a store is away."""
     logger.warning("answered 503: %s", error)
-    store = error.store if isinstance(error, StoreUnavailableError) else ""
     return problem(
         HTTPStatus.SERVICE_UNAVAILABLE,
         "store_unavailable",
-        f"{_STORE_NAMES.get(store, 'A store')} does not answer. Try again later. "
+        f"{_STORE_NAMES.get(error.store, 'A store')} does not answer. Try again later. "
         "Repeat an upload with the same Idempotency-Key, and it is processed once.",
         headers={"Retry-After": str(_STORE_AWAY_RETRY_SECONDS)},
     )
+
+
+async def _refused(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RefusedError)  # noqa: S101 - the handler is registered for this class
+    return refusal(error)
+
+
+async def _store_unavailable(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, StoreUnavailableError)  # noqa: S101 - the handler is registered for this class
+    return store_away(error)
 
 
 async def _invalid_parameters(_request: Request, error: Exception) -> JSONResponse:

@@ -17,7 +17,6 @@ from cluster.mongo.counts import ResultCounts
 from cluster.mongo.outbox import Outbox
 from cluster.mongo.products import ProductStore
 from cluster.mongo.requests import RequestControl, RequestQueue, RequestStore
-from cluster.records import ApiKey, ProcessingRequest, Scope
 from cluster.redis.progress import Progress
 from cluster.redis.throughput import Throughput
 from cluster.retry import until_it_succeeds
@@ -30,6 +29,7 @@ from deployments.api.quota import Quota
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from cluster.records import ApiKey, ProcessingRequest
     from cluster.settings import Settings
 
 _MAX_HEALTH_CHECK_SECONDS = 5.0
@@ -118,22 +118,10 @@ def services_of(request: Request) -> Services:
     return services
 
 
-def reader(request: Request) -> ApiKey:
-    """Return the caller's key if it may read.
-
-    Raises:
-        RefusedError: It may not read.
-    """
-    return _key_with(Scope.READ, request)
-
-
-def writer(request: Request) -> ApiKey:
-    """Return the caller's key if it may upload and change requests.
-
-    Raises:
-        RefusedError: It may not.
-    """
-    return _key_with(Scope.WRITE, request)
+def caller(request: Request) -> ApiKey:
+    """Return the caller's key. `Authentication` has checked its scope."""
+    key: ApiKey = request.state.key
+    return key
 
 
 async def owned_request(services: Services, request_id: str, key: ApiKey) -> ProcessingRequest:
@@ -148,12 +136,3 @@ async def owned_request(services: Services, request_id: str, key: ApiKey) -> Pro
             404, "request_not_found", "This API key has no request of this id. Check the id and the key."
         )
     return request
-
-
-def _key_with(scope: Scope, request: Request) -> ApiKey:
-    key: ApiKey = request.state.key
-    if scope not in key.scopes:
-        raise RefusedError(
-            403, "missing_scope", f"This API key does not have the scope `{scope}`. Use a key that has it."
-        )
-    return key

@@ -15,11 +15,11 @@ from cluster.errors import RefusedError
 from cluster.records import ApiKey, ProcessingRequest, Reason, Record
 from deployments.api.answers import RequestAnswer
 from deployments.api.overview import overview
-from deployments.api.services import Services, owned_request, services_of, writer
+from deployments.api.services import Services, caller, owned_request, services_of
 
 router = APIRouter(tags=["control"])
 ServicesArgument = Annotated[Services, Depends(services_of)]
-KeyArgument = Annotated[ApiKey, Depends(writer)]
+KeyArgument = Annotated[ApiKey, Depends(caller)]
 
 
 class Change(Record):

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Header, Request, Response
 from cluster.records import ApiKey
 from deployments.api.admission import Upload, accept_upload
 from deployments.api.answers import UploadAnswer
-from deployments.api.services import Services, services_of, writer
+from deployments.api.services import Services, caller, services_of
 from deployments.api.upload_form import FORM_SCHEMA, upload_form
 
 MAX_IDEMPOTENCY_KEY_CHARACTERS = 255
@@ -26,7 +26,7 @@ async def upload(
     request: Request,
     response: Response,
     services: Annotated[Services, Depends(services_of)],
-    key: Annotated[ApiKey, Depends(writer)],
+    key: Annotated[ApiKey, Depends(caller)],
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=MAX_IDEMPOTENCY_KEY_CHARACTERS)] = None,
 ) -> UploadAnswer:
     """Upload a catalogue: a CSV with the columns `Serial Number`, `Product Name` and `Input Image Urls`.

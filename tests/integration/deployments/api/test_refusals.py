@@ -137,6 +137,35 @@ async def test_403_with_a_key_that_may_only_read(api: Api) -> None:
     refused(response, 403, "missing_scope")
 
 
+class Counted:
+    """A large body that counts how often it was asked for a piece."""
+
+    def __init__(self) -> None:
+        self.pieces = 0
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for _ in range(100):
+            self.pieces += 1
+            yield b"{}," * 10_000
+
+
+@pytest.mark.parametrize(("method", "path"), [("PATCH", "/api/requests/x"), ("POST", "/api/upload")])
+async def test_401_and_403_come_before_a_byte_of_the_body_is_read(api: Api, method: str, path: str) -> None:
+    body = Counted()
+    headers = {"content-type": "application/json", "authorization": ""}
+    refused(await api.request(method, path, content=body, headers=headers), 401, "invalid_api_key")
+    headers |= await api.key(Scope.READ)
+    refused(await api.request(method, path, content=body, headers=headers), 403, "missing_scope")
+    assert body.pieces == 0
+
+
+async def test_413_a_body_that_is_too_large_for_its_route(api: Api) -> None:
+    body = Counted()
+    headers = {"content-type": "application/json"}
+    refused(await api.patch("/api/requests/x", content=body, headers=headers), 413, "too_large")
+    assert body.pieces < 5
+
+
 async def test_404_and_405_are_problems_too(api: Api) -> None:
     refused(await api.get("/api/status/req_none"), 404, "request_not_found")
     refused(await api.get("/api/nothing"), 404, "not_found")
