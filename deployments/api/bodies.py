@@ -13,6 +13,7 @@ from deployments.api.problems import refusal
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+UPLOAD_PATH = "/api/upload"
 MAX_JSON_BYTES = 64 * 1024
 """The size of the largest JSON body. A list of all error codes has less than one kilobyte."""
 JSON_BODY_SECONDS = 10.0
@@ -22,6 +23,8 @@ _LENGTH_DIGITS = 18
 
 class JsonBodies:
     """Reads a small body as a whole before the next application is called, and refuses a large or slow one.
+
+    In Serve's proxy, a half-sent body so takes no place in a replica. Uploads pass, because they may be large.
 
     Args:
         app: The next application.
@@ -34,7 +37,7 @@ class JsonBodies:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI request."""
-        if scope["type"] != "http" or not has_body(scope):
+        if scope["type"] != "http" or scope["path"] == UPLOAD_PATH or not has_body(scope):
             await self._app(scope, receive, send)
             return
         try:

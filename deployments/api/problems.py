@@ -91,6 +91,15 @@ def store_away(error: StoreUnavailableError) -> JSONResponse:
     )
 
 
+def internal_error() -> JSONResponse:
+    """Return the answer to an error of Darkroom itself."""
+    return problem(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "internal_error",
+        "Darkroom failed on this request. The log has details under the X-Request-Id of this answer.",
+    )
+
+
 async def _refused(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RefusedError)  # noqa: S101 - the handler is registered for this class
     return refusal(error)
@@ -120,8 +129,4 @@ async def _client_left(_request: Request, _error: Exception) -> JSONResponse:
 
 async def _unforeseen(request: Request, error: Exception) -> JSONResponse:
     logger.error("answered 500", exc_info=error, extra={"httpRequestId": request.state.http_request_id})
-    return problem(
-        HTTPStatus.INTERNAL_SERVER_ERROR,
-        "internal_error",
-        "Darkroom failed on this request. The log has details under the X-Request-Id of this answer.",
-    )
+    return internal_error()

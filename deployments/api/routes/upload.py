@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Header, Request, Response
 from cluster.records import ApiKey
 from deployments.api.admission import Upload, accept_upload
 from deployments.api.answers import UploadAnswer
+from deployments.api.bodies import UPLOAD_PATH
 from deployments.api.services import Services, caller, services_of
 from deployments.api.upload_form import FORM_SCHEMA, upload_form
 
@@ -17,7 +18,7 @@ router = APIRouter(tags=["upload"])
 
 
 @router.post(
-    "/api/upload",
+    UPLOAD_PATH,
     status_code=202,
     openapi_extra=FORM_SCHEMA,
     responses={200: {"model": UploadAnswer, "description": "The catalogue is valid, and this was a dry run."}},
