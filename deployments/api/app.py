@@ -11,10 +11,11 @@ from fastapi_offline import FastAPIOffline
 
 from cluster import __version__
 from deployments.api.authentication import OPEN_PATHS, Authentication
-from deployments.api.bodies import BodyLimit, JsonBodies
+from deployments.api.bodies import JsonBodies
 from deployments.api.middleware import Outermost
 from deployments.api.problems import PROBLEM_SCHEMA, PROBLEM_TYPE, install_problem_handlers
 from deployments.api.routes import changes, deliveries, health, results, status, upload
+from deployments.api.upload_bodies import FORM_OVERHEAD_BYTES, UploadBodies, UploadLimits
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -29,20 +30,18 @@ _PROBLEM_RESPONSE = {
     "description": "A problem document (RFC 9457): 400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 500 or 503.",
     "content": {PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
 }
-FORM_OVERHEAD_BYTES = 1024 * 1024
-"""The size of the fields and boundaries around the file of an upload."""
 
 
 def upload_app(services: Services) -> ASGIApp:
     """Return the application that takes uploads. It scales with the number of simultaneous uploads."""
     app = FastAPI(**_lifespan(services), openapi_url=None)
     settings = services.settings
-    app.add_middleware(
-        BodyLimit,
+    limits = UploadLimits(
         max_bytes=settings.max_upload_bytes + FORM_OVERHEAD_BYTES,
         idle_seconds=settings.upload_idle_seconds,
         total_seconds=settings.upload_timeout_seconds,
     )
+    app.add_middleware(UploadBodies, limits=limits)
     return _complete(services, UPLOAD_ROUTERS, app)
 
 

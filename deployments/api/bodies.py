@@ -1,4 +1,4 @@
-"""The limits of a body: its size, and the time that it may take."""
+"""The limits of a JSON body: its size, and the time that it may take."""
 
 from __future__ import annotations
 
@@ -73,64 +73,6 @@ class JsonBodies:
         except TimeoutError:
             detail = f"The body took more than {self._seconds:g} s. Try again on a faster line."
             raise RefusedError(408, "body_too_slow", detail) from None
-
-
-class BodyLimit:
-    """Refuses an upload that is too large or too slow. The size is checked in the header and while the body streams.
-
-    Args:
-        app: The next application.
-        max_bytes: The size of the largest body.
-        idle_seconds: The time in which nothing may come.
-        total_seconds: The time that the whole body may take.
-    """
-
-    def __init__(self, app: ASGIApp, *, max_bytes: int, idle_seconds: float, total_seconds: float) -> None:
-        self._app = app
-        self._max_bytes = max_bytes
-        self._idle_seconds = idle_seconds
-        self._total_seconds = total_seconds
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one ASGI request."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        received_bytes, complete = 0, False
-        clock = asyncio.get_running_loop().time
-        deadline = clock() + self._total_seconds
-
-        async def counted_receive() -> Message:
-            nonlocal received_bytes, complete
-            if complete:
-                return await receive()
-            if declared_bytes(scope) > self._max_bytes:
-                raise self._too_large()
-            try:
-                message = await asyncio.wait_for(receive(), min(self._idle_seconds, max(0, deadline - clock())))
-            except TimeoutError:
-                raise self._too_slow() from None
-            received_bytes += len(message.get("body", b""))
-            if received_bytes > self._max_bytes:
-                raise self._too_large()
-            complete = not message.get("more_body", False)
-            return message
-
-        await self._app(scope, counted_receive, send)
-
-    def _too_large(self) -> RefusedError:
-        return RefusedError(
-            413,
-            "too_large",
-            f"The upload has more than {self._max_bytes:,} bytes, form included. Divide the catalogue.",
-        )
-
-    def _too_slow(self) -> RefusedError:
-        detail = (
-            f"The upload stood still for {self._idle_seconds:g} s, or took more than {self._total_seconds:g} s in all. "
-            "Try again on a faster line, or divide the catalogue."
-        )
-        return RefusedError(408, "upload_too_slow", detail)
 
 
 def has_body(scope: Scope) -> bool:

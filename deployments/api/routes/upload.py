@@ -39,7 +39,7 @@ async def upload(
         # These checks come before the file is read, because it may be large.
         await services.require_stores()
         await services.quota.check(key.owner)
-    async with upload_form(request) as form:
+    async with upload_form(request) as form, services.upload_places:
         answer = await accept_upload(services, Upload(form, owner=key.owner, idempotency_key=idempotency_key))
     if answer.request_id is None:
         response.status_code = 200
