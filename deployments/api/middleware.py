@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from starlette.datastructures import Headers, MutableHeaders
 
 from cluster.identifiers import new_identifier
+from deployments.api.request_id import REQUEST_ID_HEADER, given_request_id
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -26,12 +27,12 @@ class Outermost:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = Headers(scope=scope).get("x-request-id")
+        given = given_request_id(Headers(scope=scope))
         identifier = given or new_identifier("http")
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start" and given is None:
-                MutableHeaders(scope=message)["X-Request-Id"] = identifier
+                MutableHeaders(scope=message)[REQUEST_ID_HEADER] = identifier
             await send(message)
 
         state = {**scope.get("state", {}), "http_request_id": identifier}

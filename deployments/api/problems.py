@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from cluster.errors import CatalogueError, RefusedError, StoreUnavailableError
+from deployments.api.text import printable
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -49,7 +50,7 @@ def problem(
         "type": f"urn:darkroom:problem:{code}",
         "title": HTTPStatus(status).phrase,
         "status": status,
-        "detail": detail,
+        "detail": printable(detail),  # it may quote the request
         "code": code,
     }
     return JSONResponse(body | members, status_code=status, headers=headers, media_type=PROBLEM_TYPE)
@@ -114,7 +115,8 @@ async def _invalid_parameters(_request: Request, error: Exception) -> JSONRespon
     assert isinstance(error, RequestValidationError)  # noqa: S101 - the handler is registered for this class
     first = error.errors()[0]
     name = ".".join(str(part) for part in first["loc"][1:])
-    return problem(HTTPStatus.BAD_REQUEST, "invalid_parameter", f"{name}: {first['msg']}")
+    message = str(first["msg"]).removeprefix("Value error, ")
+    return problem(HTTPStatus.BAD_REQUEST, "invalid_parameter", f"{name}: {message}" if name else message)
 
 
 async def _http_exception(_request: Request, error: Exception) -> JSONResponse:

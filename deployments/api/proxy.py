@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 
+from cluster.identifiers import new_identifier
 from deployments.api.bodies import UPLOAD_PATH, JsonBodies, has_body
 from deployments.api.problems import internal_error, problem
+from deployments.api.request_id import REQUEST_ID_HEADER, given_request_id
 
 if TYPE_CHECKING:
     from fastapi.responses import JSONResponse
@@ -24,13 +26,16 @@ RETRY_SECONDS = 5
 """A part that has died is back after five to twenty seconds."""
 LINGER_SECONDS = 1.0
 """The time in which a client can read a refusal before its connection is closed."""
+_SERVES_OWN_HEADERS = frozenset(
+    {b"x-request-timeout-seconds", b"x-request-disconnect-disabled", b"x-session-id", b"serve-multiplexed-model-id"}
+)
 _SERVES_OWN_PATHS = "/-/"
 logger = logging.getLogger("darkroom.proxy")
 
 
 def middlewares() -> list[Middleware]:
     """Return the middleware, the innermost first."""
-    return [Middleware(ServeAnswers), Middleware(JsonBodies), Middleware(UnreadBodies)]
+    return [Middleware(ServeAnswers), Middleware(JsonBodies), Middleware(UnreadBodies), Middleware(ValidHeaders)]
 
 
 class ServeAnswers:
@@ -134,3 +139,33 @@ class UnreadBodies:
             await send(message)
 
         await self._app(scope, receive_until_answer, send_and_close)
+
+
+class ValidHeaders:
+    """Gives each request and its answer a valid `X-Request-Id`, and drops headers that are meant for Ray Serve.
+
+    Serve's proxy decodes these headers as UTF-8, and fails on others. By some of them, a caller can turn off timeouts.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one ASGI request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = MutableHeaders(raw=[(name, value) for name, value in scope["headers"] if not _is_serves(name)])
+        identifier = given_request_id(headers) or new_identifier("http")
+        headers[REQUEST_ID_HEADER] = identifier
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)[REQUEST_ID_HEADER] = identifier
+            await send(message)
+
+        await self._app({**scope, "headers": headers.raw}, receive, send_with_id)
+
+
+def _is_serves(name: bytes) -> bool:
+    return name.lower().replace(b"_", b"-") in _SERVES_OWN_HEADERS

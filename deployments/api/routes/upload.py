@@ -14,6 +14,7 @@ from deployments.api.services import Services, caller, services_of
 from deployments.api.upload_form import FORM_SCHEMA, upload_form
 
 MAX_IDEMPOTENCY_KEY_CHARACTERS = 255
+PRINTABLE_ASCII = r"^[\x20-\x7e]*$"
 router = APIRouter(tags=["upload"])
 
 
@@ -28,7 +29,9 @@ async def upload(
     response: Response,
     services: Annotated[Services, Depends(services_of)],
     key: Annotated[ApiKey, Depends(caller)],
-    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=MAX_IDEMPOTENCY_KEY_CHARACTERS)] = None,
+    idempotency_key: Annotated[
+        str | None, Header(min_length=1, max_length=MAX_IDEMPOTENCY_KEY_CHARACTERS, pattern=PRINTABLE_ASCII)
+    ] = None,
 ) -> UploadAnswer:
     """Upload a catalogue: a CSV with the columns `Serial Number`, `Product Name` and `Input Image Urls`.
 

@@ -85,6 +85,8 @@ async def test_400_a_form_that_cannot_be_read(api: Api) -> None:
         ({"colour": "red"}, "invalid_field", "colour"),
         ({"options": "{"}, "invalid_options", "options"),
         ({"options": '{"quality": 101}'}, "invalid_options", "quality"),
+        ({"options": '{"quality": true}'}, "invalid_options", "quality"),
+        ({"columns": '{"Product Name": "\\ud800"}'}, "invalid_field", "columns"),
         ({"options": '{"format": "bmp"}'}, "invalid_options", "format"),
         ({"options": '{"maxWidth": 0}'}, "invalid_options", "maxWidth"),
         ({"options": '{"background": "red"}'}, "invalid_options", "background"),
@@ -103,9 +105,22 @@ async def test_400_a_field_that_is_not_valid_is_named(api: Api, fields: dict[str
     assert named in refused(await upload(api, **fields), 400, code)["detail"]
 
 
-async def test_400_an_idempotency_key_that_is_too_long(api: Api) -> None:
-    response = await api.post("/api/upload", files={"file": GOOD}, headers={"idempotency-key": "x" * 256})
+@pytest.mark.parametrize("key", [b"x" * 256, b"\xe9"], ids=["too-long", "not-ascii"])
+async def test_400_an_idempotency_key_that_cannot_be(api: Api, key: bytes) -> None:
+    response = await api.post("/api/upload", files={"file": GOOD}, headers=[(b"idempotency-key", key)])
+    assert "idempotency-key" in refused(response, 400, "invalid_parameter")["detail"]
+
+
+@pytest.mark.parametrize("body", [b'{"priority": true}', b'{"priority": "5"}', b'{"priority": 5, "\\ud800": 1}'])
+async def test_400_a_json_body_of_other_types(api: Api, body: bytes) -> None:
+    response = await api.patch("/api/requests/x", content=body, headers={"content-type": "application/json"})
     refused(response, 400, "invalid_parameter")
+
+
+@pytest.mark.parametrize("given", [b"\xe9", b"x" * 8000])
+async def test_a_request_id_that_is_not_valid_is_replaced(api: Api, given: bytes) -> None:
+    response = await api.get("/healthz", headers=[(b"x-request-id", given)])
+    assert response.headers["x-request-id"].startswith("http_")
 
 
 @pytest.mark.parametrize("authorization", ["", "Bearer ", "Bearer dk_1_2", "Basic eDp5", "Basic !", "Digest x"])

@@ -141,3 +141,40 @@ async def test_a_half_sent_body_reaches_no_replica() -> None:
         assert not reached
         await half.send(b" " * 9)
         assert (await half.answer()).text == "late"
+
+
+async def shown(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer with the headers of the request, and with its id a second time, as Serve does."""
+    headers = Request(scope).headers
+    answer = JSONResponse(dict(headers), headers={"x-request-id": headers["x-request-id"]})
+    answer.raw_headers.append((b"x-request-id", headers["x-request-id"].encode()))
+    await answer(scope, receive, send)
+
+
+@pytest.mark.parametrize("given", [b"\xe9", b"x" * 129, b"a b", b"", "☃".encode()])
+async def test_a_request_id_that_is_not_valid_is_replaced(given: bytes) -> None:
+    async with client_of(shown) as client:
+        answer = await client.get("/", headers=[(b"x-request-id", given)])
+    (identifier,) = answer.headers.get_list("x-request-id")
+    assert identifier.startswith("http_")
+    assert answer.json()["x-request-id"] == identifier
+
+
+async def test_a_valid_request_id_stays_and_refusals_have_one_too() -> None:
+    async with client_of(shown) as client:
+        kept = await client.get("/", headers={"x-request-id": "mine-1"})
+        refused = await client.patch("/", content=bytes(LARGE_BYTES // 500), headers={"x-request-id": "mine-2"})
+    assert kept.headers.get_list("x-request-id") == ["mine-1"]
+    assert (refused.status_code, refused.headers["x-request-id"]) == (413, "mine-2")
+
+
+async def test_a_caller_cannot_steer_ray_serve() -> None:
+    steering = {
+        "x-request-timeout-seconds": "0",
+        "X-Request-Disconnect-Disabled": "?1",
+        "x_session_id": "\xe9",
+        "serve_multiplexed_model_id": "x",
+    }
+    async with client_of(shown) as client:
+        answer = await client.get("/", headers=[(name.encode(), value.encode()) for name, value in steering.items()])
+    assert not {name.lower() for name in steering} & answer.json().keys()
