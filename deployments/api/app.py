@@ -10,8 +10,9 @@ from fastapi.openapi.utils import get_openapi
 from fastapi_offline import FastAPIOffline
 
 from cluster import __version__
-from deployments.api.authentication import OPEN_PATHS, Authentication
+from deployments.api.authentication import DOCS_FILES, OPEN_PATHS, OPENAPI_PATH, Authentication
 from deployments.api.bodies import JsonBodies
+from deployments.api.browsers import DOCS_PATH, OwnSite
 from deployments.api.middleware import Outermost
 from deployments.api.problems import PROBLEM_SCHEMA, PROBLEM_TYPE, install_problem_handlers
 from deployments.api.routes import changes, deliveries, health, results, status, upload
@@ -47,7 +48,15 @@ def upload_app(services: Services) -> ASGIApp:
 
 def status_app(services: Services) -> ASGIApp:
     """Return the application that answers all other routes. Its `/docs` and `/openapi.json` show both applications."""
-    app = FastAPIOffline(**_lifespan(services), title="Darkroom", version=__version__)
+    app = FastAPIOffline(
+        docs_url=DOCS_PATH,
+        redoc_url=None,
+        openapi_url=OPENAPI_PATH,
+        static_url=DOCS_FILES,
+        title="Darkroom",
+        version=__version__,
+        **_lifespan(services),
+    )
     app.openapi = _openapi  # type: ignore[method-assign] # how FastAPI's documentation extends the schema
     app.add_middleware(JsonBodies)
     return _complete(services, STATUS_ROUTERS, app)
@@ -67,7 +76,9 @@ def _complete(services: Services, routers: Sequence[APIRouter], app: FastAPI) ->
     for router in routers:
         app.include_router(router)
     install_problem_handlers(app)
-    app.add_middleware(Authentication, keys=services.keys)  # a request passes the last added middleware first
+    # A request passes the last added middleware first.
+    app.add_middleware(Authentication, keys=services.keys)
+    app.add_middleware(OwnSite, public_url=services.settings.public_url)
     return Outermost(app)
 
 

@@ -75,8 +75,6 @@ def refusal(error: RefusedError) -> JSONResponse:
             "errorCount": error.total,
         }
     headers = {} if error.retry_after_seconds is None else {"Retry-After": str(error.retry_after_seconds)}
-    if error.status == HTTPStatus.UNAUTHORIZED:
-        headers["WWW-Authenticate"] = 'Basic realm="Darkroom", charset="UTF-8"'
     return problem(error.status, error.code, error.detail, headers=headers, **members)
 
 

@@ -15,6 +15,7 @@ from starlette.middleware import Middleware
 
 from cluster.identifiers import new_identifier
 from deployments.api.bodies import UPLOAD_PATH, JsonBodies, has_body
+from deployments.api.browsers import SecurityHeaders
 from deployments.api.problems import internal_error, problem
 from deployments.api.request_id import REQUEST_ID_HEADER, given_request_id
 
@@ -35,7 +36,8 @@ logger = logging.getLogger("darkroom.proxy")
 
 def middlewares() -> list[Middleware]:
     """Return the middleware, the innermost first."""
-    return [Middleware(ServeAnswers), Middleware(JsonBodies), Middleware(UnreadBodies), Middleware(ValidHeaders)]
+    classes = (ServeAnswers, JsonBodies, UnreadBodies, SecurityHeaders, ValidHeaders)
+    return [Middleware(each) for each in classes]
 
 
 class ServeAnswers:

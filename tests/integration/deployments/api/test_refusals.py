@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
+import re
 import zipfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from cluster.records import Scope
+from deployments.api.authentication import DOCS_FILES
 from tests.support.app import running_app
 from tests.support.catalogues import HEADER, catalogue
 
@@ -127,7 +130,28 @@ async def test_a_request_id_that_is_not_valid_is_replaced(api: Api, given: bytes
 async def test_401_without_a_valid_key(api: Api, authorization: str) -> None:
     response = await api.post("/api/upload", files={"file": GOOD}, headers={"authorization": authorization})
     refused(response, 401, "invalid_api_key")
-    assert response.headers["www-authenticate"].startswith("Basic")
+    assert response.headers["www-authenticate"].startswith("Bearer")
+
+
+async def test_basic_opens_the_documentation_alone(api: Api) -> None:
+    token = api.headers["authorization"].removeprefix("Bearer ")
+    basic = {"authorization": "Basic " + base64.b64encode(f"me:{token}".encode()).decode()}
+    for path in ("/docs", "/openapi.json", "/static-offline-docs/swagger-ui.css"):
+        assert (await api.get(path, headers=basic)).status_code == 200, path
+        asked = await api.get(path, headers={"authorization": ""})
+        assert (asked.status_code, asked.headers["www-authenticate"][:5]) == (401, "Basic")
+    refused(await api.get("/api/requests", headers=basic), 401, "invalid_api_key")
+    refused(await api.get("/redoc"), 404, "not_found")
+    evil = {**basic, "origin": "https://evil.example"}
+    refused(await api.post("/api/upload", files={"file": GOOD}, headers=basic), 401, "invalid_api_key")
+    refused(await api.post("/api/upload", files={"file": GOOD}, headers=evil), 403, "cross_site")
+
+
+async def test_the_documentation_loads_its_own_files_alone(api: Api) -> None:
+    page = await api.get("/docs")
+    loaded = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert len(loaded) >= 3
+    assert all(path.startswith(f"{DOCS_FILES}/") for path in loaded)
 
 
 async def test_401_with_a_revoked_key(api: Api) -> None:
