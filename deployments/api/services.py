@@ -25,6 +25,7 @@ from cluster.secrets import Secrets
 from deployments.api.actors import Actors
 from deployments.api.health_check import HealthCheck
 from deployments.api.quota import Quota
+from deployments.api.upload_places import UploadPlaces
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from cluster.records import ApiKey, ProcessingRequest
     from cluster.settings import Settings
 
-MAX_UPLOADS_AT_WORK = 16
-"""The uploads that are validated and stored at once. A replica takes more, whose bodies are still being read."""
 _MAX_HEALTH_CHECK_SECONDS = 5.0
 logger = logging.getLogger("darkroom.api")
 
@@ -61,7 +60,7 @@ class Services:
             HealthCheck("redis", self.progress.ping, timeout_seconds=seconds),
             HealthCheck("s3", self.ping_bucket, timeout_seconds=seconds),
         )
-        self.upload_places = asyncio.Semaphore(MAX_UPLOADS_AT_WORK)
+        self.upload_places = UploadPlaces()
         self.secrets = Secrets(settings)
         self.actors = Actors(settings)
         self.unprepared: str | None = "the stores are being prepared"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from cluster.errors import RefusedError
 from deployments.api.bodies import declared_bytes
+from deployments.api.upload_places import too_many_uploads
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -22,8 +23,7 @@ GRACE_SECONDS = 5.0
 SLOW_SECONDS = 1.0
 """The time after which an unfinished upload counts as slow."""
 MAX_SLOW_UPLOADS_PER_KEY = 8
-"""The slow uploads that a key may have at once. A replica has 64 places for uploads, which other keys need, too."""
-BUSY_RETRY_SECONDS = 5
+"""The slow uploads that a key may have at once, so that it has places left for others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +82,7 @@ class _Place:
     def require(self) -> None:
         """Raise a `RefusedError` when the key has no place left."""
         if self._taken[self._owner] >= MAX_SLOW_UPLOADS_PER_KEY:
-            detail = (
-                f"This API key is sending {MAX_SLOW_UPLOADS_PER_KEY} slow uploads already. "
-                "Try again when one of them is complete."
-            )
-            raise RefusedError(429, "too_many_uploads", detail, BUSY_RETRY_SECONDS)
+            raise too_many_uploads(f"This API key is sending {MAX_SLOW_UPLOADS_PER_KEY} slow uploads already.")
 
     def take(self) -> None:
         """Take a place, or raise as `require` does."""

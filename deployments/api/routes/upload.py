@@ -38,12 +38,13 @@ async def upload(
     The answer is 202 when the request is stored for good. Its progress is at `Location`. A repeat with the same
     `Idempotency-Key` gets the same answer, and nothing is processed twice.
     """
-    if idempotency_key is None or await services.requests.find_repeat(key.owner, idempotency_key) is None:
-        # These checks come before the file is read, because it may be large.
-        await services.require_stores()
-        await services.quota.check(key.owner)
-    async with upload_form(request) as form, services.upload_places:
-        answer = await accept_upload(services, Upload(form, owner=key.owner, idempotency_key=idempotency_key))
+    with services.upload_places.one(key.owner) as place:
+        if idempotency_key is None or await services.requests.find_repeat(key.owner, idempotency_key) is None:
+            # These checks come before the file is read, because it may be large.
+            await services.require_stores()
+            await services.quota.check(key.owner)
+        async with upload_form(request) as form, place.at_work():
+            answer = await accept_upload(services, Upload(form, owner=key.owner, idempotency_key=idempotency_key))
     if answer.request_id is None:
         response.status_code = 200
     else:
