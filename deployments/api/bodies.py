@@ -37,7 +37,7 @@ class JsonBodies:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI request."""
-        if scope["type"] != "http" or scope["path"] == UPLOAD_PATH or not has_body(scope):
+        if scope["type"] != "http" or is_upload(scope) or not has_body(scope):
             await self._app(scope, receive, send)
             return
         try:
@@ -73,6 +73,12 @@ class JsonBodies:
         except TimeoutError:
             detail = f"The body took more than {self._seconds:g} s. Try again on a faster line."
             raise RefusedError(408, "body_too_slow", detail) from None
+
+
+def is_upload(scope: Scope) -> bool:
+    """Return whether the path is that of an upload. A slash at its end gets a redirect."""
+    path: str = scope["path"]
+    return path.rstrip("/") == UPLOAD_PATH
 
 
 def has_body(scope: Scope) -> bool:

@@ -14,7 +14,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 
 from cluster.identifiers import new_identifier
-from deployments.api.bodies import UPLOAD_PATH, JsonBodies, has_body
+from deployments.api.bodies import JsonBodies, has_body, is_upload
 from deployments.api.browsers import SecurityHeaders
 from deployments.api.problems import internal_error, problem
 from deployments.api.request_id import REQUEST_ID_HEADER, given_request_id
@@ -82,7 +82,7 @@ def _instead_of(scope: Scope, start: Message) -> JSONResponse | None:
     is_plain = headers.get("content-type", "").startswith("text/plain")
     is_away = is_plain and status == HTTPStatus.SERVICE_UNAVAILABLE
     # While only the application at `/` has a route, uploads come to it.
-    no_route = status == HTTPStatus.NOT_FOUND and (is_plain or scope["path"] == UPLOAD_PATH)
+    no_route = status == HTTPStatus.NOT_FOUND and (is_plain or is_upload(scope))
     if no_route or (is_away and "retry-after" not in headers):
         return _problem("starting", "The service starts, or starts a part of it again. Try again in a few seconds.")
     if is_away:
