@@ -24,14 +24,19 @@ class OutputOptions(BaseModel):
     """The client's options for one output of each image."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True, serialize_by_alias=True
+        strict=True,  # without it, `true` would be the number 1
+        frozen=True,
+        extra="forbid",
+        alias_generator=to_camel,
+        populate_by_name=True,
+        serialize_by_alias=True,
     )
 
     format: Literal["keep", "jpeg", "webp", "avif", "png", "auto"] = "keep"
     # The formats that `auto` tries.
     formats: list[Literal["keep", "jpeg", "webp", "avif", "png"]] = Field(default=[], validate_default=True)
     quality: int = Field(default=75, ge=1, le=100)  # of lossy formats
-    effort: Effort = Effort.BALANCED
+    effort: Effort = Field(default=Effort.BALANCED, strict=False)  # it comes as a text
     max_width: int | None = Field(default=None, ge=1, le=16_384)  # pixels; aspect is kept, nothing is enlarged
     max_height: int | None = Field(default=None, ge=1, le=16_384)  # pixels
     max_bytes: int | None = Field(default=None, ge=1)  # the quality is lowered until the output fits

@@ -22,7 +22,9 @@ RETRYABLE_STATUSES = frozenset({httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVI
 MAX_CALL_ATTEMPTS = 5
 MAX_RETRY_PAUSE_SECONDS = 60.0
 LOST_ANSWER_PAUSE_SECONDS = 1.0
-UNCODED_NOT_FOUND = "http_404"
+FOREIGN_ANSWER_PAUSE_SECONDS = 5.0  # with five calls, as long as the service takes to come back
+_NOT_DARKROOM = "not_darkroom"
+_AWAY_CODES = frozenset({"store_unavailable", "starting", "interrupted"})
 MIN_UPLOAD_BYTES_PER_SECOND = 50_000
 """The slowest pace of a living service at reading and storing a catalogue. A busy one was measured at 600,000."""
 
@@ -133,13 +135,18 @@ class Transport:
             raise ApiError(0, "unreachable", f"{self.url} is not a valid address: {error}.", {}) from error
 
 
-def is_transient(error: ApiError) -> bool:
-    """Return whether the error may go away by itself, such as a lost answer, an overload or a restart.
+def is_away(error: ApiError) -> bool:
+    """Return whether the service, or a part that it needs, gave no answer.
 
-    Ray Serve answers while the service starts or stops. Its answer is a 404 without a code. Ours always have one.
+    An answer of something else is none. A proxy answers like that while the service behind it starts or stops.
     """
-    unanswered = error.status == 0 or error.code == UNCODED_NOT_FOUND
-    return unanswered or error.status == httpx.codes.TOO_MANY_REQUESTS or httpx.codes.is_server_error(error.status)
+    return error.status == 0 or error.code in _AWAY_CODES or _is_foreign(error)
+
+
+def is_transient(error: ApiError) -> bool:
+    """Return whether the error may go away by itself, such as a lost answer, an overload or a restart."""
+    busy = error.status == httpx.codes.TOO_MANY_REQUESTS or httpx.codes.is_server_error(error.status)
+    return busy or is_away(error)
 
 
 def checked(response: httpx.Response) -> httpx.Response:
@@ -151,7 +158,7 @@ def checked(response: httpx.Response) -> httpx.Response:
     if response.is_success:
         return response
     problem = _document(response)
-    code = str(problem.get("code") or f"http_{response.status_code}")
+    code = str(problem.get("code") or _foreign_code(response.status_code))
     detail = str(problem.get("detail") or problem.get("title") or _unexplained(response))
     raise ApiError(response.status_code, code, detail, _with_retry_after(problem, response))
 
@@ -166,15 +173,15 @@ def document(response: httpx.Response) -> dict[str, Any]:
     if not found:
         url = response.request.url.copy_with(path="/", query=None)
         detail = f"{url} answered {response.status_code}, but not as Darkroom does. Is this the right address?"
-        raise ApiError(response.status_code, "not_darkroom", detail, {})
+        raise ApiError(response.status_code, _NOT_DARKROOM, detail, {})
     return found
 
 
 def retried(call: Callable[[], httpx.Response]) -> httpx.Response:
     """Return a good answer to a call that may safely be repeated.
 
-    The call is repeated after a lost answer. It is repeated after 429 and 503 if their `Retry-After` is at most a
-    minute. At most five calls are made. The error of the last one is raised.
+    The call is repeated after a lost answer, and after an answer that is not Darkroom's. It is repeated after 429 and
+    503 if their `Retry-After` is at most a minute. At most five calls are made. The error of the last one is raised.
     """
     for attempt in range(1, MAX_CALL_ATTEMPTS + 1):
         try:
@@ -198,13 +205,20 @@ def retry_after_seconds(response: httpx.Response) -> float | None:
     return float(value) if value.isdecimal() else None
 
 
+def _foreign_code(status: int) -> str:
+    return f"http_{status}"
+
+
+def _is_foreign(error: ApiError) -> bool:
+    return error.code in (_NOT_DARKROOM, _foreign_code(error.status))
+
+
 def _pause_seconds(error: ApiError) -> float | None:
     if error.code == "answer_lost":
         return LOST_ANSWER_PAUSE_SECONDS
-    asked = error.problem.get("retryAfterSeconds")
-    if error.status in RETRYABLE_STATUSES and isinstance(asked, float) and asked <= MAX_RETRY_PAUSE_SECONDS:
-        return asked
-    return None
+    asked = error.problem.get("retryAfterSeconds", FOREIGN_ANSWER_PAUSE_SECONDS if _is_foreign(error) else None)
+    may_repeat = error.status in RETRYABLE_STATUSES or _is_foreign(error)
+    return asked if may_repeat and isinstance(asked, float) and asked <= MAX_RETRY_PAUSE_SECONDS else None
 
 
 def _with_retry_after(problem: dict[str, Any], response: httpx.Response) -> dict[str, Any]:

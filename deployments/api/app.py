@@ -10,9 +10,13 @@ from fastapi.openapi.utils import get_openapi
 from fastapi_offline import FastAPIOffline
 
 from cluster import __version__
-from deployments.api.middleware import OPEN_PATHS, Authentication, BodyLimit, Outermost
+from deployments.api.authentication import DOCS_FILES, OPEN_PATHS, OPENAPI_PATH, Authentication
+from deployments.api.bodies import JsonBodies
+from deployments.api.browsers import DOCS_PATH, OwnSite
+from deployments.api.middleware import Outermost
 from deployments.api.problems import PROBLEM_SCHEMA, PROBLEM_TYPE, install_problem_handlers
 from deployments.api.routes import changes, deliveries, health, results, status, upload
+from deployments.api.upload_bodies import FORM_OVERHEAD_BYTES, UploadBodies, UploadLimits
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -27,19 +31,34 @@ _PROBLEM_RESPONSE = {
     "description": "A problem document (RFC 9457): 400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 500 or 503.",
     "content": {PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
 }
-FORM_OVERHEAD_BYTES = 1024 * 1024
-"""The size of the fields and boundaries around the file of an upload."""
 
 
 def upload_app(services: Services) -> ASGIApp:
     """Return the application that takes uploads. It scales with the number of simultaneous uploads."""
-    return _complete(services, UPLOAD_ROUTERS, FastAPI(**_lifespan(services), openapi_url=None))
+    app = FastAPI(**_lifespan(services), openapi_url=None)
+    settings = services.settings
+    limits = UploadLimits(
+        max_bytes=settings.max_upload_bytes + FORM_OVERHEAD_BYTES,
+        idle_seconds=settings.upload_idle_seconds,
+        total_seconds=settings.upload_timeout_seconds,
+    )
+    app.add_middleware(UploadBodies, limits=limits)
+    return _complete(services, UPLOAD_ROUTERS, app)
 
 
 def status_app(services: Services) -> ASGIApp:
     """Return the application that answers all other routes. Its `/docs` and `/openapi.json` show both applications."""
-    app = FastAPIOffline(**_lifespan(services), title="Darkroom", version=__version__)
+    app = FastAPIOffline(
+        docs_url=DOCS_PATH,
+        redoc_url=None,
+        openapi_url=OPENAPI_PATH,
+        static_url=DOCS_FILES,
+        title="Darkroom",
+        version=__version__,
+        **_lifespan(services),
+    )
     app.openapi = _openapi  # type: ignore[method-assign] # how FastAPI's documentation extends the schema
+    app.add_middleware(JsonBodies)
     return _complete(services, STATUS_ROUTERS, app)
 
 
@@ -57,15 +76,9 @@ def _complete(services: Services, routers: Sequence[APIRouter], app: FastAPI) ->
     for router in routers:
         app.include_router(router)
     install_problem_handlers(app)
-    settings = services.settings
     # A request passes the last added middleware first.
-    app.add_middleware(
-        BodyLimit,
-        max_bytes=settings.max_upload_bytes + FORM_OVERHEAD_BYTES,
-        idle_seconds=settings.upload_idle_seconds,
-        total_seconds=settings.upload_timeout_seconds,
-    )
     app.add_middleware(Authentication, keys=services.keys)
+    app.add_middleware(OwnSite, public_url=services.settings.public_url)
     return Outermost(app)
 
 

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from cluster.errors import CatalogueError, RefusedError, StoreUnavailableError
+from deployments.api.text import printable
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -49,7 +50,7 @@ def problem(
         "type": f"urn:darkroom:problem:{code}",
         "title": HTTPStatus(status).phrase,
         "status": status,
-        "detail": detail,
+        "detail": printable(detail),  # it may quote the request
         "code": code,
     }
     return JSONResponse(body | members, status_code=status, headers=headers, media_type=PROBLEM_TYPE)
@@ -57,17 +58,16 @@ def problem(
 
 def install_problem_handlers(app: FastAPI) -> None:
     """Answer every error of this application with a problem document."""
-    app.add_exception_handler(RefusedError, refused)
-    app.add_exception_handler(StoreUnavailableError, store_unavailable)
+    app.add_exception_handler(RefusedError, _refused)
+    app.add_exception_handler(StoreUnavailableError, _store_unavailable)
     app.add_exception_handler(RequestValidationError, _invalid_parameters)
     app.add_exception_handler(HTTPException, _http_exception)
     app.add_exception_handler(ClientDisconnect, _client_left)
     app.add_exception_handler(Exception, _unforeseen)
 
 
-async def refused(_request: Request, error: Exception) -> JSONResponse:
+def refusal(error: RefusedError) -> JSONResponse:
     """Return the answer to a `RefusedError`."""
-    assert isinstance(error, RefusedError)  # noqa: S101 - the handler is registered for this class
     members: dict[str, object] = {}
     if isinstance(error, CatalogueError):
         members = {
@@ -75,29 +75,46 @@ async def refused(_request: Request, error: Exception) -> JSONResponse:
             "errorCount": error.total,
         }
     headers = {} if error.retry_after_seconds is None else {"Retry-After": str(error.retry_after_seconds)}
-    if error.status == HTTPStatus.UNAUTHORIZED:
-        headers["WWW-Authenticate"] = 'Basic realm="Darkroom", charset="UTF-8"'
     return problem(error.status, error.code, error.detail, headers=headers, **members)
 
 
-async def store_unavailable(_request: Request, error: Exception) -> JSONResponse:
+def store_away(error: StoreUnavailableError) -> JSONResponse:
     """Return the answer while a store is away."""
     logger.warning("answered 503: %s", error)
-    store = error.store if isinstance(error, StoreUnavailableError) else ""
     return problem(
         HTTPStatus.SERVICE_UNAVAILABLE,
         "store_unavailable",
-        f"{_STORE_NAMES.get(store, 'A store')} does not answer. Try again later. "
+        f"{_STORE_NAMES.get(error.store, 'A store')} does not answer. Try again later. "
         "Repeat an upload with the same Idempotency-Key, and it is processed once.",
         headers={"Retry-After": str(_STORE_AWAY_RETRY_SECONDS)},
     )
+
+
+def internal_error() -> JSONResponse:
+    """Return the answer to an error of Darkroom itself."""
+    return problem(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "internal_error",
+        "Darkroom failed on this request. The log has details under the X-Request-Id of this answer.",
+    )
+
+
+async def _refused(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RefusedError)  # noqa: S101 - the handler is registered for this class
+    return refusal(error)
+
+
+async def _store_unavailable(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, StoreUnavailableError)  # noqa: S101 - the handler is registered for this class
+    return store_away(error)
 
 
 async def _invalid_parameters(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - the handler is registered for this class
     first = error.errors()[0]
     name = ".".join(str(part) for part in first["loc"][1:])
-    return problem(HTTPStatus.BAD_REQUEST, "invalid_parameter", f"{name}: {first['msg']}")
+    message = str(first["msg"]).removeprefix("Value error, ")
+    return problem(HTTPStatus.BAD_REQUEST, "invalid_parameter", f"{name}: {message}" if name else message)
 
 
 async def _http_exception(_request: Request, error: Exception) -> JSONResponse:
@@ -112,8 +129,4 @@ async def _client_left(_request: Request, _error: Exception) -> JSONResponse:
 
 async def _unforeseen(request: Request, error: Exception) -> JSONResponse:
     logger.error("answered 500", exc_info=error, extra={"httpRequestId": request.state.http_request_id})
-    return problem(
-        HTTPStatus.INTERNAL_SERVER_ERROR,
-        "internal_error",
-        "Darkroom failed on this request. The log has details under the X-Request-Id of this answer.",
-    )
+    return internal_error()

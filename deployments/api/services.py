@@ -17,7 +17,6 @@ from cluster.mongo.counts import ResultCounts
 from cluster.mongo.outbox import Outbox
 from cluster.mongo.products import ProductStore
 from cluster.mongo.requests import RequestControl, RequestQueue, RequestStore
-from cluster.records import ApiKey, ProcessingRequest, Scope
 from cluster.redis.progress import Progress
 from cluster.redis.throughput import Throughput
 from cluster.retry import until_it_succeeds
@@ -26,10 +25,12 @@ from cluster.secrets import Secrets
 from deployments.api.actors import Actors
 from deployments.api.health_check import HealthCheck
 from deployments.api.quota import Quota
+from deployments.api.upload_places import UploadPlaces
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from cluster.records import ApiKey, ProcessingRequest
     from cluster.settings import Settings
 
 _MAX_HEALTH_CHECK_SECONDS = 5.0
@@ -59,6 +60,7 @@ class Services:
             HealthCheck("redis", self.progress.ping, timeout_seconds=seconds),
             HealthCheck("s3", self.ping_bucket, timeout_seconds=seconds),
         )
+        self.upload_places = UploadPlaces()
         self.secrets = Secrets(settings)
         self.actors = Actors(settings)
         self.unprepared: str | None = "the stores are being prepared"
@@ -118,22 +120,10 @@ def services_of(request: Request) -> Services:
     return services
 
 
-def reader(request: Request) -> ApiKey:
-    """Return the caller's key if it may read.
-
-    Raises:
-        RefusedError: It may not read.
-    """
-    return _key_with(Scope.READ, request)
-
-
-def writer(request: Request) -> ApiKey:
-    """Return the caller's key if it may upload and change requests.
-
-    Raises:
-        RefusedError: It may not.
-    """
-    return _key_with(Scope.WRITE, request)
+def caller(request: Request) -> ApiKey:
+    """Return the caller's key. `Authentication` has checked its scope."""
+    key: ApiKey = request.state.key
+    return key
 
 
 async def owned_request(services: Services, request_id: str, key: ApiKey) -> ProcessingRequest:
@@ -148,12 +138,3 @@ async def owned_request(services: Services, request_id: str, key: ApiKey) -> Pro
             404, "request_not_found", "This API key has no request of this id. Check the id and the key."
         )
     return request
-
-
-def _key_with(scope: Scope, request: Request) -> ApiKey:
-    key: ApiKey = request.state.key
-    if scope not in key.scopes:
-        raise RefusedError(
-            403, "missing_scope", f"This API key does not have the scope `{scope}`. Use a key that has it."
-        )
-    return key

@@ -16,6 +16,7 @@ from starlette.formparsers import MultiPartException
 
 from cluster.errors import OptionsError, RefusedError
 from cluster.options import ImageOptions
+from deployments.api.text import UNUSABLE_TEXT, unusable_text
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -99,9 +100,14 @@ class UploadFields(BaseModel):
         if not isinstance(value, str):
             return value
         try:
-            return json.loads(value)
+            parsed = json.loads(value)
         except (ValueError, RecursionError) as error:
             raise ValueError("is not valid JSON") from error
+        place = unusable_text(parsed)
+        if place is not None:
+            message = f"{place} {UNUSABLE_TEXT}"
+            raise ValueError(message)
+        return parsed
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +153,7 @@ async def _multipart(request: Request) -> AsyncIterator[UploadForm]:
         if len(files) > 1:
             raise RefusedError(400, "several_files", "The form has several files. Upload one at a time.")
         fields = {name: await _text(value) for name, value in form.multi_items() if name != "file"}
+        _check_texts({**fields, "file": files[0].filename})
         yield UploadForm(files[0].file, files[0].filename, _parse_fields(fields))
     finally:
         await form.close()
@@ -161,12 +168,19 @@ async def _text(value: UploadFile | str) -> str:
 
 @asynccontextmanager
 async def _raw(request: Request) -> AsyncIterator[UploadForm]:
+    _check_texts(dict(request.query_params))
     fields = _parse_fields(dict(request.query_params))
     with tempfile.SpooledTemporaryFile(max_size=_MAX_BYTES_IN_MEMORY) as file:
         async for chunk in request.stream():
             file.write(chunk)
         file.seek(0)
         yield UploadForm(file, None, fields)
+
+
+def _check_texts(fields: Mapping[str, object]) -> None:
+    field = unusable_text(dict(fields))
+    if field is not None:
+        raise RefusedError(400, "invalid_field", f"The form is not valid. {field} {UNUSABLE_TEXT}.")
 
 
 def _parse_fields(fields: Mapping[str, Any]) -> UploadFields:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.text import Text
 
-from cluster.client.transport import UNCODED_NOT_FOUND
+from cluster.client.transport import is_away
 from cluster.errors import ApiError, BackupError, DarkroomError, StoreUnavailableError
 from deployments.cli.display import more_errors, print_json, row_errors
 
@@ -104,8 +104,7 @@ def _report(code: str, detail: str, *, as_json: bool) -> None:
 
 
 def _code_of(error: ApiError) -> ExitCode:
-    away = error.status == 0 or error.code in {"store_unavailable", UNCODED_NOT_FOUND}
-    return ExitCode.UNREACHABLE if away else ExitCode.REFUSED
+    return ExitCode.UNREACHABLE if is_away(error) else ExitCode.REFUSED
 
 
 def _settings_message(error: ValidationError) -> str:

@@ -41,6 +41,7 @@ TUNING_ENVIRONMENT = {
     "RAY_idle_worker_killing_time_threshold_ms": "300000",
     "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",  # at the default of 0.1 s the idle controller takes 4% of a core
     "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "2",  # three checks must fail: at the default of 10 s, after 30 s
+    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "deployments.api.proxy:middlewares",
 }
 HEAD_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",

@@ -66,12 +66,12 @@ class Service:
         """Return a client for each address, of which there is one."""
         return [self.client()]
 
-    def new_key(self) -> str:
-        """Make another key, and return its token."""
+    def new_key(self, *scopes: Scope) -> str:
+        """Make another key, and return its token. Without scopes, it has all."""
 
         async def made() -> str:
             async with Database.open(self.settings) as database:
-                _, token = await ApiKeyStore(database).create(name="another", scopes=list(Scope))
+                _, token = await ApiKeyStore(database).create(name="another", scopes=scopes or list(Scope))
                 return token
 
         return asyncio.run(made())

@@ -8,34 +8,31 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from cluster.codes import ImageErrorCode
 from cluster.errors import RefusedError
-from cluster.records import ApiKey, ProcessingRequest, Reason, Record
+from cluster.records import ApiKey, ProcessingRequest, Reason
 from deployments.api.answers import RequestAnswer
+from deployments.api.json_body import JsonBody
 from deployments.api.overview import overview
-from deployments.api.services import Services, owned_request, services_of, writer
+from deployments.api.services import Services, caller, owned_request, services_of
 
 router = APIRouter(tags=["control"])
 ServicesArgument = Annotated[Services, Depends(services_of)]
-KeyArgument = Annotated[ApiKey, Depends(writer)]
+KeyArgument = Annotated[ApiKey, Depends(caller)]
 
 
-class Change(Record):
+class Change(JsonBody):
     """A change of a request that has not ended."""
-
-    model_config = ConfigDict(extra="forbid")
 
     priority: int = Field(ge=0, le=9, description="0 to 9. Requests of priority 9 come first.")
 
 
-class Retry(Record):
+class Retry(JsonBody):
     """The failed images that a retry does again."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    codes: list[ImageErrorCode] | None = Field(
+    codes: list[Annotated[ImageErrorCode, Field(strict=False)]] | None = Field(
         default=None, description="The codes of these images. Without it, all failed images are retried."
     )
 

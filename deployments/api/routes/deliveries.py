@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends
 from cluster.errors import RefusedError
 from cluster.records import ApiKey
 from deployments.api.answers import DeliveriesAnswer, DeliveryAnswer
-from deployments.api.services import Services, owned_request, reader, services_of, writer
+from deployments.api.services import Services, caller, owned_request, services_of
 
 router = APIRouter(tags=["webhooks"])
 
@@ -18,7 +18,7 @@ router = APIRouter(tags=["webhooks"])
 async def deliveries(
     request_id: str,
     services: Annotated[Services, Depends(services_of)],
-    key: Annotated[ApiKey, Depends(reader)],
+    key: Annotated[ApiKey, Depends(caller)],
 ) -> DeliveriesAnswer:
     """List the deliveries of a request's webhook with their attempts, the oldest first."""
     await owned_request(services, request_id, key)
@@ -31,7 +31,7 @@ async def redeliver(
     request_id: str,
     delivery_id: str,
     services: Annotated[Services, Depends(services_of)],
-    key: Annotated[ApiKey, Depends(writer)],
+    key: Annotated[ApiKey, Depends(caller)],
 ) -> DeliveryAnswer:
     """Send a delivery again now, with the same `webhook-id` and body. It gets all its retries anew."""
     await owned_request(services, request_id, key)

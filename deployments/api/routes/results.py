@@ -11,7 +11,7 @@ from fastapi.responses import StreamingResponse
 from cluster.records import ApiKey, Status
 from deployments.api.answers import ProductAnswer
 from deployments.api.results_csv import ResultsCsv
-from deployments.api.services import Services, owned_request, reader, services_of
+from deployments.api.services import Services, caller, owned_request, services_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -31,7 +31,7 @@ router = APIRouter(tags=["results"])
 async def results_csv(
     request_id: str,
     services: Annotated[Services, Depends(services_of)],
-    key: Annotated[ApiKey, Depends(reader)],
+    key: Annotated[ApiKey, Depends(caller)],
     only: Only = "all",
 ) -> StreamingResponse:
     """Stream the columns of the catalogue, links and errors. A CSV of `only=failed` can be uploaded again unchanged."""
@@ -56,7 +56,7 @@ async def results_csv(
 async def results_jsonl(
     request_id: str,
     services: Annotated[Services, Depends(services_of)],
-    key: Annotated[ApiKey, Depends(reader)],
+    key: Annotated[ApiKey, Depends(caller)],
     only: Only = "all",
 ) -> StreamingResponse:
     """Stream one JSON object on each line for each product, in the order of the catalogue."""

@@ -12,7 +12,7 @@ from cluster.errors import RefusedError
 from cluster.records import ApiKey, Status, utc_now
 from deployments.api.answers import ProductAnswer, RequestPageAnswer, StatusAnswer
 from deployments.api.overview import overview
-from deployments.api.services import Services, owned_request, reader, services_of
+from deployments.api.services import Services, caller, owned_request, services_of
 
 if TYPE_CHECKING:
     from cluster.records import FailureCount, ProcessingRequest, Product
@@ -37,7 +37,7 @@ router = APIRouter(tags=["status"])
 async def status(
     request_id: str,
     services: Annotated[Services, Depends(services_of)],
-    key: Annotated[ApiKey, Depends(reader)],
+    key: Annotated[ApiKey, Depends(caller)],
     limit: Limit = DEFAULT_LIMIT,
     cursor: str | None = None,
     product_status: Annotated[Status | None, Query(alias="productStatus")] = None,
@@ -59,7 +59,7 @@ async def status(
 @router.get("/api/requests")
 async def requests(
     services: Annotated[Services, Depends(services_of)],
-    key: Annotated[ApiKey, Depends(reader)],
+    key: Annotated[ApiKey, Depends(caller)],
     limit: Limit = DEFAULT_LIMIT,
     cursor: str | None = None,
     status: Status | None = None,

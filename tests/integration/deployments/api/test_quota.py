@@ -131,7 +131,7 @@ async def flooded(api: Api, count: int) -> Counter[int]:
         statuses[response.status_code] += 1
         if response.status_code != 202:
             assert int(response.headers["retry-after"]) > 0
-            assert response.json()["code"] in {"quota_exceeded", "queue_full"}
+            assert response.json()["code"] in {"quota_exceeded", "queue_full", "too_many_uploads"}
 
     await asyncio.gather(*(upload() for _ in range(count)))
     return statuses

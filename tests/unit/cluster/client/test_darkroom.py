@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cluster.client import ApiError, Darkroom, RequestStatus
-from cluster.client.transport import MIN_UPLOAD_BYTES_PER_SECOND
+from cluster.client.transport import MIN_UPLOAD_BYTES_PER_SECOND, is_away, is_transient
 from tests.support.contract_server import REQUEST_ID, UPLOAD, ContractServer, accepted, status_of
 from tests.support.origin import Origin, reply, slow_headers
 
@@ -185,6 +185,36 @@ def test_waiting_outlives_a_redeployment(server: ContractServer, client: Darkroo
     with pytest.raises(ApiError, match="may be starting"):
         client.status(REQUEST_ID)
     assert client.wait(REQUEST_ID, poll_seconds=0.01).status == "completed"
+
+
+def test_an_upload_outlives_answers_of_something_else(server: ContractServer, client: Darkroom) -> None:
+    at_once = {"retry-after": "0", "content-type": "text/html"}
+    server.answer("POST", UPLOAD, b"Path not found.", status=404, headers=at_once)
+    server.answer("POST", UPLOAD, b"<h1>Bad Gateway</h1>", status=502, headers=at_once)
+    server.answer("POST", UPLOAD, accepted(), status=202)
+    assert client.submit(b"x").request_id == REQUEST_ID
+    assert len({call.headers["idempotency-key"] for call in server.calls}) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "away", "transient"),
+    [
+        (0, "unreachable", True, True),
+        (404, "http_404", True, True),
+        (502, "http_502", True, True),
+        (403, "http_403", True, True),
+        (200, "not_darkroom", True, True),
+        (503, "starting", True, True),
+        (503, "queue_full", False, True),
+        (429, "quota_exceeded", False, True),
+        (500, "internal_error", False, True),
+        (404, "request_not_found", False, False),
+        (422, "invalid_catalogue", False, False),
+    ],
+)
+def test_an_answer_of_something_else_is_transient(status: int, code: str, *, away: bool, transient: bool) -> None:
+    error = ApiError(status, code, "", {})
+    assert (is_away(error), is_transient(error)) == (away, transient)
 
 
 def test_waiting_ends_at_its_timeout_and_at_once_for_an_unknown_request(

@@ -266,6 +266,7 @@ def test_no_other_module_looks_for_the_parts_of_a_url_in_its_text() -> None:
         "cluster/http/url.py",
         "cluster/settings.py",  # the addresses of the stores, which the operator names
         "deployments/api/admission.py",  # the text of a message
+        "deployments/api/browsers.py",  # the origins of a page of its own, which it writes
         "deployments/catalogue/image_urls.py",  # where the next address of a cell begins
         # The others only write an address.
         "deployments/cli/options.py",

@@ -1,0 +1,94 @@
+"""The fields of an upload's form are texts. The values inside `options` have exactly their types."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from cluster.errors import RefusedError
+from deployments.api.problems import refusal
+from deployments.api.upload_form import upload_form
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from starlette.types import Receive, Scope, Send
+
+
+async def parse(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer with the fields of the form."""
+    try:
+        async with upload_form(Request(scope, receive)) as form:
+            answer = JSONResponse(form.fields.model_dump(mode="json", by_alias=True))
+    except RefusedError as error:
+        answer = refusal(error)
+    await answer(scope, receive, send)
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(parse), base_url="http://darkroom.test") as client:
+        yield client
+
+
+async def test_a_form_field_is_read_from_its_text(client: httpx.AsyncClient) -> None:
+    fields = {"priority": "5", "dryRun": "true", "deadlineSeconds": "60.5", "options": '{"effort": "max"}'}
+    answer = (await client.post("/", data=fields, files={"file": b"x"})).json()
+    assert (answer["priority"], answer["dryRun"], answer["deadlineSeconds"]) == (5, True, 60.5)
+    assert answer["options"]["effort"] == "max"
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ('{"quality": true}', "quality"),
+        ('{"quality": "70"}', "quality"),
+        ('{"quality": 70.0}', "quality"),
+        ('{"keepMetadata": 1}', "keepMetadata"),
+        ('{"keepMetadata": "true"}', "keepMetadata"),
+        ('{"maxWidth": true}', "maxWidth"),
+        ('{"effort": true}', "effort"),
+        ('{"outputs": [{"name": "a", "maxBytes": true}]}', "outputs.0.maxBytes"),
+        ('{"background": "\\ud800"}', "background"),
+        ('{"outputs": [{"name": "a", "b\\u0000": 1}]}', "outputs.0.b"),
+    ],
+)
+async def test_an_option_of_another_type_is_refused(client: httpx.AsyncClient, options: str, field: str) -> None:
+    answer = await client.post("/", data={"options": options}, files={"file": b"x"})
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_options")
+    assert field in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "filename", "named"),
+    [
+        ({"columns": '{"Product Name": "\\ud800"}'}, "c.csv", "Product Name"),
+        ({"columns": '{"\\udfff": "x"}'}, "c.csv", "columns"),
+        ({"webhookUrl": "https://shop.example/\x00"}, "c.csv", "webhookUrl"),
+        ({"onInvalidRow\x00": "x"}, "c.csv", "onInvalidRow"),
+    ],
+)
+async def test_an_unusable_text_is_refused_by_its_field(
+    client: httpx.AsyncClient, fields: dict[str, str], filename: str, named: str
+) -> None:
+    answer = await client.post("/", data=fields, files={"file": (filename, b"x")})
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_field")
+    assert named in answer.json()["detail"]
+
+
+async def test_an_unusable_text_in_the_query_is_refused(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/?webhookUrl=%00", content=b"x", headers={"content-type": "text/csv"})
+    assert answer.json()["code"] == "invalid_field"
+    assert "webhookUrl" in answer.json()["detail"]
+
+
+async def test_a_name_of_a_file_with_half_a_character_is_refused(client: httpx.AsyncClient) -> None:
+    """By a charset of Python's own, a header can hold what UTF-8 cannot."""
+    part = b'--x\r\ncontent-disposition: form-data; name="file"; filename="\\ud800"\r\n\r\na\r\n--x--\r\n'
+    headers = {"content-type": "multipart/form-data; boundary=x; charset=unicode_escape"}
+    answer = await client.post("/", content=part, headers=headers)
+    assert answer.status_code == 400
