@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import httpx
 import pytest
@@ -45,6 +45,12 @@ class Watcher:
         self.answers: Counter[str] = Counter()
         self.foreign: list[str] = []
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
     def ask(self) -> bool:
         """Ask for both, and return whether both were well."""
         poll = self._answer(lambda: self._http.get(self._path, params={"limit": 1}))
@@ -82,10 +88,10 @@ def test_no_caller_is_told_of_a_wrong_address(own: Service, origin: Origin, part
     file = catalogue([origin.route("/a.jpg", reply(jpeg()))])
     with own.client() as darkroom:
         status, _ = finished(darkroom, file)
-        watcher = Watcher(own, status.request_id, file)
-        assert watcher.ask()
-        PARTS[part](own)
-        watcher.watch()
+        with Watcher(own, status.request_id, file) as watcher:
+            assert watcher.ask()
+            PARTS[part](own)
+            watcher.watch()
         print(f"{part}: {dict(watcher.answers)}")
         assert watcher.foreign == []
         assert darkroom.status(status.request_id).status == "completed"
