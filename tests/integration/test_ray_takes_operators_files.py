@@ -38,3 +38,5 @@ def test_serve_takes_the_applications() -> None:
         (deployment,) = application.deployments
         # The cores belong to the image tasks: a replica that reserved one could leave none for them.
         assert deployment.ray_actor_options.num_cpus == 0
+        # Two replicas on one node would die together.
+        assert deployment.max_replicas_per_node == 1
