@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -40,3 +42,41 @@ def test_serve_takes_the_applications() -> None:
         assert deployment.ray_actor_options.num_cpus == 0
         # Two replicas on one node would die together.
         assert deployment.max_replicas_per_node == 1
+
+
+# It gives the port of the client server, as `ray start` hands it to the new node, and starts nothing.
+CLIENT_PORT = """
+import runpy, sys
+from ray._private import parameter
+
+class Told(parameter.RayParams):
+    def __init__(self, **given):
+        super().__init__(**given)
+        print(self.ray_client_server_port)
+        sys.exit()
+
+parameter.RayParams = Told
+runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "options", "port"),
+    [
+        ("deployments.nodes.ray", [], "None"),
+        ("deployments.nodes.ray", ["--ray-client-server-port=10001"], "10001"),
+        ("ray.scripts.scripts", [], "10001"),  # or Darkroom's own command is not needed any more
+    ],
+)
+def test_a_head_has_no_client_server_unless_it_is_asked_for(module: str, options: list[str], port: str) -> None:
+    command = [sys.executable, "-c", CLIENT_PORT, module, "start", "--head", *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.splitlines()[-1:] == [port], done.stderr
+
+
+def test_every_node_is_started_without_a_client_server() -> None:
+    config: dict[str, Any] = yaml.safe_load((ROOT / "ray-cluster.yaml").read_text())
+    for node in ("head", "worker"):
+        start = config[f"{node}_start_ray_commands"][0]
+        assert "python -m deployments.nodes.ray start --block" in start
+        assert "client" not in start

