@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ray.autoscaler._private import util
 from ray.autoscaler._private.util import prepare_config, validate_config
 from ray.serve.schema import ServeDeploySchema
 
@@ -72,6 +74,65 @@ def test_a_head_has_no_client_server_unless_it_is_asked_for(module: str, options
     command = [sys.executable, "-c", CLIENT_PORT, module, "start", "--head", *options]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout.splitlines()[-1:] == [port], done.stderr
+
+
+# The state of the autoscaler, as its own provider keeps it. It prints the path and which nodes run.
+STATE = """
+import sys
+from ray.autoscaler._private.local.node_provider import LocalNodeProvider
+
+provider = LocalNodeProvider({"head_ip": "127.0.0.1", "worker_ips": ["127.0.0.2"]}, "darkroom")
+print(provider.state.save_path, *provider.non_terminated_nodes({}))
+provider.create_node({}, {"ray-node-type": "worker"}, 1)
+"""
+
+
+def started_head(home: Path) -> list[str]:
+    """Start the head by the commands of the cluster file. Return its arguments, and what a provider tells there.
+
+    In place of Python, the node has a script that tells its arguments and runs the provider in its environment.
+    """
+    program = home / "darkroom" / "bin" / "python"
+    program.parent.mkdir(parents=True, exist_ok=True)
+    program.write_text(f'#!/bin/sh\necho "$@"\nexec {sys.executable} -c "$STATE"\n')
+    program.chmod(0o755)
+    config: dict[str, Any] = yaml.safe_load((ROOT / "ray-cluster.yaml").read_text())
+    environment = {**os.environ, "HOME": str(home), "STATE": STATE}
+    command = f"{config['head_start_ray_commands'][0]}; exec /bin/sh ~/ray-start.sh"
+    done = subprocess.run(
+        ["/bin/sh", "-c", command], env=environment, capture_output=True, text=True, timeout=60, check=True
+    )
+    return done.stdout.splitlines()
+
+
+def test_the_autoscaler_knows_its_workers_after_a_boot_that_clears_tmp(tmp_path: Path) -> None:
+    arguments, first = started_head(tmp_path)
+    assert "--temp-dir=/tmp/ray" in arguments.split()  # sessions have sockets, and a boot may clear them
+    path = str(tmp_path / ".local/state/darkroom/ray/cluster-darkroom.state")
+    assert first == path
+    assert started_head(tmp_path)[1] == f"{path} 127.0.0.2"
+
+
+def test_an_edit_on_the_head_sets_up_no_worker_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    config: dict[str, Any] = yaml.safe_load((ROOT / "ray-cluster.yaml").read_text())
+    mounts = dict.fromkeys(config["file_mounts"])
+    for each in (*mounts, "~/darkroom.env", "~/serve.yaml"):
+        file = Path(each).expanduser()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(each)
+
+    def wanted() -> str:
+        """The hash that every worker must have. The autoscaler computes it when it starts."""
+        monkeypatch.setattr(util, "_hash_cache", {})
+        return str(util.hash_runtime_conf({each: each for each in mounts}, None, [])[0])
+
+    before = wanted()
+    for each in ("darkroom.env", "serve.yaml"):
+        (tmp_path / each).write_text("edited")
+    assert wanted() == before
+    (tmp_path / "ray-node.sh").write_text("edited")
+    assert wanted() != before
 
 
 def test_every_node_is_started_without_a_client_server() -> None:

@@ -68,6 +68,19 @@ def test_systemd_keeps_every_node_running_with_the_settings_that_were_tested() -
     assert "ExecStart=/bin/sh %h/node-env.sh /bin/sh %h/ray-node.sh /bin/sh %h/ray-start.sh" in lines
 
 
+def test_the_files_that_you_may_edit_are_copied_by_a_command_of_their_own() -> None:
+    """The autoscaler restarts Ray on all workers when a file of `file_mounts` has changed on the head."""
+    config: dict[str, Any] = yaml.safe_load((ROOT / "ray-cluster.yaml").read_text())
+    assert not [each for each in config["file_mounts"] if each.endswith(("darkroom.env", "serve.yaml"))]
+    commands = (ROOT / "deployments" / "operations.md").read_text()
+    user, head, workers = config["auth"]["ssh_user"], config["provider"]["head_ip"], config["provider"]["worker_ips"]
+    everywhere = f"for node in {' '.join([head, *workers])}; do scp -p darkroom.env {user}@$node:; done"
+    assert re.findall(r"^\$ (.*scp .*)$", commands, re.MULTILINE) == [
+        everywhere,
+        f"scp -p cluster/serve.yaml {user}@{head}:",
+    ]
+
+
 def test_nothing_but_the_script_reads_the_file_of_settings() -> None:
     assert "EnvironmentFile" not in (ROOT / "cluster" / "ray.service").read_text()
     commands = re.findall(r"^\$ .*$", (ROOT / "deployments" / "operations.md").read_text(), re.MULTILINE)
