@@ -5,10 +5,12 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down check lint unit test test-imaging faults bench clean
+.PHONY: help install demo up down check lint unit test test-imaging faults bench clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+install: $(INSTALLED) ## Install everything into .venv, and start nothing
 
 demo: $(INSTALLED) ## Compress a catalogue of real photographs on servers of its own, and show what was saved
 	@$(BIN)/darkroom demo

@@ -39,6 +39,8 @@ OPEN_FILES = 4096
 VERSION_TIMEOUT_SECONDS = 30
 READYZ_TIMEOUT_SECONDS = 10
 MEMINFO = Path("/proc/meminfo")
+START_FIX = "Run `darkroom up --detach`."
+NAMED_FIX = "Check DARKROOM_URL. On a cluster, `serve deploy` must have succeeded on the head node."
 STORES = {
     "mongodb": "Check that MongoDB runs and can be reached. An embedded one is started again: see logs/supervisor.log.",
     "redis": "Check that Redis runs and can be reached. An embedded one is started again: see logs/supervisor.log.",
@@ -107,8 +109,9 @@ def check_service(settings: Settings, home: Home) -> Iterator[Check]:
         with Darkroom(url, timeout_seconds=READYZ_TIMEOUT_SECONDS) as darkroom:
             readiness = darkroom.ready()
     except ApiError as error:
-        verdict = Verdict.NEUTRAL if error.code == "unreachable" else Verdict.FAULTY
-        yield Check("service", verdict, error.detail, "Run `darkroom up --detach`.")
+        is_stopped = error.code == "unreachable" and settings.url is None
+        verdict = Verdict.NEUTRAL if is_stopped else Verdict.FAULTY
+        yield Check("service", verdict, error.detail, START_FIX if settings.url is None else NAMED_FIX)
         return
     yield Check("service", Verdict(readiness.ready), f"{url} is {'ready' if readiness.ready else 'not ready'}")
     if url == home.url and not is_supervised(home):

@@ -26,6 +26,11 @@ def deployment_settings(home: Path | None) -> Settings:
     if stack is not None:
         return stack.settings
     if "mongo_url" not in settings.model_fields_set:
+        if settings.url is not None:
+            raise DarkroomError(
+                f"This command uses the MongoDB of the service, and only {settings.url} is known here. "
+                "Run it where the service runs: beside .darkroom/, or on a node."
+            )
         detail = f"No Darkroom runs from {settings.home}. Run `darkroom up`, or set --home or DARKROOM_MONGO_URL."
         raise DarkroomError(detail)
     return settings

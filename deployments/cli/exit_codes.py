@@ -86,7 +86,8 @@ def _report_api_error(error: ApiError, *, as_json: bool) -> None:
     console.print(Text.assemble(("✗ ", "bold red"), error.detail, (f" ({error.code})", "dim")))
     if error.code == "invalid_api_key":
         console.print(
-            "  Set DARKROOM_API_KEY, or name the folder of the key by --home. `darkroom keys create NAME` makes a key."
+            "  Set DARKROOM_API_KEY, or name the folder of the key by --home. `darkroom keys create NAME` makes a key, "
+            "where the service runs."
         )
     errors: Any = error.problem.get("errors")
     if errors:

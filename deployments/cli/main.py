@@ -18,6 +18,7 @@ Start with: darkroom demo
 
 Then: darkroom up --detach; darkroom submit catalogue.csv --watch
 """
+OWN_PACKAGES = frozenset({"cluster", "actors", "deployments"})
 MODULES = {
     "up": "up",
     "down": "up",
@@ -49,10 +50,18 @@ class Commands(TyperGroup):
 
     def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
         """Return a command, or None when there is none of that name."""
-        if cmd_name not in MODULES:
-            return None
-        module = import_module(f"deployments.cli.{MODULES[cmd_name]}")
-        return get_group(module.commands).get_command(ctx, cmd_name)
+        return get_group(_commands(cmd_name)).get_command(ctx, cmd_name) if cmd_name in MODULES else None
+
+
+def _commands(name: str) -> typer.Typer:
+    """Return the commands of a module, or a refusal when a package is missing that a client need not have."""
+    try:
+        commands: typer.Typer = import_module(f"deployments.cli.{MODULES[name]}").commands
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in OWN_PACKAGES:
+            raise
+        commands = import_module("deployments.cli.server_only").refusal(name)
+    return commands
 
 
 app = typer.Typer(

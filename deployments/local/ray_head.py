@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from deployments.local.credentials import Credentials
     from deployments.local.home import Home
 
-_OBJECT_STORE_BYTES = 256 * 1024 * 1024
+OBJECT_STORE_BYTES = 256 * 1024 * 1024
 """The object store is small, because image bytes never go through it."""
 _KEPT_SESSIONS = 3
 
@@ -131,7 +131,7 @@ class RayHead(Server):
             "--min-worker-port=0",
             "--max-worker-port=0",
             f"--temp-dir={self.home.short_path() / 'ray'}",
-            f"--object-store-memory={_OBJECT_STORE_BYTES}",
+            f"--object-store-memory={OBJECT_STORE_BYTES}",
             "--no-monitor",  # the autoscaler: one node has no use for it
             "--include-log-monitor=false",  # the output of workers stays in their log files
         ]

@@ -53,7 +53,7 @@ _STORE_PORTS_ABOVE = 3000  # SeaweedFS has sockets in a folder that all machines
 _OBJECT_STORE_BYTES = 100_000_000
 _READY_SECONDS = 120
 _CLIENT_SECONDS = 5
-_RAY = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--log-color=false", "--disable-usage-stats"]
+_RAY = [sys.executable, "-m", "deployments.nodes.ray", "start", "--block", "--log-color=false", "--disable-usage-stats"]
 _NODE = Path(__file__).parents[2] / "cluster" / "ray-node.sh"
 # It restarts a command as systemd does with `Restart=always`.
 _RESTARTED = ["/bin/sh", "-c", 'while :; do "$@"; echo "ended with $?"; sleep 1; done', "supervisor", str(_NODE)]

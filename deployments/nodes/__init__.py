@@ -1,0 +1,1 @@
+"""The programs of a cluster of several nodes."""
