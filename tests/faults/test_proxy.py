@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 import httpx
 import pytest
 
+from deployments.local.supervisor import start_supervisor, stop_supervisor
 from tests.support.catalogues import catalogue
 from tests.support.jobs import finished
 from tests.support.kills import GCS, RECOVERY_SECONDS, kill_part_of_ray, kill_titled
@@ -17,7 +18,7 @@ from tests.support.pictures import jpeg
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from tests.support.origin import Origin
     from tests.support.service import Service
@@ -32,7 +33,7 @@ PARTS: dict[str, Callable[[Service], object]] = {
     "proxy and controller": lambda service: [kill_titled(service, each) for each in ("ServeController", "ProxyActor")],
     "head": lambda service: kill_part_of_ray(service, GCS),
 }
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
 
 class Watcher:
@@ -83,14 +84,22 @@ class Watcher:
         )
 
 
+@pytest.fixture
+def supervised(own: Service) -> Iterator[Service]:
+    """The service as `darkroom up` runs it, so that a dead head is started again."""
+    start_supervisor(own.stack.home)
+    yield own
+    stop_supervisor(own.stack.home)
+
+
 @pytest.mark.parametrize("part", PARTS)
-def test_no_caller_is_told_of_a_wrong_address(own: Service, origin: Origin, part: str) -> None:
+def test_no_caller_is_told_of_a_wrong_address(supervised: Service, origin: Origin, part: str) -> None:
     file = catalogue([origin.route("/a.jpg", reply(jpeg()))])
-    with own.client() as darkroom:
+    with supervised.client() as darkroom:
         status, _ = finished(darkroom, file)
-        with Watcher(own, status.request_id, file) as watcher:
+        with Watcher(supervised, status.request_id, file) as watcher:
             assert watcher.ask()
-            PARTS[part](own)
+            PARTS[part](supervised)
             watcher.watch()
         print(f"{part}: {dict(watcher.answers)}")
         assert watcher.foreign == []

@@ -60,6 +60,7 @@ def jobs(own: Service, origin: Origin) -> Iterator[Callable[[int], WatchedJob]]:
         yield begin
 
 
+@pytest.mark.timeout(300)
 def test_everything_is_killed_and_later_stopped_and_each_up_goes_on(
     own: Service, origin: Origin, jobs: Callable[[int], WatchedJob], note: Note, tmp_path: Path
 ) -> None:
