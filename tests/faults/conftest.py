@@ -18,11 +18,8 @@ from tests.support.service import Service, is_ready, running_service
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-DOWNLOADS_AT_ONCE = 8
-"""From one host, so that a job of slow images takes its time on any machine."""
 SETTINGS = {
-    "downloads_per_task": 4,
-    "max_downloads_per_host": DOWNLOADS_AT_ONCE,
+    "downloads_per_task": 2,  # so that a job of slow images takes its time
     "download_timeout_seconds": 10.0,
     "webhook_timeout_seconds": 15.0,
     "webhook_retry_seconds": (0.5,) * 100,

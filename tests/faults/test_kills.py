@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from tests.support.service import Service
 
 IMAGES = 300
-SLOW_SECONDS = 0.4  # no batch takes that for a source to be waited for, with many downloads at once
+SLOW_SECONDS = 0.2  # no batch takes that for a source to be waited for, with many downloads at once
 STARTED = 5  # images that are terminal before something is killed
 ADMISSION_SECONDS = 20  # of a small request, by new actors
 TAKEOVER_SECONDS = 10

@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from tests.support.origin import Origin
     from tests.support.service import Service
 
-STOPPED_IMAGES, DEPLOYED_IMAGES = 200, 250
+STOPPED_IMAGES, DEPLOYED_IMAGES = 150, 150
 SLOW_SECONDS = 1.0
-FETCHED_AGAIN = 24  # at most: 8 in flight at the kill, 8 done and not recorded, 8 let go for the small request
+FETCHED_AGAIN = 24  # at most: in flight at the kill, done and not recorded, or let go for the small request
 STARTED = 10
 HOOK_SECONDS = 11.0  # longer than the process that drains takes to start, and nearly too long for a call
 UPLOAD_EVERY_SECONDS, REPLACED_SECONDS = 1.0, 90
