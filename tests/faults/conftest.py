@@ -11,6 +11,7 @@ import pytest
 
 from deployments.local.service import bring_up
 from deployments.local.stack import started_stack
+from deployments.local.supervisor import start_supervisor, stop_supervisor
 from tests.support.origin import Origin
 from tests.support.poison import poisonable_decoder
 from tests.support.service import Service, is_ready, running_service
@@ -55,6 +56,14 @@ def own(_started: Service) -> Service:
     home = _started.stack.home
     running = started_stack(home) if is_ready(home.url) else None
     return replace(_started, stack=running or bring_up(_started.given, home, lambda _event: None))
+
+
+@pytest.fixture
+def supervised(own: Service) -> Iterator[Service]:
+    """The service as `darkroom up` runs it, so that a dead head is started again."""
+    start_supervisor(own.stack.home)
+    yield own
+    stop_supervisor(own.stack.home)
 
 
 @pytest.fixture

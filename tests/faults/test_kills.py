@@ -24,7 +24,6 @@ from deployments.local import processes
 from deployments.local.serve_client import ServeClient
 from deployments.local.service import SERVE_CONFIG, restart_dead
 from deployments.local.stack import start_servers
-from deployments.local.supervisor import start_supervisor, stop_supervisor
 from tests.support.catalogues import catalogue
 from tests.support.jobs import check_refused, delivered, upload
 from tests.support.kills import GCS, kill_part_of_ray, kill_servers, kill_titled
@@ -251,17 +250,13 @@ def test_an_upload_that_dies_half_way_is_there_once_when_it_is_sent_again(
 
 
 @pytest.mark.long
-def test_a_server_that_dies_during_a_restart_is_started_again_too(own: Service) -> None:
-    log = own.stack.home.log_file("supervisor")
-    start_supervisor(own.stack.home)
-    try:
-        kill_part_of_ray(own, GCS)
-        wait_until(lambda: "darkroom starting" in log.read_text(), "Ray is back", timeout_seconds=60)
-        kill_titled(own, "DashboardAgent")  # without it, the raylet ends with exit code 0, and the head is of no use
-        wait_until(lambda: "not everything could be started" in log.read_text(), "it is noticed", timeout_seconds=30)
-        wait_until(lambda: is_ready(own.url), "all is ready", timeout_seconds=60)
-    finally:
-        stop_supervisor(own.stack.home)
+def test_a_server_that_dies_during_a_restart_is_started_again_too(supervised: Service) -> None:
+    log = supervised.stack.home.log_file("supervisor")
+    kill_part_of_ray(supervised, GCS)
+    wait_until(lambda: "darkroom starting" in log.read_text(), "Ray is back", timeout_seconds=60)
+    kill_titled(supervised, "DashboardAgent")  # without it, the raylet ends with exit code 0, and the head is of no use
+    wait_until(lambda: "not everything could be started" in log.read_text(), "it is noticed", timeout_seconds=30)
+    wait_until(lambda: is_ready(supervised.url), "all is ready", timeout_seconds=60)
 
 
 def fail_to_deploy(service: Service, folder: Path) -> None:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Self
 import httpx
 import pytest
 
-from deployments.local.supervisor import start_supervisor, stop_supervisor
 from tests.support.catalogues import catalogue
 from tests.support.jobs import finished
 from tests.support.kills import GCS, RECOVERY_SECONDS, kill_part_of_ray, kill_titled
@@ -18,7 +17,7 @@ from tests.support.pictures import jpeg
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from tests.support.origin import Origin
     from tests.support.service import Service
@@ -82,14 +81,6 @@ class Watcher:
         wait_until(
             lambda: self.ask() and time.monotonic() > until, "all is well again", timeout_seconds=RECOVERY_SECONDS
         )
-
-
-@pytest.fixture
-def supervised(own: Service) -> Iterator[Service]:
-    """The service as `darkroom up` runs it, so that a dead head is started again."""
-    start_supervisor(own.stack.home)
-    yield own
-    stop_supervisor(own.stack.home)
 
 
 @pytest.mark.parametrize("part", PARTS)
