@@ -22,6 +22,7 @@ trap 'end_ray; exit 0' TERM INT
 joined=
 while kill -0 "$ray" 2>/dev/null; do
     if pgrep -P "$ray" -r DRST -x raylet >/dev/null; then
+        [ -n "$joined" ] || echo "the raylet has started" >&2
         joined=yes
     elif [ -n "$joined" ]; then
         echo "the raylet has ended" >&2

@@ -26,9 +26,10 @@ def running_node(folder: Path, *, before: str = "") -> Iterator[subprocess.Popen
     """A node whose `ray start --block` has a raylet, and goes on after its end."""
     raylet = shutil.copy(str(shutil.which("sleep")), folder / "raylet")
     command = ["/bin/sh", "-c", f"{before} {raylet} 60 & while :; do sleep 0.1; done"]
-    with subprocess.Popen([SCRIPT, *command], start_new_session=True) as running:
+    with subprocess.Popen([SCRIPT, *command], stderr=subprocess.PIPE, start_new_session=True) as running:
+        assert running.stderr is not None
         try:
-            wait_until(lambda: raylet_of(running) is not None, "the raylet is there")
+            assert running.stderr.readline() == b"the raylet has started\n"
             yield running
         finally:
             with suppress(ProcessLookupError):  # all have ended
