@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
@@ -62,3 +62,18 @@ async def running_app(settings: Settings, *, prepared: bool = True) -> AsyncIter
             _, token = await services.keys.create(name="test", scopes=list(Scope))
         transport = httpx.ASGITransport(routed, raise_app_exceptions=False)
         yield await stack.enter_async_context(Api(services, transport, token))
+
+
+def refused(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    """Return the problem document, checked for what all of them have."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.headers["x-request-id"].startswith("http_")
+    problem: dict[str, Any] = response.json()
+    assert problem["code"] == code
+    assert problem["status"] == status
+    assert problem["type"] == f"urn:darkroom:problem:{code}"
+    assert problem["title"]
+    assert problem["detail"]
+    assert "Traceback" not in response.text
+    return problem
