@@ -65,6 +65,7 @@ class ImagePipeline:
             max_frames=settings.max_frames,
             max_buffered_pixels=settings.max_buffered_pixels,
             max_progressive_pixels=settings.max_progressive_pixels,
+            max_cpu_seconds=settings.max_image_cpu_seconds,
         )
 
     async def fetch(self, item: WorkItem) -> Download:

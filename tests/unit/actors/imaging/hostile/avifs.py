@@ -110,6 +110,12 @@ def grid(
     return avif(items, [configuration, extents(tile, tile), extents(width, height)], links)
 
 
+def repeated(frames: int) -> bytes:
+    """Build a file of one picture with many frames. The decoder decodes them all, and shows one."""
+    data, configuration = coded(1_024)
+    return avif([Item(b"av01", data * frames, TILE)], [configuration, extents(1_024, 1_024)])
+
+
 def derived(kind: bytes, data: bytes, targets: list[int], width: int = SIDE, height: int = SIDE) -> bytes:
     picture, configuration = coded()
     items = [Item(kind, data, WHOLE), Item(b"av01", picture, TILE)]
@@ -194,6 +200,11 @@ CASES: dict[str, Hostile] = {
     "avif grid of 255 squared that says 64 squared": ends(lambda: grid(255, 255, 64, 64), *BOTH),
     "avif grid of 49 megapixels whose tiles do not reach": ends(lambda: grid(2, 2, 7_000, 7_000), PIXELS),
     "avif grid of 16 megapixels whose tiles do not reach": ends(lambda: grid(2, 2, 4_000, 4_000), CORRUPT),
+    "avif grid of 16 by 16 tiles, each as large as the whole": ends(
+        lambda: grid(16, 16, 1_024, 1_024, tile=1_024), PIXELS
+    ),
+    "avif of 100 frames in one picture": ends(lambda: repeated(100), PIXELS),
+    "avif of 9 frames in one picture": ends(lambda: repeated(9), *BOTH),
     "avif grid that lacks tiles": ends(lambda: grid(9, 9, 576, 576, targets=[2]), CORRUPT),
     "avif grid of itself": ends(lambda: grid(2, 2, 128, 128, targets=[1, 1, 1, 1]), CORRUPT),
     "avif grids of each other": ends(two_grids_of_each_other, CORRUPT),
