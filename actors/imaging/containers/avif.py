@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from itertools import chain
 
-from actors.imaging.containers.avif_items import boxes, decoded_pixels
+from actors.imaging.containers.avif_items import Box, boxes, decoded_pixels
 from actors.imaging.header import Header, bounded, corrupt, unpack
 from cluster.codes import ImageErrorCode
 from cluster.errors import ImageError
@@ -23,15 +24,16 @@ def read_header(data: bytes) -> Header:
         ImageError: `corrupt_image`, or `unsupported_format` for an image sequence without a still picture.
     """
     width = height = 0
-    metas = []
+    metas: list[Box] = []
     for box in bounded(boxes(data, 0, len(data))):
         if box.kind == b"mini":  # its size is in bit fields, and no encoder in use writes it yet
             raise _no_still_picture()
         if box.kind == b"meta":
             metas.append(box)
-            for found in bounded(_SPATIAL_EXTENTS.finditer(data, box.start, box.end)):
-                extents = unpack(">II", data, found.end() + 4)
-                width, height = max(width, extents[0]), max(height, extents[1])
+    found = (_SPATIAL_EXTENTS.finditer(data, box.start, box.end) for box in metas)
+    for each in bounded(chain.from_iterable(found)):
+        extents = unpack(">II", data, each.end() + 4)
+        width, height = max(width, extents[0]), max(height, extents[1])
     if data and not width:
         if b"moov" in data:
             raise _no_still_picture()

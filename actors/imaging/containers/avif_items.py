@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from actors.imaging.header import bounded, corrupt, unpack
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _BOX_BYTES = 8
 _LARGE_BOX_BYTES = 16
 _FULL_BOX_BYTES = 4  # version and flags
+_CONFIGURATION_BYTES = 4  # before the OBUs of `av1C`
 _MIN_SIDE_PIXELS = 128  # of a superblock; libheif lets a picture be larger than it says by one
 _MAX_DEPTH = 8  # of pictures that are made of others; a grid with alpha has two
 _FRAME_OBUS = frozenset({3, 6})  # a frame header, and a whole frame
@@ -49,18 +50,26 @@ def boxes(data: bytes, at: int, end: int) -> Iterator[Box]:
         at = following
 
 
+Place: TypeAlias = tuple[tuple[int, int], ...]
+"""The start and end of each part of an item's data in the file."""
+
+
 @dataclass(slots=True)
 class _Item:
     """A picture of the file, or any other item."""
 
     pixels: int = 0  # of its `ispe`; a decoder takes no picture without one
     parts: list[int] = field(default_factory=list)  # the items that it is made of, and its alpha
-    is_derived: bool = False  # is made of its parts alone
+    is_derived: bool = False  # is made of other items, unless it has frames all the same
     extents: list[tuple[int, int]] = field(default_factory=list)  # the start and end of its data in the file
 
     @property
-    def is_coded(self) -> bool:
-        return self.pixels > 0 and not self.is_derived
+    def place(self) -> Place:
+        return tuple(self.extents)
+
+    def own_pixels(self, frames: int) -> int:
+        """Return the pixels of its own data. That of a derived item begins with a 0, which begins no frame."""
+        return self.pixels * (frames if self.is_derived else max(1, frames))
 
 
 @dataclass(slots=True)
@@ -90,12 +99,10 @@ def decoded_pixels(data: bytes, metas: Iterable[Box]) -> int:
         ImageError: `corrupt_image`.
     """
     items: defaultdict[int, _Item] = defaultdict(_Item)
-    for meta in metas:
-        _read_meta(data, meta, items)
-    coded = {number: item for number, item in items.items() if item.is_coded}
-    obus = bounded(chain.from_iterable(_obus(data, number, item) for number, item in coded.items()))
-    frames = Counter(number for number, kind in obus if kind in _FRAME_OBUS)
-    own = {number: item.pixels * max(1, frames[number]) for number, item in coded.items()}
+    for _ in bounded(chain.from_iterable(_steps(data, meta, items) for meta in metas)):
+        pass
+    frames = _frames(data, {item.place for item in items.values() if item.pixels})
+    own = {number: item.own_pixels(frames[item.place]) for number, item in items.items()}
     costs: dict[int, int] = {}
     return max((_cost(number, items, own, costs) for number in list(items)), default=0)
 
@@ -110,26 +117,39 @@ def _cost(number: int, items: dict[int, _Item], own: dict[int, int], costs: dict
     return costs[number]
 
 
-def _read_meta(data: bytes, meta: Box, items: defaultdict[int, _Item]) -> None:
-    children = list(bounded(boxes(data, meta.start + _FULL_BOX_BYTES, meta.end)))
+def _steps(data: bytes, meta: Box, items: defaultdict[int, _Item]) -> Iterator[None]:
+    """Read what the file tells of its items. Each step is one entry of a table, or one box."""
+    children: list[Box] = []
+    for box in boxes(data, meta.start + _FULL_BOX_BYTES, meta.end):
+        children.append(box)
+        yield
     idat = next((box.start for box in children if box.kind == b"idat"), 0)
     for box in children:
         if box.kind == b"iprp":
-            _read_properties(data, box, items)
+            yield from _read_properties(data, box, items)
         elif box.kind == b"iref":
-            _read_references(data, box, items)
+            yield from _read_references(data, box, items)
         elif box.kind == b"iloc":
-            _read_locations(data, box, idat, items)
+            yield from _read_locations(data, box, idat, items)
 
 
-def _read_properties(data: bytes, iprp: Box, items: defaultdict[int, _Item]) -> None:
-    children = list(bounded(boxes(data, iprp.start, iprp.end)))
-    containers = (bounded(boxes(data, each.start, each.end)) for each in children if each.kind == b"ipco")
-    pixels = [_pixels(data, each) for each in chain.from_iterable(containers)]
-    tables = (_associations(data, each) for each in children if each.kind == b"ipma")
-    for number, index in bounded(chain.from_iterable(tables)):
-        if 0 < index <= len(pixels):
-            items[number].pixels = max(items[number].pixels, pixels[index - 1])
+def _read_properties(data: bytes, iprp: Box, items: defaultdict[int, _Item]) -> Iterator[None]:
+    children: list[Box] = []
+    for box in boxes(data, iprp.start, iprp.end):
+        children.append(box)
+        yield
+    pixels: list[int] = []
+    for container in (each for each in children if each.kind == b"ipco"):
+        for box in boxes(data, container.start, container.end):
+            pixels.append(_pixels(data, box))
+            yield
+            if box.kind == b"av1C":
+                yield from _check_configuration(data, box)
+    for table in (each for each in children if each.kind == b"ipma"):
+        for number, index in _associations(data, table):
+            yield
+            if 0 < index <= len(pixels):
+                items[number].pixels = max(items[number].pixels, pixels[index - 1])
 
 
 def _pixels(data: bytes, box: Box) -> int:
@@ -140,6 +160,14 @@ def _pixels(data: bytes, box: Box) -> int:
     return int(max(width, _MIN_SIDE_PIXELS) * max(height, _MIN_SIDE_PIXELS))
 
 
+def _check_configuration(data: bytes, box: Box) -> Iterator[None]:
+    """Refuse frames that stand before the data of every picture with this configuration."""
+    for kind in _obus(data, ((box.start + _CONFIGURATION_BYTES, box.end),)):
+        yield
+        if kind in _FRAME_OBUS:
+            raise corrupt("its configuration has frames")
+
+
 def _associations(data: bytes, ipma: Box) -> Iterator[tuple[int, int]]:
     """Yield the number of an item and the index of a property, counted from 1. 0 is no property."""
     reader = _Reader(data, ipma.start)
@@ -148,25 +176,28 @@ def _associations(data: bytes, ipma: Box) -> Iterator[tuple[int, int]]:
     index_bytes, mask = (2, 0x7FFF) if head & 1 else (1, 0x7F)
     for _ in range(reader.number(4)):
         number = reader.number(number_bytes)
+        yield number, 0
         for _ in range(reader.number(1)):
             yield number, reader.number(index_bytes) & mask
 
 
-def _read_references(data: bytes, iref: Box, items: defaultdict[int, _Item]) -> None:
+def _read_references(data: bytes, iref: Box, items: defaultdict[int, _Item]) -> Iterator[None]:
     number_bytes = 4 if unpack("B", data, iref.start)[0] else 2
-    for box in bounded(boxes(data, iref.start + _FULL_BOX_BYTES, iref.end)):
+    for box in boxes(data, iref.start + _FULL_BOX_BYTES, iref.end):
         reader = _Reader(data, box.start)
         number, count = reader.number(number_bytes), reader.number(2)
-        targets = [reader.number(number_bytes) for _ in range(count)]
-        if box.kind == b"dimg":
-            items[number].is_derived = True
-            items[number].parts += targets
-        elif box.kind == b"auxl":  # from the alpha to its picture
-            for target in targets:
+        for _ in range(count):
+            yield
+            target = reader.number(number_bytes)
+            if box.kind == b"dimg":
+                items[number].is_derived = True
+                items[number].parts.append(target)
+            elif box.kind == b"auxl":  # from the alpha to its picture
                 items[target].parts.append(number)
+        yield
 
 
-def _read_locations(data: bytes, iloc: Box, idat: int, items: defaultdict[int, _Item]) -> None:
+def _read_locations(data: bytes, iloc: Box, idat: int, items: defaultdict[int, _Item]) -> Iterator[None]:
     reader = _Reader(data, iloc.start)
     version = reader.number(_FULL_BOX_BYTES) >> 24
     sizes = reader.number(2)
@@ -179,23 +210,31 @@ def _read_locations(data: bytes, iloc: Box, idat: int, items: defaultdict[int, _
             raise corrupt("its data is inside of other data")
         reader.number(2)  # the file; only this one is read
         base = reader.number(base_bytes) + (idat if method == _IN_IDAT else 0)
+        yield
         for _ in range(reader.number(2)):
+            yield
             reader.number(index_bytes if version else 0)
             start = base + reader.number(offset_bytes)
             items[number].extents.append((start, start + reader.number(length_bytes)))
 
 
-def _obus(data: bytes, number: int, item: _Item) -> Iterator[tuple[int, int]]:
-    """Yield the number of an item with the kind of each OBU in its data."""
-    if sum(max(0, min(end, len(data)) - start) for start, end in item.extents) > len(data):
+def _frames(data: bytes, places: Iterable[Place]) -> Counter[Place]:
+    """Return the number of frames at each place. Pictures may share a place, but places may not overlap."""
+    if sum(max(0, min(end, len(data)) - start) for start, end in chain.from_iterable(places)) > len(data):
         raise corrupt("its data overlaps")
-    coded = b"".join(data[start:end] for start, end in item.extents)
+    obus = bounded((place, kind) for place in places for kind in _obus(data, place))
+    return Counter(place for place, kind in obus if kind in _FRAME_OBUS)
+
+
+def _obus(data: bytes, place: Place) -> Iterator[int]:
+    """Yield the kind of each OBU."""
+    coded = b"".join(data[start:end] for start, end in place)
     at = 0
     while at < len(coded) and not coded[at] & _FORBIDDEN_BIT:
         head = coded[at]
         at += 2 if head & _HAS_EXTENSION else 1
         size, at = _leb128(coded, at) if head & _HAS_SIZE else (len(coded), at)
-        yield number, head >> 3 & 0xF
+        yield head >> 3 & 0xF
         at += size
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import time
+from dataclasses import replace
 
 import pytest
 from PIL import Image as Pillow
@@ -17,6 +18,7 @@ from tests.unit.actors.imaging.hostile.avifs import (
     TILE,
     Item,
     auxiliary,
+    box,
     coded,
     extents,
     full,
@@ -81,6 +83,21 @@ def test_hidden_frames_count_because_they_are_decoded() -> None:
     assert cpu_seconds(many) > 5 * min(cpu_seconds(one) for _ in range(3))
 
 
+def test_a_coded_picture_that_refers_to_another_counts_itself_too() -> None:
+    data, configuration = coded(256)
+    items = [Item(b"av01", data * 3, TILE), Item(b"av01", data, TILE)]
+    file = avif_of(items, [configuration, extents(256, 256)], references(b"dimg", 1, [2]))
+    assert pixels(file) == 4 * 256 * 256
+
+
+def test_frames_in_the_configuration_are_damage() -> None:
+    data, configuration = coded(256)
+    with pytest.raises(ImageError, match="its configuration has frames"):
+        avif.read_header(
+            avif_of([Item(b"av01", data, TILE)], [box(b"av1C", configuration[8:] + data), extents(256, 256)])
+        )
+
+
 @pytest.mark.parametrize("data", [two_grids_of_each_other(), auxiliary(b"auxl", 1, 1)])
 def test_pictures_of_each_other_are_damage(data: bytes) -> None:
     with pytest.raises(ImageError, match="its pictures are made of each other") as caught:
@@ -122,6 +139,42 @@ def test_data_that_overlaps_is_damage(parts: list[tuple[int, int]]) -> None:
         avif.read_header(source + full(b"meta", located(1, 0, parts)))
 
 
+def test_pictures_may_share_their_data_but_not_a_part_of_it() -> None:
+    data, configuration = coded()
+    tile, count = Item(b"av01", data, TILE), 100
+    layout = Item(b"grid", struct.pack(">BBBBII", 0, 1, 9, 9, 640, 640), (3,))
+    links = references(b"dimg", 1, list(range(2, 2 + count)))
+    properties = [configuration, extents(64, 64), extents(640, 640)]
+    start = len(data)
+    shared = [replace(tile, data=b"", offset=start, length=len(data)) for _ in range(count)]
+    assert pixels(avif_of([layout, *shared], properties, links) + bytes(start)) == count * SMALLEST
+    parts = [replace(tile, data=b"", offset=start + n, length=len(data)) for n in range(count)]
+    with pytest.raises(ImageError, match="its data overlaps"):
+        avif.read_header(avif_of([layout, *parts], properties, links))
+
+
 def test_data_inside_of_other_data_is_refused() -> None:
     with pytest.raises(ImageError, match="its data is inside of other data"):
         avif.read_header(still() + full(b"meta", located(1, 2, [(0, 9)])))
+
+
+TABLES = {
+    "places": lambda: full(b"iloc", struct.pack(">HI", 0, 2**32 - 1) + bytes(8_000_000), 2),
+    "parts of places": lambda: full(b"iloc", struct.pack(">HH", 0, 999) + struct.pack(">HHH", 1, 0, 65_535) * 999),
+    "references": lambda: full(b"iref", references(b"dimg", 1, [2] * 50_000) * 40),
+    "references to nothing": lambda: full(b"iref", references(b"dimg", 1, []) * 500_000),
+    "properties": lambda: box(b"iprp", box(b"ipco", box(b"free", b"") * 500_000)),
+    "items with properties": lambda: box(b"iprp", full(b"ipma", struct.pack(">I", 2**32 - 1) + bytes(4_000_000))),
+    "descriptions": lambda: b"".join(box(b"free", b"") for _ in range(500_000)),
+    "data": lambda: box(b"idat", b"\x12\0" * 500_000) + located(1, 1, [(0, 1_000_000)]),
+}
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_tables_without_end_are_damage_at_once(kind: str) -> None:
+    data = still().replace(b"iloc", b"free") + full(b"meta", TABLES[kind]())
+    started = time.process_time()
+    with pytest.raises(ImageError) as caught:
+        avif.read_header(data)
+    assert time.process_time() - started < 1
+    assert caught.value.message == "The image is damaged: it has too many parts. Replace the file."
