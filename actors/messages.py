@@ -227,4 +227,5 @@ def failed_image(item: WorkItem, error: ImageError) -> Image:
         error=ImageFailure(code=error.code, message=error.message),
         http_status=error.http_status,
         attempts=item.attempt,
+        cpu_seconds=error.cpu_seconds,
     )

@@ -56,6 +56,7 @@ class ImageError(DarkroomError):
         message: One sentence for the owner of the catalogue.
         http_status: The status that the source answered, if it answered.
         retry_after_seconds: The pause that the source asked for, if it asked.
+        cpu_seconds: The CPU time of the compression, if it had begun.
     """
 
     def __init__(
@@ -64,12 +65,14 @@ class ImageError(DarkroomError):
         message: str,
         http_status: int | None = None,
         retry_after_seconds: float | None = None,
+        cpu_seconds: float | None = None,
     ) -> None:
-        super().__init__(code, message, http_status, retry_after_seconds)
+        super().__init__(code, message, http_status, retry_after_seconds, cpu_seconds)
         self.code = code
         self.message = message
         self.http_status = http_status
         self.retry_after_seconds = retry_after_seconds
+        self.cpu_seconds = cpu_seconds
 
     def __str__(self) -> str:
         return self.message

@@ -105,6 +105,7 @@ class Image(Record):
     failures: int = 0  # attempts known to have ended in a transient error; after a crash it is not known
     bytes_in: int = 0  # as downloaded
     bytes_out: int = 0  # as stored
+    cpu_seconds: float | None = None  # of its compression, to the millisecond; None if there was none for this image
     width: int | None = None  # pixels, of the output
     height: int | None = None  # pixels, of the output
     format: ImageFormat | None = None  # of the output

@@ -125,7 +125,7 @@ class Settings(BaseSettings):
     connect_timeout_seconds: float = Field(default=5, gt=0)
     """The time to connect to a source or a webhook endpoint. The lookup of the name is included."""
     max_image_bytes: int = Field(default=64 * MEBIBYTE, gt=0)
-    """The size of the largest source image. It is counted while it streams, after HTTP decompression."""
+    """The size of the largest source image after HTTP decompression. Its answer may be an eighth and 1 MiB larger."""
     max_downloads_per_host: int = Field(default=64, gt=0)
     """The largest number of downloads at the same time from one host, for the whole cluster. A 429 or 503 halves it."""
     source_away_seconds: float = Field(default=60, gt=0)
@@ -153,6 +153,8 @@ class Settings(BaseSettings):
     """The largest number of pixels in a GIF, WebP, AVIF, BMP or interlaced PNG, all frames together."""
     max_progressive_pixels: int = Field(default=20_000_000, gt=0)
     """The largest number of pixels in a progressive JPEG."""
+    max_image_cpu_seconds: float = Field(default=5, gt=0)
+    """The CPU time to decode one image, estimated by its header. Past it, the image fails with `too_many_pixels`."""
 
     # Batches.
     image_timeout_seconds: float = Field(default=120, gt=0)

@@ -52,7 +52,7 @@ def compress(data: bytes, options: ImageOptions, limits: Limits) -> list[Compres
     ]
     all_frames = any(plan.keeps_frames for plan in format_plans)
     opened = decode(data, source.format, all_frames=all_frames)
-    check_opened(opened, source.header, limits)
+    check_opened(opened, source, limits)
     full, orientation = Size.of(opened), transform.orientation(opened)
     plans = [plan.sized(full, orientation=orientation) for plan in format_plans]
     try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from actors.imaging import decode_cost
 from actors.imaging.containers import avif, bmp, gif, jpeg, png, tiff, webp
 from actors.imaging.formats import SourceFormat
 from actors.imaging.header import Header, corrupt
@@ -27,7 +28,6 @@ _READERS: dict[SourceFormat, Callable[[bytes], Header]] = {
     SourceFormat.TIFF: tiff.read_header,
     SourceFormat.BMP: bmp.read_header,
 }
-_MAX_SCANS_OF_LARGEST = 20  # the scans of the largest progressive JPEG; encoders write about ten
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +42,7 @@ class Limits:
             take up to 27 bytes a pixel.
         max_progressive_pixels: The pixels of a JPEG that must be held in memory whole while its scans are decoded. This
             is for three colours; with four, a quarter less is allowed.
+        max_cpu_seconds: The CPU seconds that the decoder may need, as `decode_cost` estimates them.
     """
 
     max_pixels: int
@@ -49,6 +50,7 @@ class Limits:
     max_frames: int
     max_buffered_pixels: int
     max_progressive_pixels: int
+    max_cpu_seconds: float
 
 
 def read_header(data: bytes, source: SourceFormat) -> Header:
@@ -63,7 +65,7 @@ def read_header(data: bytes, source: SourceFormat) -> Header:
     return header
 
 
-def check(header: Header, limits: Limits) -> None:
+def check(header: Header, source: SourceFormat, limits: Limits) -> None:
     """Refuse an image that is over the limits.
 
     Raises:
@@ -82,18 +84,29 @@ def check(header: Header, limits: Limits) -> None:
     if pixels * header.frames > most:
         raise _too_many_pixels(_pixels_message(pixels, header.frames, most))
     if header.scans > 1:
-        _check_scans(pixels, header.scans, limits.max_progressive_pixels * 3 // header.colours)
+        _check_progressive(pixels, limits.max_progressive_pixels * 3 // header.colours)
+    _check_cost(header, source, limits.max_cpu_seconds)
 
 
-def _check_scans(pixels: int, scans: int, max_pixels: int) -> None:
-    """Refuse a progressive JPEG of too many scans. Each scan costs a pass over the whole picture."""
-    found = f"The image is a progressive JPEG of {_megapixels(pixels)} megapixels"
-    advice = "Save it as a baseline JPEG."
+def _check_progressive(pixels: int, max_pixels: int) -> None:
     if pixels > max_pixels:
-        raise _too_many_pixels(f"{found}, over the limit of {_megapixels(max_pixels)}. {advice}")
-    allowed = _MAX_SCANS_OF_LARGEST * max_pixels // pixels
-    if scans > allowed:
-        raise _too_many_pixels(f"{found} in {scans} scans, over the limit of {allowed} for this size. {advice}")
+        found, limit = _megapixels(pixels), _megapixels(max_pixels)
+        message = f"The image is a progressive JPEG of {found} megapixels, over the limit of {limit}."
+        raise _too_many_pixels(f"{message} Save it as a baseline JPEG.")
+
+
+def _check_cost(header: Header, source: SourceFormat, max_cpu_seconds: float) -> None:
+    """Refuse an image whose decoder would be busy for too long. Small files may ask for much work."""
+    seconds = decode_cost.cpu_seconds(header, source)
+    if seconds <= max_cpu_seconds:
+        return
+    work, advice = f"{_megapixels(header.coded_pixels)} megapixels", "Make it smaller."
+    if header.scans > 1:
+        work, advice = f"{work} in {header.scans} scans", "Save it as a baseline JPEG."
+    elif header.decoded_pixels > header.width * header.height:
+        work, advice = f"{work} in all its parts", "Save it as one still picture."
+    found = f"The image needs about {seconds:,.3g} seconds of CPU to decode, for {work}"
+    raise _too_many_pixels(f"{found}, over the limit of {max_cpu_seconds:g} seconds. {advice}")
 
 
 def _pixels_message(pixels: int, frames: int, max_pixels: int) -> str:

@@ -34,6 +34,7 @@ class Header:
             progressive, or has a scan for each component.
         colours: The components of such a JPEG, each of which is held; 3 for all others.
         is_buffered: Whether the decoder holds several bytes of every pixel, because the format does not go row by row.
+        decoded_pixels: The pixels of all parts of an AVIF; 0 for all others.
         lossless: Whether the pixels are encoded without loss, where the format has both ways (WebP, TIFF).
     """
 
@@ -43,7 +44,13 @@ class Header:
     scans: int = 1
     colours: int = 3
     is_buffered: bool = False
+    decoded_pixels: int = 0
     lossless: bool = False
+
+    @property
+    def coded_pixels(self) -> int:
+        """The pixels that the decoder decodes."""
+        return max(self.width * self.height * self.frames, self.decoded_pixels)
 
 
 def corrupt(detail: str) -> ImageError:

@@ -38,11 +38,11 @@ class Source:
         """
         source_format = identify(data)
         header = read_header(data, source_format)
-        check(header, limits)
+        check(header, source_format, limits)
         return cls(data, source_format, header)
 
 
-def check_opened(image: VipsImage, header: Header, limits: Limits) -> None:
+def check_opened(image: VipsImage, source: Source, limits: Limits) -> None:
     """Check the limits again, by the size that the decoder is about to decode.
 
     The decoder has a parser of its own, which may read the same header differently.
@@ -52,4 +52,5 @@ def check_opened(image: VipsImage, header: Header, limits: Limits) -> None:
     """
     size = Size.of(image)
     frames = image.height // size.height
-    check(replace(header, width=size.width, height=size.height, frames=frames), limits)
+    header = replace(source.header, width=size.width, height=size.height, frames=frames)
+    check(header, source.format, limits)

@@ -87,7 +87,8 @@ async def _duplicates(request_id: str, page: list[Product], products: ProductSto
 
 
 def shared(image: Image) -> Image:
-    """Return the result of an image as the result of its duplicate."""
+    """Return the result of an image as the result of its duplicate, which cost no compression."""
+    image = image.model_copy(update={"cpu_seconds": None})
     if image.status is not Status.COMPLETED:
         return image
     outputs = [output.model_copy(update={"decision": Decision.DEDUPLICATED}) for output in image.outputs]

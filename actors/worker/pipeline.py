@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from actors.imaging import CONTENT_TYPES, EXTENSIONS, Compressed, Limits, compress
@@ -46,6 +47,11 @@ class Stores(NamedTuple):
     compress_thread: Executor  # one thread: the task owns one CPU slot
 
 
+class _Compression(NamedTuple):
+    outputs: list[Compressed]
+    cpu_seconds: float
+
+
 class ImagePipeline:
     """The pipeline of the images of one batch.
 
@@ -65,6 +71,7 @@ class ImagePipeline:
             max_frames=settings.max_frames,
             max_buffered_pixels=settings.max_buffered_pixels,
             max_progressive_pixels=settings.max_progressive_pixels,
+            max_cpu_seconds=settings.max_image_cpu_seconds,
         )
 
     async def fetch(self, item: WorkItem) -> Download:
@@ -89,22 +96,26 @@ class ImagePipeline:
             if source.not_modified:  # the earlier result was deleted since
                 reuse.forget(item.url)
                 raise FetchAgainError
-        outputs = await self._compress(batch, item, source, cpu_slot)
-        result = KnownResult(bytes_in=len(source.data), outputs=await self._put(batch, item, outputs))
+        compression = await self._compress(batch, item, source, cpu_slot)
+        result = KnownResult(bytes_in=len(source.data), outputs=await self._put(batch, item, compression.outputs))
         if reuse is not None:
             reuse.learn(content, result)
-        return completed(item, _image(source.http_status, result, item.attempt))
+        return completed(item, _image(source.http_status, result, item.attempt, compression.cpu_seconds))
 
-    async def _compress(self, batch: Batch, item: WorkItem, source: Download, cpu_slot: CpuSlot) -> list[Compressed]:
-        def compress_in_slot() -> list[Compressed]:
+    async def _compress(self, batch: Batch, item: WorkItem, source: Download, cpu_slot: CpuSlot) -> _Compression:
+        def compress_in_slot() -> _Compression:
             with cpu_slot.compressing(item):
-                return compress(source.data, batch.options, self._limits)
+                # libvips works in threads of its own, which the clock of this thread leaves out.
+                started = time.process_time()
+                try:
+                    outputs = compress(source.data, batch.options, self._limits)
+                except ImageError as error:
+                    seconds = _cpu_seconds_since(started)
+                    raise ImageError(error.code, error.message, source.http_status, cpu_seconds=seconds) from error
+                return _Compression(outputs, _cpu_seconds_since(started))
 
         async with cpu_slot.turn(item):
-            try:
-                return await asyncio.get_running_loop().run_in_executor(self._stores.compress_thread, compress_in_slot)
-            except ImageError as error:
-                raise ImageError(error.code, error.message, source.http_status) from error
+            return await asyncio.get_running_loop().run_in_executor(self._stores.compress_thread, compress_in_slot)
 
     async def _put(self, batch: Batch, item: WorkItem, compressed: list[Compressed]) -> list[Output]:
         names = batch.options.output_names or [""]
@@ -143,6 +154,10 @@ class ImagePipeline:
         return Recorded.COUNTED
 
 
+def _cpu_seconds_since(started: float) -> float:
+    return round(time.process_time() - started, 3)
+
+
 def _output(batch: Batch, item: WorkItem, name: str, output: Compressed) -> Output:
     return Output(
         name=name,
@@ -156,7 +171,7 @@ def _output(batch: Batch, item: WorkItem, name: str, output: Compressed) -> Outp
     )
 
 
-def _image(http_status: int, result: KnownResult, attempt: int) -> Image:
+def _image(http_status: int, result: KnownResult, attempt: int, cpu_seconds: float | None = None) -> Image:
     first = result.outputs[0]
     return Image(
         status=Status.COMPLETED,
@@ -164,6 +179,7 @@ def _image(http_status: int, result: KnownResult, attempt: int) -> Image:
         attempts=attempt,
         bytes_in=result.bytes_in,
         bytes_out=sum(output.bytes for output in result.outputs),
+        cpu_seconds=cpu_seconds,
         width=first.width,
         height=first.height,
         format=first.format,

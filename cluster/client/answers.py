@@ -91,6 +91,7 @@ class ImageAnswer(Answer):
     attempts: int = 0
     bytes_in: int = 0
     bytes_out: int = 0
+    cpu_seconds: float | None = None
     width: int | None = None
     height: int | None = None
     format: str | None = None

@@ -17,6 +17,7 @@ from cluster.codes import ImageErrorCode
 from cluster.errors import BlockedAddressError, ImageError
 from cluster.http.content import ContentDecoder, ContentError
 from cluster.http.names import NameSilentError
+from cluster.http.pool import TooMuchFramingError
 from cluster.http.url import UrlError, WebUrl, parse_url
 
 if TYPE_CHECKING:
@@ -40,9 +41,13 @@ _MEANING = {
 }
 
 _NO_ANSWER = "The source closed the connection without an answer. Check that it is up, then retry the image."
+_TOO_MUCH_FRAMING = (
+    "The source sent far more bytes than the image has, beside the image itself. Check the server of the image."
+)
 _NO_NAME_SERVER = (
     "No name server answered for the host of the URL. Check the name servers of its domain, then retry the image."
 )
+_MAX_COMPRESSION_FRACTION = 16  # the part by which compression may make an image larger
 _STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e]{1,256}"', re.ASCII)
 _SECONDS = re.compile(r"\d{1,9}", re.ASCII)
 
@@ -154,6 +159,8 @@ async def _send(
         raise _no_address(target, redirected_by) from error
     except aiohttp.ServerTimeoutError:
         raise
+    except TooMuchFramingError as error:
+        raise ImageError(ImageErrorCode.TOO_LARGE, _TOO_MUCH_FRAMING, redirected_by) from error
     except aiohttp.ClientError as error:
         raise ImageError(ImageErrorCode.CONNECTION_FAILED, _connection_message(error)) from error
     if response.status < HTTPStatus.OK:  # a switch of protocols, or not a valid status
@@ -222,18 +229,22 @@ async def _read(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
         raise too_large
     parts: list[bytes] = []
     left = max_bytes
+    wire_left = max_bytes + max_bytes // _MAX_COMPRESSION_FRACTION
     try:
         decoder = ContentDecoder(response.headers.get("Content-Encoding", ""))
         while raw := await response.content.readany():
             part = decoder.decode(raw, left + 1)
             left -= len(part)
-            if left < 0:
+            wire_left -= len(raw)
+            if left < 0 or wire_left < 0:
                 raise too_large
             parts.append(part)
         decoder.finish()
     except ContentError as error:
         code = ImageErrorCode.DOWNLOAD_TRUNCATED if error.truncated else ImageErrorCode.HTTP_ERROR
         raise ImageError(code, str(error), status) from error
+    except TooMuchFramingError as error:
+        raise ImageError(ImageErrorCode.TOO_LARGE, _TOO_MUCH_FRAMING, status) from error
     except aiohttp.ClientError as error:
         message = "The source closed the connection before the image was complete. Retry the image later."
         raise ImageError(ImageErrorCode.DOWNLOAD_TRUNCATED, message, status) from error

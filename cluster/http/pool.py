@@ -7,6 +7,7 @@ The connections of aiohttp 3.14 have these faults:
 - Or aiohttp takes it for the answer to the next request.
 - A body that ends with a connection reset counts as complete.
 - A body with garbage for chunks is waited for until the deadline.
+- Interim answers and the extensions of chunks are read at full speed until the deadline.
 - A server that does not answer the end of TLS holds the socket for 30 seconds.
 
 This module uses private names of aiohttp. tests/unit/cluster/http/test_pool.py fails if aiohttp renames one.
@@ -26,6 +27,14 @@ if TYPE_CHECKING:
     from aiohttp.client_reqrep import ConnectionKey
 
 _END_OF_HEADERS = b"\r\n\r\n"
+# The bytes of an answer beside its body: interim answers, headers and the framing of chunks. Chunks of 100 bytes need a
+# seventeenth of the body. Up to 256 KiB of these bytes may be a body that waits for its reader.
+_MAX_FRAMING_BYTES = 1024 * 1024
+_MAX_FRAMING_FRACTION = 16
+
+
+class TooMuchFramingError(aiohttp.ClientPayloadError):
+    """The server sent too many bytes that are no part of a body: interim answers, headers and the framing of chunks."""
 
 
 class Connection(ResponseHandler):
@@ -33,10 +42,13 @@ class Connection(ResponseHandler):
 
     idle = False
     _answered = False
+    _received_bytes = 0
 
     def set_response_params(self, **params: Any) -> None:  # noqa: ANN401 - aiohttp's own, handed on
         """Begin a request."""
         self.idle = self._answered = False
+        self._received_bytes = 0
+        self._payload = None
         super().set_response_params(**params)
 
     def data_received(self, data: bytes) -> None:
@@ -48,9 +60,13 @@ class Connection(ResponseHandler):
             if data:
                 self.close()
             return
+        if self._has_too_much_framing():
+            self._refuse_rest()
+            return
+        self._received_bytes += len(data)
         self._parse(data)
         if self.exception() is not None:
-            self._fail_body()
+            self._fail_body(aiohttp.ClientPayloadError())
         if self.idle and self.should_close:  # another answer came together with the end of this one
             self.close()
 
@@ -68,16 +84,26 @@ class Connection(ResponseHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         """Fail the body if the connection broke. A body without a length is complete if the connection only ended."""
         if exc is not None:
-            self._fail_body()
+            self._fail_body(aiohttp.ClientPayloadError())
         super().connection_lost(exc)
 
     def close(self) -> None:
         """Close at once. The end of TLS would wait for an answer of the server."""
         self.abort()
 
-    def _fail_body(self) -> None:
+    def _has_too_much_framing(self) -> bool:
+        body_bytes = 0 if self._payload is None else self._payload.total_bytes
+        return self._received_bytes - body_bytes > _MAX_FRAMING_BYTES + body_bytes // _MAX_FRAMING_FRACTION
+
+    def _refuse_rest(self) -> None:
+        error = TooMuchFramingError()
+        self.set_exception(error)
+        self._fail_body(error)
+        self.close()
+
+    def _fail_body(self, error: aiohttp.ClientPayloadError) -> None:
         if self._payload is not None and not self._payload.is_eof():
-            self._payload.set_exception(aiohttp.ClientPayloadError())
+            self._payload.set_exception(error)
 
 
 class Pool(aiohttp.TCPConnector):

@@ -35,7 +35,7 @@ _KEEPALIVE_TIMEOUT_SECONDS = 5.0
 _RESOLVE_TIMEOUT_FRACTION = 0.9
 # aiohttp goes through all remaining addresses after each failure. A name with thousands of them would keep it busy.
 _MAX_ADDRESSES_TRIED = 8
-# An answer may have 8 MiB of headers in all.
+# The headers of an answer together have the limit of the pool.
 _MAX_HEADERS = 256
 _MAX_HEADER_BYTES = 32 * 1024
 

@@ -115,6 +115,9 @@ class ImageAnswer(Record):
     attempts: int
     bytes_in: int
     bytes_out: int
+    cpu_seconds: float | None = Field(
+        description="The CPU time of the compression. It is null for a copied result and before a compression."
+    )
     width: int | None
     height: int | None
     format: ImageFormat | None

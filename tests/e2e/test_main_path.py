@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from types import NoneType
 from typing import TYPE_CHECKING
 
 import httpx
@@ -256,6 +257,7 @@ def test_every_answer_has_the_names_of_the_contract(darkroom: Darkroom, service:
     images = one.json()["products"][0]["images"]
     assert {"httpStatus", "bytesIn", "bytesOut", "attempts", "decision"} <= set(images[0])
     assert [image["httpStatus"] for image in images] == [200, 404]
+    assert [type(image["cpuSeconds"]) for image in images] == [float, NoneType]
     assert len(one.headers.get_list("x-request-id")) == 1
 
 

@@ -13,7 +13,7 @@ from actors.messages import Batch, BatchReport, OutcomeKind, Stop, WorkItem
 from actors.worker.process import Worker
 from cluster.mongo.connection import Database
 from cluster.mongo.products import FencedWrite, ProductStore
-from cluster.records import Status
+from cluster.records import Decision, Status
 from tests.support.origin import Origin, reply, slow_headers
 from tests.support.pictures import jpeg
 from tests.support.requests import committed
@@ -107,6 +107,28 @@ async def test_attempts_that_were_lost_with_their_coordinators_count_as_no_failu
         item = outcome.item.after_failure()
     report = await worker.run(replace(batch(request_to_do, [broken], number=most), items=(item,)), never())
     assert kinds(report) == {OutcomeKind.FAILED: 1}
+
+
+async def test_the_cpu_time_of_a_compression_is_kept_also_if_it_failed(
+    worker: Worker, patient: Settings, request_to_do: ProcessingRequest, origin: Origin
+) -> None:
+    body = jpeg(width=1_600, height=1_200, seed=20)
+    good, damaged = origin.route("/good.jpg", reply(body)), origin.route("/damaged.jpg", reply(body[:20_000]))
+    first = batch(request_to_do, [good, damaged, origin.url + "/missing.jpg"])
+    await worker.run(first, never())
+    again = replace(first.items[0], row=5, ordinal=3)
+    await worker.run(replace(first, number=2, items=(again,)), never())
+    images = await images_of(patient, request_to_do)
+    done, failure = Status.COMPLETED, Status.FAILED
+    assert [image.status for image in images[:4]] == [done, failure, failure, done]
+    compressed, failed, *others = [image.cpu_seconds for image in images[:4]]
+    assert compressed is not None
+    assert failed is not None
+    assert 0.005 < compressed < 10
+    assert 0 < failed < 10
+    assert compressed == round(compressed, 3)
+    assert others == [None, None]
+    assert images[3].decision is Decision.DEDUPLICATED
 
 
 async def test_while_s3_is_away_images_use_up_no_attempt(

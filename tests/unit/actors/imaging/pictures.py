@@ -20,6 +20,7 @@ LIMITS = Limits(
     max_frames=100,
     max_buffered_pixels=16_000_000,
     max_progressive_pixels=20_000_000,
+    max_cpu_seconds=5,
 )
 
 

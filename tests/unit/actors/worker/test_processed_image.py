@@ -38,6 +38,13 @@ def output(name: str) -> Output:
     )
 
 
+def test_a_failed_image_keeps_the_cpu_time_of_its_compression() -> None:
+    error = ImageError(ImageErrorCode.CORRUPT_IMAGE, "It failed.", 200, cpu_seconds=0.25)
+    ended = after_error(work_item(), error, max_attempts=MAX_ATTEMPTS, backoff_seconds=BACKOFF_SECONDS)
+    assert ended.result is not None
+    assert ended.result.image.document()["cpuSeconds"] == 0.25
+
+
 @pytest.mark.parametrize("code", ImageErrorCode)
 def test_a_permanent_error_is_final_and_a_transient_one_is_not(code: ImageErrorCode) -> None:
     ended = after(code)

@@ -231,15 +231,21 @@ def test_waiting_ends_at_its_timeout_and_at_once_for_an_unknown_request(
 
 def test_products_are_read_page_by_page(server: ContractServer, client: Darkroom) -> None:
     def product(row: int) -> dict[str, object]:
-        image = {"status": "failed", "error": {"code": "a_code_of_tomorrow", "message": "?"}, "bytesIn": 5}
+        image = {
+            "status": "failed",
+            "error": {"code": "a_code_of_tomorrow", "message": "?"},
+            "bytesIn": 5,
+            "cpuSeconds": 0.5,
+        }
         urls = {"inputImageUrls": ["http://a/1.jpg"], "outputImageUrls": [None]}
         names = {"row": row, "serialNumber": row, "productName": "Chair", "processingStatus": "failed"}
         return {**names, **urls, "images": [image]}
 
     server.answer("GET", STATUS, status_of("completed", products=[product(2)], nextCursor="c1"))
     server.answer("GET", STATUS, status_of("completed", products=[product(3)]))
-    rows = [each.row for each in client.products(REQUEST_ID, product_status="failed")]
-    assert rows == [2, 3]
+    products = list(client.products(REQUEST_ID, product_status="failed"))
+    assert [each.row for each in products] == [2, 3]
+    assert products[0].images[0].cpu_seconds == 0.5
     assert server.calls[1].query == {"limit": "100", "cursor": "c1", "productStatus": "failed"}
 
 

@@ -110,6 +110,12 @@ def grid(
     return avif(items, [configuration, extents(tile, tile), extents(width, height)], links)
 
 
+def repeated(frames: int) -> bytes:
+    """Build a file of one picture with many frames. The decoder decodes them all, and shows one."""
+    data, configuration = coded(1_024)
+    return avif([Item(b"av01", data * frames, TILE)], [configuration, extents(1_024, 1_024)])
+
+
 def derived(kind: bytes, data: bytes, targets: list[int], width: int = SIDE, height: int = SIDE) -> bytes:
     picture, configuration = coded()
     items = [Item(kind, data, WHOLE), Item(b"av01", picture, TILE)]
@@ -184,16 +190,21 @@ CASES: dict[str, Hostile] = {
     "avif data of 0 bytes": ends(lambda: still(length=0), CORRUPT),
     "avif data that is the file's start": ends(lambda: still(offset=0), CORRUPT),
     "avif grid of 255 squared": ends(lambda: grid(255, 255, 16_320, 16_320), PIXELS),
-    "avif grid of 250 by 250 tiles of 16": ends(lambda: grid(250, 250, 4_000, 4_000, tile=16), *BOTH),
+    "avif grid of 250 by 250 tiles of 16": ends(lambda: grid(250, 250, 4_000, 4_000, tile=16), PIXELS),
     "avif grid of 109 by 109": ends(lambda: grid(109, 109, 6_976, 6_976), PIXELS),
     "avif grid of 62 by 62": ends(lambda: grid(62, 62, 3_968, 3_968), CORRUPT),
     "avif grid of 10 by 10": ends(lambda: grid(10, 10, 640, 640), *BOTH),
     "avif grid of 16 by 16": ends(lambda: grid(16, 16, 1_024, 1_024), *BOTH, ways=SHRUNK_ONLY),
     "avif grid of 31 by 31": ends(lambda: grid(31, 31, 1_984, 1_984), *BOTH),
     "avif grid of 31 by 31 tiles of 16": ends(lambda: grid(31, 31, 496, 496, tile=16), *BOTH),
-    "avif grid of 255 squared that says 64 squared": ends(lambda: grid(255, 255, 64, 64), *BOTH),
+    "avif grid of 255 squared that says 64 squared": ends(lambda: grid(255, 255, 64, 64), PIXELS),
     "avif grid of 49 megapixels whose tiles do not reach": ends(lambda: grid(2, 2, 7_000, 7_000), PIXELS),
     "avif grid of 16 megapixels whose tiles do not reach": ends(lambda: grid(2, 2, 4_000, 4_000), CORRUPT),
+    "avif grid of 16 by 16 tiles, each as large as the whole": ends(
+        lambda: grid(16, 16, 1_024, 1_024, tile=1_024), PIXELS
+    ),
+    "avif of 100 frames in one picture": ends(lambda: repeated(100), PIXELS),
+    "avif of 9 frames in one picture": ends(lambda: repeated(9), *BOTH),
     "avif grid that lacks tiles": ends(lambda: grid(9, 9, 576, 576, targets=[2]), CORRUPT),
     "avif grid of itself": ends(lambda: grid(2, 2, 128, 128, targets=[1, 1, 1, 1]), CORRUPT),
     "avif grids of each other": ends(two_grids_of_each_other, CORRUPT),
@@ -202,7 +213,7 @@ CASES: dict[str, Hostile] = {
     "avif identity of two": ends(lambda: derived(b"iden", b"", [2, 2]), *BOTH),
     "avif overlay of 4 billion squared": ends(lambda: overlay(HUGE, HUGE, 1), PIXELS),
     "avif overlay of 99 layers": ends(lambda: overlay(64, 64, 99), *BOTH),
-    "avif overlay of 60,000 layers": ends(lambda: overlay(64, 64, 60_000), *BOTH),
+    "avif overlay of 60,000 layers": ends(lambda: overlay(64, 64, 60_000), PIXELS),
     "avif overlay of 7,000 squared": ends(lambda: overlay(7_000, 7_000, 1), PIXELS),
     "avif overlay of 4,000 squared": ends(lambda: overlay(4_000, 4_000, 1), READABLE, ways=SHRUNK_ONLY),
     "avif alpha of itself": ends(lambda: auxiliary(b"auxl", 1, 1), *BOTH),

@@ -190,12 +190,13 @@ CASES: dict[str, Hostile] = {
     "progressive 20 megapixels, 40 empty scans": ends(lambda: claims_only(5_000, 4_000, 40), PIXELS),
     "progressive 20 megapixels, 99 empty scans": ends(lambda: claims_only(5_000, 4_000, 99), PIXELS),
     "progressive 20 megapixels, 20 skipping scans": ends(lambda: skipping_scans(5_000, 4_000, 19), READABLE),
-    "progressive 20 megapixels, 21 skipping scans": ends(lambda: skipping_scans(5_000, 4_000, 20), PIXELS),
+    "progressive 20 megapixels, 39 skipping scans": ends(lambda: skipping_scans(5_000, 4_000, 38), READABLE),
+    "progressive 20 megapixels, 40 skipping scans": ends(lambda: skipping_scans(5_000, 4_000, 39), PIXELS),
     "progressive 20 megapixels, 99 skipping scans": ends(lambda: skipping_scans(5_000, 4_000, 98), PIXELS),
     "progressive 16,384 by 1,220, 20 skipping scans": ends(lambda: skipping_scans(16_384, 1_220, 19), READABLE),
     "progressive 16,384 by 1,220, 99 skipping scans": ends(lambda: skipping_scans(16_384, 1_220, 98), PIXELS),
-    "progressive 20 megapixels, 20 refining scans": ends(
-        lambda: skipping_scans(5_000, 4_000, 19, refining=True), READABLE, ways=KEPT_ONLY
+    "progressive 20 megapixels, 39 refining scans": ends(
+        lambda: skipping_scans(5_000, 4_000, 38, refining=True), READABLE, ways=KEPT_ONLY
     ),
     "progressive 20 megapixels, 99 refining scans": ends(
         lambda: skipping_scans(5_000, 4_000, 98, refining=True), PIXELS
