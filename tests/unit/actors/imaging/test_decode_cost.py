@@ -60,7 +60,7 @@ def test_a_small_avif_of_much_work_is_refused_at_once(data: bytes, seconds: str,
     assert len(data) < 200_000
     started = time.process_time()
     error = refusal(data)
-    assert time.process_time() - started < 0.1
+    assert time.process_time() - started < 0.5  # its decoder would take over a second
     assert error.code is ImageErrorCode.TOO_MANY_PIXELS
     assert error.message == (
         f"The image needs about {seconds} seconds of CPU to decode, for {megapixels} megapixels in all its parts, "
