@@ -7,7 +7,7 @@ A decoder allocates memory by the header. Without the gate a WebP of 34 bytes co
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from actors.imaging import decode_cost
 from actors.imaging.containers import avif, bmp, gif, jpeg, png, tiff, webp
@@ -18,6 +18,8 @@ from cluster.errors import ImageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from cluster.settings import Settings
 
 _READERS: dict[SourceFormat, Callable[[bytes], Header]] = {
     SourceFormat.JPEG: jpeg.read_header,
@@ -51,6 +53,18 @@ class Limits:
     max_buffered_pixels: int
     max_progressive_pixels: int
     max_cpu_seconds: float
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Return the limits of a deployment."""
+        return cls(
+            max_pixels=settings.max_pixels,
+            max_side_pixels=settings.max_side_pixels,
+            max_frames=settings.max_frames,
+            max_buffered_pixels=settings.max_buffered_pixels,
+            max_progressive_pixels=settings.max_progressive_pixels,
+            max_cpu_seconds=settings.max_image_cpu_seconds,
+        )
 
 
 def read_header(data: bytes, source: SourceFormat) -> Header:

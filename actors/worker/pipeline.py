@@ -65,14 +65,7 @@ class ImagePipeline:
         self._stores = stores
         self._reuse = reuse
         self._settings = settings
-        self._limits = Limits(
-            max_pixels=settings.max_pixels,
-            max_side_pixels=settings.max_side_pixels,
-            max_frames=settings.max_frames,
-            max_buffered_pixels=settings.max_buffered_pixels,
-            max_progressive_pixels=settings.max_progressive_pixels,
-            max_cpu_seconds=settings.max_image_cpu_seconds,
-        )
+        self._limits = Limits.of(settings)
 
     async def fetch(self, item: WorkItem) -> Download:
         """Download an image. Raises `ImageError`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import random
 import sys
@@ -29,8 +28,7 @@ def main(images: int, *, tuned: bool) -> None:
     weights = [kind.share for kind, _ in kinds]
     sources = [[path.read_bytes() for path in paths] for _, paths in kinds]
     order = random.Random(1)  # noqa: S311 - the same mix every time
-    process, options, settings = psutil.Process(), ImageOptions(), Settings()
-    limits = Limits(**{field.name: getattr(settings, field.name) for field in dataclasses.fields(Limits)})
+    process, options, limits = psutil.Process(), ImageOptions(), Limits.of(Settings())
     begun = time.monotonic()
     with ThreadPoolExecutor(1) as thread:
         for done in range(images + 1):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 
 from actors.imaging import Limits, keep_freed_memory
@@ -22,8 +21,7 @@ def compress(data: bytes, *, quality: int, optimise: bool) -> bytes:
 @functools.lru_cache
 def limits() -> Limits:
     """Return the limits of a service by default."""
-    settings = Settings()
-    return Limits(**{field.name: getattr(settings, field.name) for field in dataclasses.fields(Limits)})
+    return Limits.of(Settings())
 
 
 @functools.lru_cache
