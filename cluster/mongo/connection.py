@@ -62,6 +62,22 @@ _INDEXES: dict[str, list[IndexModel]] = {
         IndexModel([("deletedAt", ASCENDING)], partialFilterExpression={"deletedAt": {"$type": "date"}}),
     ],
 }
+_PASSING_CODES = frozenset(
+    {
+        6,  # HostUnreachable
+        7,  # HostNotFound
+        89,  # NetworkTimeout
+        134,  # ReadConcernMajorityNotAvailableYet
+        211,  # KeyNotFound: a server that has just started has not loaded its keys for the cluster time
+        262,  # ExceededTimeLimit
+        9001,  # SocketException
+    }
+)
+"""Error codes of a replica set that is changing. A failed read has no label that says so.
+
+https://github.com/mongodb/specifications/blob/master/source/retryable-reads/retryable-reads.md lists them, but for 211.
+PyMongo raises `NotPrimaryError` for the others of that list.
+"""
 COLLECTIONS = tuple(_INDEXES)
 """All collections of a deployment. Requests are last: in a copy, each request then has all its products."""
 
@@ -184,7 +200,16 @@ def mongo_errors() -> Iterator[None]:
     except (ConnectionFailure, NotPrimaryError, ExecutionTimeout, WTimeoutError, ProtocolError, InvalidBSON) as error:
         raise StoreUnavailableError("mongodb", type(error).__name__) from error
     except OperationFailure as error:  # a BulkWriteError too: without a majority it names the write concern
-        passing = error.has_error_label("TransientTransactionError") or error.has_error_label("RetryableWriteError")
-        if passing or error.timeout or (error.details or {}).get("writeConcernErrors"):
-            raise StoreUnavailableError("mongodb", type(error).__name__) from error
-        raise
+        if not _is_passing(error):
+            raise
+        raise StoreUnavailableError("mongodb", type(error).__name__) from error
+
+
+def _is_passing(error: OperationFailure) -> bool:
+    labels = ("TransientTransactionError", "RetryableWriteError")
+    return (
+        any(error.has_error_label(label) for label in labels)
+        or error.code in _PASSING_CODES
+        or error.timeout
+        or bool((error.details or {}).get("writeConcernErrors"))
+    )
