@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from cluster.records import RowProblem
 
 
+_LISTED_PROBLEMS = 10  # a message with all of them would be as long as the body that has them
+
+
 class DarkroomError(Exception):
     """The root of the tree. Its text is a message for the reader that can act on it."""
 
@@ -122,6 +125,13 @@ class CatalogueError(RefusedError):
         self.total = total
 
 
+def listed(problems: Sequence[tuple[str, str]]) -> str:
+    """Return the first problems in one line, each with its field, and the number of the others."""
+    named = "; ".join(f"{field}: {message}" for field, message in problems[:_LISTED_PROBLEMS])
+    others = len(problems) - _LISTED_PROBLEMS
+    return f"{named}; and {others:,} more" if others > 0 else named
+
+
 class OptionsError(RefusedError):
     """The options have errors, each with the field's name.
 
@@ -130,8 +140,7 @@ class OptionsError(RefusedError):
     """
 
     def __init__(self, problems: Sequence[tuple[str, str]]) -> None:
-        listed = "; ".join(f"{field}: {message}" for field, message in problems)
-        super().__init__(400, "invalid_options", f"The options are not valid. {listed}")
+        super().__init__(400, "invalid_options", f"The options are not valid. {listed(problems)}")
         self.args = (problems,)
         self.problems = problems
 

@@ -18,6 +18,8 @@ class Effort(StrEnum):
 
 
 _DEFAULT_MIN_QUALITY = 40
+_MAX_OUTPUTS = 10
+_MAX_OUTPUT_BYTES = 2**40  # above every image; MongoDB holds integers below 2**63
 
 
 class OutputOptions(BaseModel):
@@ -39,7 +41,7 @@ class OutputOptions(BaseModel):
     effort: Effort = Field(default=Effort.BALANCED, strict=False)  # it comes as a text
     max_width: int | None = Field(default=None, ge=1, le=16_384)  # pixels; aspect is kept, nothing is enlarged
     max_height: int | None = Field(default=None, ge=1, le=16_384)  # pixels
-    max_bytes: int | None = Field(default=None, ge=1)  # the quality is lowered until the output fits
+    max_bytes: int | None = Field(default=None, ge=1, le=_MAX_OUTPUT_BYTES)  # quality is lowered until it fits
     min_quality: int | None = Field(default=None, ge=1, le=100)  # `max_bytes` lowers the quality only so far
     background: str = Field(default="#ffffff", pattern="^#[0-9a-fA-F]{6}$")  # under alpha where the format has none
     keep_metadata: bool = False  # EXIF, XMP, IPTC and the colour profile; the orientation is always applied
@@ -73,6 +75,9 @@ class OutputOptions(BaseModel):
         return min(self.quality, _DEFAULT_MIN_QUALITY) if self.min_quality is None else self.min_quality
 
 
+_NAMES_OF_OPTIONS = frozenset(OutputOptions.model_fields) | {to_camel(name) for name in OutputOptions.model_fields}
+
+
 class NamedOutput(OutputOptions):
     """One of several outputs."""
 
@@ -86,14 +91,16 @@ class ImageOptions(OutputOptions):
     leaves out has the value beside `outputs`.
     """
 
-    outputs: list[NamedOutput] = Field(default=[], max_length=10)
+    outputs: list[NamedOutput] = Field(default=[], max_length=_MAX_OUTPUTS)
 
     @model_validator(mode="before")
     @classmethod
     def _inherit(cls, values: object) -> object:
         if not isinstance(values, dict) or not isinstance(values.get("outputs"), list):
             return values
-        common = {name: value for name, value in values.items() if name != "outputs"}
+        if len(values["outputs"]) > _MAX_OUTPUTS:  # they are refused, so nothing is copied for them
+            return values
+        common = {name: value for name, value in values.items() if name in _NAMES_OF_OPTIONS}
         return values | {"outputs": [_inherited(common, output) for output in values["outputs"]]}
 
     @field_validator("outputs")

@@ -14,7 +14,7 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 
-from cluster.errors import OptionsError, RefusedError
+from cluster.errors import OptionsError, RefusedError, listed
 from cluster.options import ImageOptions
 from deployments.api.text import UNUSABLE_TEXT, unusable_text
 
@@ -146,6 +146,10 @@ async def _multipart(request: Request) -> AsyncIterator[UploadForm]:
     except (MultiPartException, HTTPException) as error:
         reason = error.message if isinstance(error, MultiPartException) else error.detail
         raise RefusedError(400, "malformed_form", f"The form is not valid multipart/form-data. {reason}") from error
+    except UnicodeError as error:  # some of Python's own codecs never decode
+        raise RefusedError(
+            400, "malformed_form", "The form has a name or a text that is not in its charset. Send it in UTF-8."
+        ) from error
     try:
         files = form.getlist("file")
         if not files or not isinstance(files[0], UploadFile):
@@ -187,11 +191,11 @@ def _parse_fields(fields: Mapping[str, Any]) -> UploadFields:
     try:
         return UploadFields.model_validate(fields)
     except ValidationError as error:
-        problems = [(_field_name(each["loc"]), _message(each)) for each in error.errors()]
+        found = error.errors(include_url=False, include_input=False)
+        problems = [(_field_name(each["loc"]), _message(each)) for each in found]
     if all(field.partition(".")[0] == "options" for field, _ in problems):
         raise OptionsError([(field.removeprefix("options."), message) for field, message in problems])
-    listed = "; ".join(f"{field}: {message}" for field, message in problems)
-    raise RefusedError(400, "invalid_field", f"The form is not valid. {listed}")
+    raise RefusedError(400, "invalid_field", f"The form is not valid. {listed(problems)}")
 
 
 def _field_name(location: tuple[int | str, ...]) -> str:

@@ -65,11 +65,13 @@ def test_the_quality_is_not_lowered_below_the_minimum_or_40(fields: dict[str, An
         ({"quality": 0}, "quality", "greater than or equal to 1"),
         ({"quality": 101}, "quality", "less than or equal to 100"),
         ({"maxBytes": 0}, "maxBytes", "greater than or equal to 1"),
+        ({"maxBytes": 2**63}, "maxBytes", "less than or equal to"),  # MongoDB could not hold it
         ({"minQuality": 20}, "minQuality", "only with maxBytes"),
         ({"maxBytes": 5, "minQuality": 80}, "minQuality", "above quality"),
         ({"maxWidth": 0}, "maxWidth", "greater than or equal to 1"),
         ({"background": "white"}, "background", "pattern"),
         ({"sharpen": True}, "sharpen", "Extra inputs"),
+        ({"sharpen": True, "outputs": [{"name": "a"}]}, "sharpen", "Extra inputs"),
         ({"outputs": [{"maxWidth": 3}]}, "outputs.0.name", "required"),
         ({"outputs": [{"name": "a/b"}]}, "outputs.0.name", "pattern"),
         ({"outputs": [{"name": "a"}, {"name": "a"}]}, "outputs", "name twice"),

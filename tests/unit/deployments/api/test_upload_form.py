@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import tracemalloc
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from cluster.errors import RefusedError
 from deployments.api.problems import refusal
-from deployments.api.upload_form import upload_form
+from deployments.api.upload_form import UploadFields, upload_form
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from starlette.types import Receive, Scope, Send
+
+MOST_PEAK_BYTES = 20_000_000
 
 
 async def parse(scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,6 +68,24 @@ async def test_an_option_of_another_type_is_refused(client: httpx.AsyncClient, o
     assert field in answer.json()["detail"]
 
 
+async def test_of_many_problems_ten_are_named(client: httpx.AsyncClient) -> None:
+    options = json.dumps({f"o{number}": 1 for number in range(5_500)})
+    detail = (await client.post("/", data={"options": options}, files={"file": b"x"})).json()["detail"]
+    assert detail.startswith("The options are not valid. o0: there is no such field; o1: ")
+    assert detail.endswith("o9: there is no such field; and 5,490 more")
+
+
+def test_the_largest_options_take_little_memory() -> None:
+    common = ",".join(f'"{number:x}":1' for number in range(2_731))
+    options = f'{{"outputs":[{",".join(["{}"] * 1_000)}],{common}}}'
+    tracemalloc.start()
+    with pytest.raises(ValidationError, match="at most 10"):
+        UploadFields.model_validate({"options": options})
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak_bytes < MOST_PEAK_BYTES
+
+
 @pytest.mark.parametrize(
     ("fields", "filename", "named"),
     [
@@ -92,3 +115,12 @@ async def test_a_name_of_a_file_with_half_a_character_is_refused(client: httpx.A
     headers = {"content-type": "multipart/form-data; boundary=x; charset=unicode_escape"}
     answer = await client.post("/", content=part, headers=headers)
     assert answer.status_code == 400
+
+
+@pytest.mark.parametrize("charset", ["undefined", "punycode"])
+async def test_a_charset_that_decodes_nothing_is_a_malformed_form(client: httpx.AsyncClient, charset: str) -> None:
+    part = b'--x\r\ncontent-disposition: form-data; name="a."\r\n\r\n\xff.\r\n--x--\r\n'
+    headers = {"content-type": f"multipart/form-data; boundary=x; charset={charset}"}
+    answer = await client.post("/", content=part, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (400, "malformed_form")
+    assert "UTF-8" in answer.json()["detail"]
