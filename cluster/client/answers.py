@@ -7,9 +7,9 @@ kept. Codes and states are plain strings. Only the fields that identify a thing 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from cluster.records import RowProblem
@@ -60,6 +60,12 @@ class Submission(Answer):
     valid: bool = True
     counts: CountsAnswer = CountsAnswer()
     rejected_rows: list[RowProblem] = []
+
+    @model_validator(mode="after")
+    def _check_kind(self) -> Self:
+        if not self.request_id and "valid" not in self.model_fields_set:
+            raise ValueError("an accepted upload has a requestId, and a dry run says whether the file is valid")
+        return self
 
 
 class ImageErrorAnswer(Answer):
@@ -186,7 +192,14 @@ class DeliveryAnswer(Answer):
     responses: list[dict[str, Any]] = []
 
 
-class Readiness(Answer):
-    """The health check of the service. Fields beside `ready` name the faults."""
+class DeliveryPage(Answer):
+    """The webhook outbox of a request."""
 
-    ready: bool
+    deliveries: list[DeliveryAnswer]
+
+
+class Readiness(Answer):
+    """The health check of the service. `checks` has its result for each part, by the part's name."""
+
+    ready: bool = False  # by the status of the answer
+    checks: dict[str, Any]

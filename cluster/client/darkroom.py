@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
+
+import httpx
 
 from cluster.client.answers import (
     DeliveryAnswer,
+    DeliveryPage,
     ProductAnswer,
     Readiness,
     RequestPage,
@@ -19,9 +22,10 @@ from cluster.client.answers import (
 from cluster.client.transport import (
     Deadline,
     Transport,
+    answer,
     checked,
-    document,
     is_transient,
+    not_darkroom,
     quoted,
     retried,
     retry_after_seconds,
@@ -35,6 +39,7 @@ DEFAULT_TIMEOUT_SECONDS = 30.0
 DEFAULT_POLL_SECONDS = 1.0
 MAX_OUTAGE_SECONDS = 60.0
 PAGE_LIMIT = 100
+_MEDIA_TYPES = {"csv": "text/csv", "jsonl": "application/jsonl"}
 
 
 class Darkroom:
@@ -124,7 +129,7 @@ class Darkroom:
             form={name: value for name, value in form.items() if value is not None},
             headers={"idempotency-key": idempotency_key or uuid.uuid4().hex},
         )
-        return Submission.model_validate(document(response))
+        return answer(Submission, response)
 
     def status(
         self, request_id: str, *, limit: int | None = None, cursor: str | None = None, product_status: str | None = None
@@ -140,7 +145,7 @@ class Darkroom:
         response = self._transport.get(
             f"/api/status/{quoted(request_id)}", limit=limit, cursor=cursor, productStatus=product_status
         )
-        return RequestStatus.model_validate(document(response))
+        return answer(RequestStatus, response)
 
     def products(self, request_id: str, *, product_status: str | None = None) -> Iterator[ProductAnswer]:
         """Yield all products of a request in the order of the file. They are read page by page."""
@@ -189,7 +194,7 @@ class Darkroom:
     ) -> RequestPage:
         """Return one page of the requests of the API key, newest first."""
         response = self._transport.get("/api/requests", status=status, limit=limit, cursor=cursor)
-        return RequestPage.model_validate(document(response))
+        return answer(RequestPage, response)
 
     def results(
         self,
@@ -200,7 +205,7 @@ class Darkroom:
     ) -> Iterator[bytes]:
         """Yield the results in pieces, as they come. A running request gives the results so far."""
         path = f"/api/requests/{quoted(request_id)}/results.{file_format}"
-        return self._transport.stream(path, only=only)
+        return self._transport.stream(path, media_type=_MEDIA_TYPES[file_format], only=only)
 
     def save_results(
         self,
@@ -241,7 +246,7 @@ class Darkroom:
         """Change the priority of a request that waits or runs. Raises `ApiError`, code `already_ended`."""
         path = f"/api/requests/{quoted(request_id)}"
         response = retried(lambda: self._transport.send("PATCH", path, json={"priority": priority}))
-        return RequestSummary.model_validate(document(response))
+        return answer(RequestSummary, response)
 
     def retry(self, request_id: str, *, codes: Iterable[str] | None = None) -> RequestSummary:
         """Process the failed images of an ended request again.
@@ -255,34 +260,40 @@ class Darkroom:
         """
         path = f"/api/requests/{quoted(request_id)}/retry"
         body = {} if codes is None else {"codes": list(codes)}
-        return RequestSummary.model_validate(document(checked(self._transport.send("POST", path, json=body))))
+        return answer(RequestSummary, checked(self._transport.send("POST", path, json=body)))
 
     def delete(self, request_id: str) -> None:
         """Delete an ended request with its records and outputs. Raises `ApiError`, code `still_running`."""
-        checked(self._transport.send("DELETE", f"/api/requests/{quoted(request_id)}"))
+        response = checked(self._transport.send("DELETE", f"/api/requests/{quoted(request_id)}"))
+        if response.status_code != httpx.codes.NO_CONTENT:
+            raise not_darkroom(response)
 
     def deliveries(self, request_id: str) -> list[DeliveryAnswer]:
         """Return the deliveries of the webhook of a request."""
         response = self._transport.get(f"/api/requests/{quoted(request_id)}/deliveries")
-        return [DeliveryAnswer.model_validate(each) for each in document(response)["deliveries"]]
+        return answer(DeliveryPage, response).deliveries
 
-    def redeliver(self, request_id: str, delivery_id: str) -> dict[str, Any]:
+    def redeliver(self, request_id: str, delivery_id: str) -> DeliveryAnswer:
         """Send a webhook once more, with the same id and body."""
         path = f"/api/requests/{quoted(request_id)}/deliveries/{quoted(delivery_id)}/redeliver"
-        return document(checked(self._transport.send("POST", path)))
+        return answer(DeliveryAnswer, checked(self._transport.send("POST", path)))
 
     def ready(self) -> Readiness:
-        """Return whether the service can take work, with the result of each of its checks."""
+        """Return whether the service can take work, with the result of each of its checks.
+
+        Raises:
+            ApiError: Code `starting`, the service cannot run its checks yet.
+        """
         response = self._transport.send("GET", "/readyz")
-        return Readiness.model_validate({**document(response), "ready": response.is_success})
+        return answer(Readiness, response).model_copy(update={"ready": response.is_success})
 
     def _change(self, request_id: str, change: Literal["cancel", "pause", "resume"]) -> RequestSummary:
         path = f"/api/requests/{quoted(request_id)}/{change}"
-        return RequestSummary.model_validate(document(retried(lambda: self._transport.send("POST", path))))
+        return answer(RequestSummary, retried(lambda: self._transport.send("POST", path)))
 
     def _poll(self, request_id: str) -> tuple[RequestStatus, float | None]:
         response = self._transport.get(f"/api/status/{quoted(request_id)}", limit=1)
-        return RequestStatus.model_validate(document(response)), retry_after_seconds(response)
+        return answer(RequestStatus, response), retry_after_seconds(response)
 
     def _poll_through_outage(self, request_id: str, *, pause_seconds: float) -> tuple[RequestStatus, float | None]:
         outage = Deadline(MAX_OUTAGE_SECONDS)

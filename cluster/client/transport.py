@@ -6,15 +6,18 @@ import time
 from contextlib import contextmanager
 from io import SEEK_END, BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 import httpx
+from pydantic import BaseModel, ValidationError
 
 from cluster.errors import ApiError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+AnswerT = TypeVar("AnswerT", bound=BaseModel)
 
 MAX_STORE_SECONDS = 1800.0  # the limit of the service for storing a catalogue
 CONNECT_TIMEOUT_SECONDS = 5.0
@@ -113,12 +116,14 @@ class Transport:
         given = {name: value for name, value in params.items() if value is not None}
         return checked(self.send("GET", path, params=given))
 
-    def stream(self, path: str, **params: str) -> Iterator[bytes]:
-        """Yield the body of a good answer in pieces, as they come."""
+    def stream(self, path: str, *, media_type: str, **params: str) -> Iterator[bytes]:
+        """Yield the body of a good answer of this media type in pieces, as they come."""
         with self._explained(), self._http.stream("GET", path, params=params) as response:
             if not response.is_success:
                 response.read()
                 checked(response)
+            if response.headers.get("content-type", "").partition(";")[0] != media_type:
+                raise not_darkroom(response)
             yield from response.iter_bytes()
 
     @contextmanager
@@ -146,7 +151,7 @@ def is_away(error: ApiError) -> bool:
 def is_transient(error: ApiError) -> bool:
     """Return whether the error may go away by itself, such as a lost answer, an overload or a restart."""
     busy = error.status == httpx.codes.TOO_MANY_REQUESTS or httpx.codes.is_server_error(error.status)
-    return busy or is_away(error)
+    return busy or (is_away(error) and not _is_final(error.status))
 
 
 def checked(response: httpx.Response) -> httpx.Response:
@@ -157,31 +162,42 @@ def checked(response: httpx.Response) -> httpx.Response:
     """
     if response.is_success:
         return response
+    if response.has_redirect_location:
+        raise not_darkroom(response)
     problem = _document(response)
     code = str(problem.get("code") or _foreign_code(response.status_code))
     detail = str(problem.get("detail") or problem.get("title") or _unexplained(response))
     raise ApiError(response.status_code, code, detail, _with_retry_after(problem, response))
 
 
-def document(response: httpx.Response) -> dict[str, Any]:
-    """Return the JSON object of a good answer.
+def answer(kind: type[AnswerT], response: httpx.Response) -> AnswerT:
+    """Return a good answer as its record.
 
     Raises:
-        ApiError: The answer is no JSON object, so something else than Darkroom is at this address.
+        ApiError: The answer is a problem, or it has not the fields of the record. In the second case, something else
+            than Darkroom is at this address.
     """
-    found = _document(response)
-    if not found:
-        url = response.request.url.copy_with(path="/", query=None)
-        detail = f"{url} answered {response.status_code}, but not as Darkroom does. Is this the right address?"
-        raise ApiError(response.status_code, _NOT_DARKROOM, detail, {})
-    return found
+    try:
+        return kind.model_validate(_document(response))
+    except ValidationError as error:
+        checked(response)
+        raise not_darkroom(response) from error
+
+
+def not_darkroom(response: httpx.Response) -> ApiError:
+    """Return the error of an answer that Darkroom does not give."""
+    url = response.request.url.copy_with(path="/", query=None)
+    target = f" and points to {response.headers['location']}" if response.has_redirect_location else ""
+    detail = f"{url} answered {response.status_code}{target}, but not as Darkroom does. Is this the right address?"
+    return ApiError(response.status_code, _NOT_DARKROOM, detail, {})
 
 
 def retried(call: Callable[[], httpx.Response]) -> httpx.Response:
     """Return a good answer to a call that may safely be repeated.
 
-    The call is repeated after a lost answer, and after an answer that is not Darkroom's. It is repeated after 429 and
-    503 if their `Retry-After` is at most a minute. At most five calls are made. The error of the last one is raised.
+    It is repeated after a lost answer, and after an answer of something else than Darkroom, but for a redirect and 413.
+    It is repeated after 429 and 503 if their `Retry-After` is at most a minute. At most five calls are made. The error
+    of the last one is raised.
     """
     for attempt in range(1, MAX_CALL_ATTEMPTS + 1):
         try:
@@ -213,11 +229,16 @@ def _is_foreign(error: ApiError) -> bool:
     return error.code in (_NOT_DARKROOM, _foreign_code(error.status))
 
 
+def _is_final(status: int) -> bool:
+    """Return whether something else than Darkroom would give this answer again: the address or the file is wrong."""
+    return httpx.codes.is_redirect(status) or status == httpx.codes.REQUEST_ENTITY_TOO_LARGE
+
+
 def _pause_seconds(error: ApiError) -> float | None:
     if error.code == "answer_lost":
         return LOST_ANSWER_PAUSE_SECONDS
     asked = error.problem.get("retryAfterSeconds", FOREIGN_ANSWER_PAUSE_SECONDS if _is_foreign(error) else None)
-    may_repeat = error.status in RETRYABLE_STATUSES or _is_foreign(error)
+    may_repeat = error.status in RETRYABLE_STATUSES or (_is_foreign(error) and not _is_final(error.status))
     return asked if may_repeat and isinstance(asked, float) and asked <= MAX_RETRY_PAUSE_SECONDS else None
 
 
@@ -235,5 +256,7 @@ def _document(response: httpx.Response) -> dict[str, Any]:
 
 
 def _unexplained(response: httpx.Response) -> str:
+    if response.status_code == httpx.codes.REQUEST_ENTITY_TOO_LARGE:
+        return "A server before Darkroom refused the file as too large. Raise the limit of that server's bodies."
     said = f"answered {response.status_code} {response.reason_phrase} and did not say why"
     return f"The service {said}. It may be starting, or something else than Darkroom is at this address."

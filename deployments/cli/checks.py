@@ -117,8 +117,7 @@ def check_service(settings: Settings, home: Home) -> Iterator[Check]:
     if url == home.url and not is_supervised(home):
         detail = "not running: dead servers stay dead"
         yield Check("supervisor", Verdict.FAULTY, detail, "Run `darkroom up --detach`.")
-    checks: dict[str, dict[str, Any]] = (readiness.model_extra or {}).get("checks", {})
-    for name, check in checks.items():
+    for name, check in readiness.checks.items():
         detail = check.get("detail") or "answers"
         yield Check(name, Verdict(bool(check.get("ok"))), detail, "" if check.get("ok") else STORES.get(name, ""))
 

@@ -41,7 +41,7 @@ def test_a_webhook_is_tried_until_it_is_accepted_with_one_id(darkroom: Darkroom,
         Webhook(SECRET).verify(call.body, dict(call.headers))
 
     again = darkroom.redeliver(status.request_id, delivery.delivery_id)
-    assert again["deliveryId"] == delivery.delivery_id
+    assert again.delivery_id == delivery.delivery_id
     wait_until(lambda: len(origin.requests_to("/hook")) == 4, "the webhook was sent again")
     assert origin.requests_to("/hook")[3].headers["webhook-id"] == delivery.delivery_id
 

@@ -123,6 +123,12 @@ def _handler(script: Script) -> type[BaseHTTPRequestHandler]:
         def do_POST(self) -> None:
             self._reply()
 
+        def do_PATCH(self) -> None:
+            self._reply()
+
+        def do_DELETE(self) -> None:
+            self._reply()
+
         def log_message(self, *_: object) -> None:
             pass
 

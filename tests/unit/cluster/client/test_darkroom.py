@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,11 +14,12 @@ from tests.support.contract_server import REQUEST_ID, UPLOAD, ContractServer, ac
 from tests.support.origin import Origin, reply, slow_headers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 STATUS = f"/api/status/{REQUEST_ID}"
-RESULTS = f"/api/requests/{REQUEST_ID}/results"
+REQUEST = f"/api/requests/{REQUEST_ID}"
+RESULTS = f"{REQUEST}/results"
 BUSY = {"status": 503, "code": "queue_full", "detail": "The queue is full."}
 
 
@@ -152,6 +153,67 @@ def test_something_else_at_the_address_is_named(server: ContractServer, client: 
     assert caught.value.code == "http_502"
 
 
+CALLS: dict[str, tuple[str, str, Callable[[Darkroom], object]]] = {
+    "submit": ("POST", UPLOAD, lambda client: client.submit(b"x")),
+    "status": ("GET", STATUS, lambda client: client.status(REQUEST_ID)),
+    "wait": ("GET", STATUS, lambda client: client.wait(REQUEST_ID)),
+    "requests": ("GET", "/api/requests", lambda client: client.requests()),
+    "results": ("GET", f"{RESULTS}.csv", lambda client: list(client.results(REQUEST_ID))),
+    "cancel": ("POST", f"{REQUEST}/cancel", lambda client: client.cancel(REQUEST_ID)),
+    "set_priority": ("PATCH", REQUEST, lambda client: client.set_priority(REQUEST_ID, 9)),
+    "retry": ("POST", f"{REQUEST}/retry", lambda client: client.retry(REQUEST_ID)),
+    "delete": ("DELETE", REQUEST, lambda client: client.delete(REQUEST_ID)),
+    "deliveries": ("GET", f"{REQUEST}/deliveries", lambda client: client.deliveries(REQUEST_ID)),
+    "redeliver": ("POST", f"{REQUEST}/deliveries/d/redeliver", lambda client: client.redeliver(REQUEST_ID, "d")),
+    "ready": ("GET", "/readyz", lambda client: client.ready()),
+}
+
+
+@pytest.mark.parametrize("body", [{"ok": True}, b"<h1>hello</h1>"], ids=["json", "html"])
+@pytest.mark.parametrize("call", CALLS)
+def test_a_good_answer_of_something_else_is_never_taken_for_darkrooms(
+    server: ContractServer, client: Darkroom, call: str, body: dict[str, Any] | bytes
+) -> None:
+    method, path, ask = CALLS[call]
+    server.answer(method, path, body, headers={"content-type": "text/html"} if isinstance(body, bytes) else {})
+    with pytest.raises(ApiError, match="not as Darkroom does") as caught:
+        ask(client)
+    assert caught.value.code == "not_darkroom"
+    assert len(server.calls) == 1
+
+
+def test_results_of_something_else_leave_no_file(server: ContractServer, client: Darkroom, tmp_path: Path) -> None:
+    server.answer("GET", f"{RESULTS}.csv", b"<h1>hello</h1>", headers={"content-type": "text/html"})
+    with pytest.raises(ApiError, match="not as Darkroom does"):
+        client.save_results(REQUEST_ID, tmp_path / "results.csv")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "words"),
+    [
+        (301, {"location": "https://shop.example/"}, "points to https://shop.example/, but not as Darkroom does"),
+        (307, {"location": "/login"}, "points to /login"),
+        (413, {}, "Raise the limit"),
+    ],
+)
+def test_a_redirect_or_a_refused_size_of_something_else_is_final(
+    server: ContractServer, client: Darkroom, status: int, headers: dict[str, str], words: str
+) -> None:
+    server.answer("POST", UPLOAD, b"<h1>No</h1>", status=status, headers={"content-type": "text/html", **headers})
+    with pytest.raises(ApiError, match=words) as caught:
+        client.submit(b"x")
+    assert not is_transient(caught.value)
+    assert len(server.calls) == 1
+
+
+def test_a_service_that_starts_says_so(server: ContractServer, client: Darkroom) -> None:
+    server.answer("GET", "/readyz", {"status": 503, "code": "starting", "detail": "The service starts."}, status=503)
+    with pytest.raises(ApiError) as caught:
+        client.ready()
+    assert caught.value.code == "starting"
+
+
 def test_only_http_addresses_are_taken() -> None:
     with pytest.raises(ValueError, match="must start with http"):
         Darkroom("ftp://example.test")
@@ -251,7 +313,7 @@ def test_products_are_read_page_by_page(server: ContractServer, client: Darkroom
 
 def test_results_come_as_bytes_or_as_a_file(server: ContractServer, client: Darkroom, tmp_path: Path) -> None:
     server.answer("GET", f"{RESULTS}.csv", b"a,b\n1,2\n", headers={"content-type": "text/csv"})
-    server.answer("GET", f"{RESULTS}.jsonl", b"{}\n", headers={"content-type": "application/x-ndjson"})
+    server.answer("GET", f"{RESULTS}.jsonl", b"{}\n", headers={"content-type": "application/jsonl"})
     assert b"".join(client.results(REQUEST_ID, only="failed")) == b"a,b\n1,2\n"
     assert server.calls[0].query == {"only": "failed"}
     target = tmp_path / "r.jsonl"
@@ -260,7 +322,7 @@ def test_results_come_as_bytes_or_as_a_file(server: ContractServer, client: Dark
 
 
 def test_half_a_result_leaves_no_file(server: ContractServer, client: Darkroom, tmp_path: Path) -> None:
-    server.answer("GET", f"{RESULTS}.csv", b"a,b\n1,2\n", cut=True)
+    server.answer("GET", f"{RESULTS}.csv", b"a,b\n1,2\n", headers={"content-type": "text/csv"}, cut=True)
     target = tmp_path / "results.csv"
     target.write_text("the last good one")
     with pytest.raises(ApiError) as caught:
@@ -276,7 +338,7 @@ def test_deliveries_and_redelivery(server: ContractServer, client: Darkroom) -> 
     (found,) = client.deliveries(REQUEST_ID)
     assert (found.delivery_id, found.attempts) == ("dlv_1", 8)
     assert found.document() == delivery
-    assert client.redeliver(REQUEST_ID, found.delivery_id)["state"] == "pending"
+    assert client.redeliver(REQUEST_ID, found.delivery_id).state == "pending"
 
 
 def test_the_list_of_requests(server: ContractServer, client: Darkroom) -> None:

@@ -72,7 +72,8 @@ def server() -> Iterator[ContractServer]:
         running.answer("POST", UPLOAD, accepted(), status=202)
         running.answer("GET", f"/api/status/{REQUEST_ID}", status_of("completed", completed=4))
         running.answer("GET", "/api/requests", {"requests": [], "nextCursor": None})
-        running.answer("GET", f"/api/requests/{REQUEST_ID}/results.csv", b"Serial Number\n1\n")
+        as_csv = {"content-type": "text/csv; charset=utf-8"}
+        running.answer("GET", f"/api/requests/{REQUEST_ID}/results.csv", b"Serial Number\n1\n", headers=as_csv)
         running.answer("POST", f"/api/requests/{REQUEST_ID}/cancel", status_of("failed"))
         yield running
 
