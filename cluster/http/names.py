@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
@@ -17,10 +18,10 @@ from aiodns import error as dns_error
 from pymongo._psl import is_public_suffix  # the Public Suffix List
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
 
 _LOOKUPS_PER_DOMAIN = 4  # at once
-_PLACE_TIMEOUT_SECONDS = 1.0  # for a lookup, while others of its domain are under way
+_PLACE_TIMEOUT_SECONDS = 1.0  # for a lookup, while others of its domain are under way and none is answered
 _TRIES = 2  # c-ares waits twice as long for the second
 _FIRST_TRY_FRACTION = 0.25  # of the time for a lookup
 # The answers that a name has no address. All other errors say that no name server has answered about it.
@@ -59,7 +60,7 @@ class NameResolver:
             nameservers, timeout=_FIRST_TRY_FRACTION * timeout_seconds, tries=_TRIES, domains=search_domains
         )
         self._lookups: dict[str, asyncio.Task[list[str]]] = {}
-        self._places: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        self._domains: WeakValueDictionary[str, _Domain] = WeakValueDictionary()
 
     async def __call__(self, host: str, port: int) -> list[str]:
         """Return the addresses of a host, in the order in which to try them.
@@ -86,19 +87,18 @@ class NameResolver:
             lookup.exception()  # every caller may have gone
 
     async def _look_up(self, host: str, port: int) -> list[str]:
-        places = self._places.setdefault(domain_of(host), asyncio.Semaphore(_LOOKUPS_PER_DOMAIN))
-        try:
-            async with asyncio.timeout(_PLACE_TIMEOUT_SECONDS):
-                await places.acquire()
-        except TimeoutError:
-            raise NameSilentError("other names of its domain are being looked up") from None
-        try:
-            async with asyncio.timeout(self._timeout_seconds):
-                return await self._ask(host, port)
-        except TimeoutError:
-            raise NameSilentError("no name server has answered") from None
-        finally:
-            places.release()
+        domain = self._domains.setdefault(domain_of(host), _Domain())
+        async with domain.place():
+            try:
+                async with asyncio.timeout(self._timeout_seconds):
+                    found = await self._ask(host, port)
+            except NoAddressError:
+                domain.answers()
+                raise
+            except TimeoutError:
+                raise NameSilentError("no name server has answered") from None
+            domain.answers()
+            return found
 
     async def _ask(self, host: str, port: int) -> list[str]:
         try:
@@ -107,6 +107,42 @@ class NameResolver:
             code, text = error.args
             raise (NoAddressError if code in _NO_ADDRESS else NameSilentError)(text) from error
         return list(dict.fromkeys(node.addr[0].decode() for node in found.nodes))
+
+
+class _Domain:
+    """The places of one domain, as long as its names are looked up."""
+
+    def __init__(self) -> None:
+        self._places = asyncio.Semaphore(_LOOKUPS_PER_DOMAIN)
+        self._waits: set[asyncio.Timeout] = set()
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """Hold a place for the block.
+
+        Raises:
+            NameSilentError: No place is free, and the names before this one have no answer.
+        """
+        try:
+            async with asyncio.timeout(_PLACE_TIMEOUT_SECONDS) as wait:
+                self._waits.add(wait)
+                try:
+                    await self._places.acquire()
+                finally:
+                    self._waits.remove(wait)
+        except TimeoutError:
+            raise NameSilentError("other names of its domain are being looked up") from None
+        try:
+            yield
+        finally:
+            self._places.release()
+
+    def answers(self) -> None:
+        """Give all that wait for a place the whole time again."""
+        until = asyncio.get_running_loop().time() + _PLACE_TIMEOUT_SECONDS
+        for wait in self._waits:
+            if not wait.expired():
+                wait.reschedule(until)
 
 
 def domain_of(host: str) -> str:

@@ -68,12 +68,12 @@ class GuardedResolver(AbstractResolver):
             async with asyncio.timeout(self._timeout_seconds):
                 addresses = await self._resolve(host, port)
             if not addresses:
-                raise NoAddressError("the name has no address")  # noqa: TRY301 - as if the resolver had raised it
-        except NoAddressError:
+                raise NoAddressError("the name has no address")
+        except OSError as error:
             self._guard.check_without_address(host, port)
+            if isinstance(error, TimeoutError):  # aiohttp would take it for one of the connection
+                raise NameSilentError("no name server has answered") from error
             raise
-        except TimeoutError as error:  # aiohttp would take it for one of the connection
-            raise NameSilentError("no name server has answered") from error
         for address in addresses:
             self._guard.check(host, address, port)
         return [

@@ -22,6 +22,8 @@ GRACE_SECONDS = 5.0
 """The time in which an upload may be slower."""
 SLOW_SECONDS = 1.0
 """The time after which an unfinished upload counts as slow."""
+_LOOK_SECONDS = 1.0
+"""The time that one wait for the client counts at most."""
 MAX_SLOW_UPLOADS_PER_KEY = 8
 """The slow uploads that a key may have at once, so that it has places left for others."""
 
@@ -99,14 +101,15 @@ class _Place:
 
 
 class _Body:
-    """One body while it is read. The time begins with the first call of `receive`."""
+    """One body while it is read. Its time is the time spent waiting for the client, and none of the service's own."""
 
     def __init__(self, receive: Receive, limits: UploadLimits, place: _Place, *, declared: int) -> None:
         self._receive = receive
         self._limits = limits
         self._declared_bytes = declared
         self._received_bytes = 0
-        self._begun: float | None = None
+        self._waited_seconds = 0.0
+        self._is_begun = False
         self._complete = False
         self._now = asyncio.get_running_loop().time
         self.place = place
@@ -119,11 +122,11 @@ class _Body:
         """
         if self._complete:
             return await self._receive()
-        if self._begun is None:
+        if not self._is_begun:
             self._check_size(self._declared_bytes)
             self.place.require()
-            self._begun = self._now()
-        message = await self._next(self._begun)
+            self._is_begun = True
+        message = await self._next()
         self._received_bytes += len(message.get("body", b""))
         self._check_size(self._received_bytes)
         if not message.get("more_body", False):
@@ -131,23 +134,32 @@ class _Body:
             self.place.leave()
         return message
 
-    async def _next(self, begun: float) -> Message:
+    async def _next(self) -> Message:
         limits = self._limits
-        in_pace_until = begun + limits.grace_seconds + self._received_bytes / MIN_BYTES_PER_SECOND
-        end = min(self._now() + limits.idle_seconds, begun + limits.total_seconds, in_pace_until)
-        slow_from = begun + limits.slow_seconds
+        in_pace_seconds = limits.grace_seconds + self._received_bytes / MIN_BYTES_PER_SECOND
+        end_seconds = min(self._waited_seconds + limits.idle_seconds, limits.total_seconds, in_pace_seconds)
         while True:
-            now = self._now()
-            if now >= end:
+            if self._waited_seconds >= end_seconds:
                 raise self._too_slow()
-            if now >= slow_from and not self.place.held:
+            if self._waited_seconds >= limits.slow_seconds and not self.place.held:
                 self.place.take()
-            try:
-                async with asyncio.timeout_at(end if self.place.held else min(end, slow_from)) as timeout:
-                    return await self._receive()
-            except TimeoutError:
-                if not timeout.expired():
-                    raise
+            next_seconds = end_seconds if self.place.held else min(end_seconds, limits.slow_seconds)
+            message = await self._wait(min(next_seconds - self._waited_seconds, _LOOK_SECONDS))
+            if message is not None:
+                return message
+
+    async def _wait(self, seconds: float) -> Message | None:
+        """Return the next message, or None when none has come in this time. A longer wait is a stall of the service."""
+        begun = self._now()
+        try:
+            async with asyncio.timeout(seconds) as timeout:
+                return await self._receive()
+        except TimeoutError:
+            if not timeout.expired():
+                raise
+            return None
+        finally:
+            self._waited_seconds += min(self._now() - begun, seconds)
 
     def _check_size(self, size_bytes: int) -> None:
         if size_bytes > self._limits.max_bytes:

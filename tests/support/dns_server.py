@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from contextlib import asynccontextmanager
 from enum import Enum
 from ipaddress import ip_address
@@ -35,6 +36,7 @@ class DnsServer(asyncio.DatagramProtocol):
     def __init__(self, zone: Zone) -> None:
         self.zone = dict(zone)
         self.asked: list[str] = []
+        self.delay_seconds = 0.0  # of each answer
         self.transport: asyncio.DatagramTransport
 
     @property
@@ -60,7 +62,8 @@ class DnsServer(asyncio.DatagramProtocol):
             if records:
                 kind = "A" if question.rdtype == 1 else "AAAA"
                 answer.answer.append(dns.rrset.from_text(question.name, _TTL_SECONDS, "IN", kind, *records))
-        self.transport.sendto(answer.to_wire(), addr)
+        send = functools.partial(self.transport.sendto, answer.to_wire(), addr)
+        asyncio.get_running_loop().call_later(self.delay_seconds, send)
 
     def _told(self, name: str) -> Sequence[str] | Fault:
         for key, told in self.zone.items():

@@ -22,12 +22,14 @@ logger = logging.getLogger("darkroom.api")
 router = APIRouter(tags=["health"])
 
 
+@router.head("/healthz", include_in_schema=False)  # as some load balancers ask
 @router.get("/healthz")
 async def healthz() -> HealthAnswer:
     """Answer as long as this process lives."""
     return HealthAnswer()
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", responses={503: {"model": ReadinessAnswer}})
 async def readyz(response: Response, services: Annotated[Services, Depends(services_of)]) -> ReadinessAnswer:
     """Check the stores, the queue manager, the indexes and the bucket, and Ray's head node.

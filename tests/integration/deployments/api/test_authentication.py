@@ -117,3 +117,9 @@ async def test_no_route_but_health_answers_without_a_key(api: Api) -> None:
             assert (response.status_code == 401) is (path not in {"/healthz", "/readyz"}), path
     for path in ("/docs", "/openapi.json", "/", "/api/nothing"):
         assert (await api.get(path, headers={"authorization": ""})).status_code == 401
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+async def test_a_load_balancer_may_ask_for_no_body(api: Api, path: str) -> None:
+    answer = await api.request("HEAD", path, headers={"authorization": ""})
+    assert answer.status_code == 200

@@ -154,6 +154,14 @@ async def test_silent_names_of_one_domain_get_few_places_and_keep_no_other_waiti
     await asyncio.gather(*lost, return_exceptions=True)
 
 
+async def test_a_slow_name_server_answers_all_names_of_a_domain(server: DnsServer) -> None:
+    server.zone = {".shop.example": ["127.0.0.1"]}
+    server.delay_seconds = 0.3
+    async with resolver(server, seconds=5) as names:
+        found = await asyncio.gather(*[names(f"cdn{number}.shop.example", 80) for number in range(32)])
+    assert found == [["127.0.0.1"]] * 32
+
+
 async def test_the_places_of_a_domain_are_free_again_when_its_lookups_have_ended(server: DnsServer) -> None:
     async with resolver(server, seconds=0.3) as names:
         await asyncio.gather(*[names(f"x{number}.evil.example", 80) for number in range(4)], return_exceptions=True)

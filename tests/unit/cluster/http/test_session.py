@@ -14,7 +14,8 @@ from aiohttp.abc import ResolveResult
 from cluster.codes import ImageErrorCode
 from cluster.errors import BlockedAddressError, ImageError
 from cluster.http.download import download
-from cluster.http.names import NameResolver
+from cluster.http.guard import Guard
+from cluster.http.names import NameResolver, NameSilentError
 from cluster.http.session import GuardedResolver, guarded_session
 from cluster.http.url import parse_url
 from cluster.settings import Settings
@@ -168,6 +169,17 @@ async def test_a_name_without_an_address_is_a_resolution_error(host: str, nowher
     async with guarded_session(OPEN, max_connections=1, resolve=nowhere) as session:
         with pytest.raises(aiohttp.ClientConnectorDNSError):
             await body_of(session, f"http://{host}/")
+
+
+@pytest.mark.parametrize(("host", "port"), [("printer.local", 80), ("shop.example", 22)])
+@pytest.mark.parametrize("error", [NameSilentError("no answer"), TimeoutError()], ids=["broken", "late"])
+async def test_a_silent_name_that_could_only_be_blocked_is_blocked(host: str, port: int, error: OSError) -> None:
+    async def resolve(_host: str, _port: int) -> list[str]:
+        raise error
+
+    resolver = GuardedResolver(Guard(allowed_ports=(80,)), resolve, timeout_seconds=1)
+    with pytest.raises(BlockedAddressError):
+        await resolver.resolve(host, port)
 
 
 async def test_an_empty_answer_is_a_resolution_error() -> None:

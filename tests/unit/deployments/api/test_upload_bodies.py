@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, cast
 
@@ -24,7 +25,7 @@ from deployments.api.upload_bodies import (
 from tests.support.http_server import RawCall, served
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LIMITS = UploadLimits(max_bytes=200_000, idle_seconds=30, total_seconds=60, grace_seconds=30, slow_seconds=0.3)
 HALF_SENT = 3 * MAX_SLOW_UPLOADS_PER_KEY
@@ -143,3 +144,30 @@ async def test_413_comes_before_the_body_is_read() -> None:
     async with served(keyed(LIMITS)) as url, RawCall(url) as call:
         await call.send_head("POST", "/api/upload", content_length="200001")
         assert (await call.answer()).json()["code"] == "too_large"
+
+
+async def test_a_stall_of_the_service_is_not_the_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deployments.api.upload_bodies._LOOK_SECONDS", 0.05)
+    limits = UploadLimits(max_bytes=200_000, idle_seconds=0.2, total_seconds=0.5, grace_seconds=0.3)
+    parts: asyncio.Queue[Message] = asyncio.Queue()
+    received: list[bytes] = []
+
+    async def read_all(scope: Scope, receive: Receive, send: Send) -> None:
+        is_complete = False
+        while not is_complete:
+            message = await receive()
+            received.append(message["body"])
+            is_complete = not message["more_body"]
+            time.sleep(0.6)  # noqa: ASYNC251 - the event loop is busy with something else
+
+    def come(body: bytes, *, more: bool) -> None:
+        parts.put_nowait({"type": "http.request", "body": body, "more_body": more})
+
+    loop = asyncio.get_running_loop()
+    loop.call_soon(time.sleep, 0.6)
+    loop.call_later(0.1, lambda: come(b"first", more=True))
+    loop.call_later(0.2, lambda: come(b"last", more=False))
+    key = new_key(name="shop", scopes=list(KeyScope), owner="shop")[0]
+    scope = {"type": "http", "headers": [], "state": {"key": key}}
+    await UploadBodies(read_all, limits=limits)(scope, parts.get, cast("Send", None))
+    assert received == [b"first", b"last"]
