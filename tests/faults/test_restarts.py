@@ -98,7 +98,8 @@ def test_a_changed_config_replaces_the_replicas_and_the_work_goes_on(
     config = yaml.safe_load(SERVE_CONFIG.read_text())
     for application in config["applications"]:
         application["runtime_env"] = {"env_vars": {"TZ": "UTC"}}  # enough for Serve to start all of them anew
-        application["deployments"][0] |= {"num_replicas": 2, "max_replicas_per_node": 2}
+        application["deployments"][0]["num_replicas"] = 2
+        del application["deployments"][0]["max_replicas_per_node"]  # there is one node
     changed = tmp_path / "serve.yaml"
     changed.write_text(yaml.safe_dump(config))
     begun = time.monotonic()
