@@ -200,7 +200,7 @@ def test_a_queue_manager_that_another_has_succeeded_leaves(own: Service, job: Wa
     (deposed,) = own.ray_processes("QueueManager")
     asyncio.run(succeed())
     wait_until(lambda: not processes.is_alive(deposed), "it has left")
-    job.check()
+    job.check(fetched_again=GIVEN_UP)
 
 
 def restart_mongod(service: Service) -> None:
