@@ -21,13 +21,14 @@ from actors.imaging.decode import damaged, decode, is_decodable
 from actors.imaging.formats import SourceFormat
 from actors.imaging.libvips import VipsImage, pyvips
 from actors.imaging.output_plan import OutputPlan, plan_formats
-from actors.imaging.outputs import Compressed, Material, make_output
+from actors.imaging.outputs import Material, make_output
 from actors.imaging.source import Source, check_opened
 from actors.imaging.transform import Size
 from cluster.codes import ImageErrorCode
 from cluster.errors import ImageError
 
 if TYPE_CHECKING:
+    from actors.imaging.compressed import Compressed
     from actors.imaging.gate import Limits
     from cluster.options import ImageOptions
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from actors.imaging import transform
 from actors.imaging.colour import to_srgb
+from actors.imaging.compressed import Compressed
 from actors.imaging.encoders import Encoder, general_encoder, plain_encoder
 from actors.imaging.fitting import Encoded, fits, largest_fitting
 from actors.imaging.formats import display_name
@@ -26,27 +27,6 @@ if TYPE_CHECKING:
     from cluster.options import OutputOptions
 
 _OPAQUE = 255
-
-
-@dataclass(frozen=True, slots=True)
-class Compressed:
-    """A finished output.
-
-    Attributes:
-        data: The file.
-        width: The width in pixels; of an animation, the width of one frame.
-        height: The height in pixels, counted in the same way.
-        format: The format of the file.
-        quality: The quality of the encoding. None where the format has none, or where the picture is the source's own.
-        decision: Whether these are the bytes of the source.
-    """
-
-    data: bytes
-    width: int
-    height: int
-    format: ImageFormat
-    quality: int | None
-    decision: Decision
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from actors.messages import Batch, BatchReport, Outcome, OutcomeKind, Recorded, Stop, WorkItem
-from actors.worker.cpu_slot import CpuSlot, CpuSlotClosedError, resident_bytes
+from actors.worker.cpu_slot import CpuSlot, CpuSlotClosedError
 from actors.worker.host_limiter import FetchLaterError
 from actors.worker.processed_image import ProcessedImage, after_error
 from cluster.codes import ImageErrorCode
@@ -50,12 +50,11 @@ class Pipeline(Protocol):
     async def record(self, batch: Batch, images: list[ProcessedImage]) -> Recorded:
         """Write results. Raises `StoreUnavailableError`."""
 
+    def end_overrun(self) -> None:
+        """End a compression that takes more time or memory than it may. Its image fails."""
 
-class Overrun(NamedTuple):
-    """A compression that takes more time or memory than it may. Nothing can stop it."""
-
-    item: WorkItem
-    error: ImageError
+    def abandon_compression(self) -> None:
+        """End a compression whose result nobody waits for."""
 
 
 class _Downloads(NamedTuple):
@@ -84,22 +83,6 @@ def downloads_at_once(batch: Batch, settings: Settings) -> int:
     return IO_BOUND_DOWNLOADS if batch.is_io_bound else settings.downloads_per_task
 
 
-def find_overrun(cpu_slot: CpuSlot, now: float, *, max_memory_bytes: int, timeout_seconds: float) -> Overrun | None:
-    """Return the compression that takes more time or memory than it may."""
-    current = cpu_slot.current
-    if current is None:
-        return None
-    # Memory before time: an image that takes much memory may be slow for that alone.
-    # Sources that arrive meanwhile count, too, but they are small beside the limit.
-    if resident_bytes() - current.resident_bytes > max_memory_bytes:
-        message = f"The image needs more than {max_memory_bytes:,} bytes of memory. Make it smaller."
-        return Overrun(current.item, ImageError(ImageErrorCode.OUT_OF_MEMORY, message))
-    if now - current.since >= timeout_seconds:
-        message = f"The image could not be compressed within {timeout_seconds:g} seconds. Make it smaller."
-        return Overrun(current.item, ImageError(ImageErrorCode.TIMEOUT, message))
-    return None
-
-
 class BatchRun:
     """The images of one batch.
 
@@ -124,7 +107,6 @@ class BatchRun:
         self._recorded = Recorded.COUNTED
         self._recorded_at = self._loop.time()
         self._only_stragglers_left = False
-        self._overrun: Overrun | None = None
 
     async def run(self, stop: asyncio.Future[Stop]) -> BatchReport:
         """Do the batch until all is done, or its sources keep the CPU slot waiting, or `stop` is done.
@@ -143,6 +125,7 @@ class BatchRun:
             while not (everything.done() or stop.done() or self._must_end()):
                 either: tuple[asyncio.Future[Any], ...] = (everything, stop)
                 await asyncio.wait(either, timeout=_CHECK_INTERVAL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                self._pipeline.end_overrun()
                 if recording.done() and self._loop.time() - self._recorded_at > _RECORD_INTERVAL_SECONDS:
                     if await recording is Recorded.NOT_OURS:
                         return BatchReport.not_ours()
@@ -152,6 +135,8 @@ class BatchRun:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(everything, return_exceptions=True)
+            if self._cpu_slot.is_compressing:
+                self._pipeline.abandon_compression()
         if await recording is Recorded.NOT_OURS or await self._record() is Recorded.NOT_OURS:
             return BatchReport.not_ours()
         # A task that was cancelled before its first step has no outcome of its own.
@@ -159,28 +144,11 @@ class BatchRun:
         outcomes = tuple(self._outcomes)
         return BatchReport(outcomes, self._loop.time() - started, self._cpu_slot.idle_seconds, self._recorded)
 
-    @property
-    def has_overrun(self) -> bool:
-        """Whether a compression goes on after the end of the batch. Nothing can stop it."""
-        return self._overrun is not None or self._cpu_slot.is_compressing
-
     def _must_end(self) -> bool:
-        self._look_for_overrun()
         self._only_stragglers_left = (
-            self._overrun is None
-            and not self._batch.is_io_bound
-            and self._cpu_slot.is_idle
-            and self._downloads.are_stragglers(self._loop.time())
+            not self._batch.is_io_bound and self._cpu_slot.is_idle and self._downloads.are_stragglers(self._loop.time())
         )
-        return self._overrun is not None or self._only_stragglers_left
-
-    def _look_for_overrun(self) -> None:
-        self._overrun = find_overrun(
-            self._cpu_slot,
-            self._loop.time(),
-            max_memory_bytes=self._settings.max_image_memory_bytes,
-            timeout_seconds=self._settings.image_timeout_seconds,
-        )
+        return self._only_stragglers_left
 
     async def _end(self, tasks: dict[asyncio.Task[None], WorkItem], *, stop: Stop) -> None:
         """Release the images without the CPU slot, and let the others finish. With `Stop.NOW`, they have a moment."""
@@ -189,12 +157,12 @@ class BatchRun:
             if not self._cpu_slot.will_finish(item):
                 task.cancel()
         left = [task for task in tasks if not task.done()]
-        while left and self._overrun is None:
+        while left:
             if stop is Stop.NOW:
                 await asyncio.wait(left, timeout=_STOP_NOW_SECONDS)
                 return
             await asyncio.wait(left, timeout=_CHECK_INTERVAL_SECONDS)
-            self._look_for_overrun()
+            self._pipeline.end_overrun()
             left = [task for task in left if not task.done()]
 
     async def _do(self, item: WorkItem) -> None:
@@ -256,8 +224,6 @@ class BatchRun:
         return source
 
     def _release(self, item: WorkItem) -> ProcessedImage:
-        if self._overrun is not None and item is self._overrun.item:
-            return self._fail(item, self._overrun.error)
         since = self._downloads.running.get(item)
         if since is not None and (self._only_stragglers_left or self._loop.time() - since > _IO_BOUND_AFTER_SECONDS):
             item = replace(item, is_io_bound=True)

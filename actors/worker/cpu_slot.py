@@ -4,30 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from actors.messages import WorkItem
 
-_STATM = Path("/proc/self/statm")
-_RESIDENT = 1  # the field, in pages; see proc(5)
 _MAX_HOLDERS = 2  # one is compressed while the next is ready for the thread
 
 
 class CpuSlotClosedError(Exception):
     """The batch is to end, and the CPU slot takes no image any more."""
-
-
-class Compressing(NamedTuple):
-    """An image in the thread."""
-
-    item: WorkItem
-    since: float  # of the loop's clock
-    resident_bytes: int  # of the process, when the compression began
 
 
 class CpuSlot:
@@ -41,7 +29,7 @@ class CpuSlot:
         self._is_closed = False
         self._idle_since: float | None = self._now()
         self._idle_seconds = 0.0
-        self._compressing: Compressing | None = None  # set by the thread
+        self._compressing: WorkItem | None = None  # set by the thread
 
     @contextlib.asynccontextmanager
     async def turn(self, item: WorkItem) -> AsyncIterator[None]:
@@ -63,7 +51,7 @@ class CpuSlot:
     def compressing(self, item: WorkItem) -> Iterator[None]:
         """Compress an image in the block, in the thread. Raises `CpuSlotClosedError` once the slot is closed."""
         # Set before the check. So either `will_finish` sees this image, or the check sees that the slot is closed.
-        self._compressing = Compressing(item, self._now(), resident_bytes())
+        self._compressing = item
         try:
             if self._is_closed:
                 raise CpuSlotClosedError
@@ -77,7 +65,7 @@ class CpuSlot:
 
     def will_finish(self, item: WorkItem) -> bool:
         """Return whether an image is compressed or put, so that it is finished although the slot is closed."""
-        return item in self._compressed or (self._compressing is not None and self._compressing.item is item)
+        return item in self._compressed or self._compressing is item
 
     @property
     def is_compressing(self) -> bool:
@@ -93,13 +81,3 @@ class CpuSlot:
     def idle_seconds(self) -> float:
         """How long no image has held the slot until now."""
         return self._idle_seconds + (0 if self._idle_since is None else self._now() - self._idle_since)
-
-    @property
-    def current(self) -> Compressing | None:
-        """The image that is compressed now. The thread may end it at any moment."""
-        return self._compressing
-
-
-def resident_bytes() -> int:
-    """Return the resident set size of this process now."""
-    return int(_STATM.read_text().split()[_RESIDENT]) * os.sysconf("SC_PAGE_SIZE")

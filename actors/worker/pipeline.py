@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from actors.imaging import CONTENT_TYPES, EXTENSIONS, Compressed, Limits, compress
+from actors.imaging.formats import CONTENT_TYPES, EXTENSIONS
 from actors.messages import OutcomeKind, Recorded
 from actors.worker.batch_run import FetchAgainError
 from actors.worker.processed_image import ProcessedImage, completed
@@ -25,7 +24,9 @@ if TYPE_CHECKING:
 
     import aiohttp
 
+    from actors.imaging.compressed import Compressed
     from actors.messages import Batch, WorkItem
+    from actors.worker.compressor import Compression, Compressor
     from actors.worker.cpu_slot import CpuSlot
     from actors.worker.reuse import Reuse
     from cluster.mongo.products import ProductStore
@@ -38,18 +39,14 @@ logger = logging.getLogger("darkroom.image_worker")
 
 
 class Stores(NamedTuple):
-    """The connections and the thread that a worker process keeps from one batch to the next."""
+    """The connections and the compressor that a worker process keeps from one batch to the next."""
 
     http: aiohttp.ClientSession
     objects: ObjectWriter
     products: ProductStore
     progress: Progress
-    compress_thread: Executor  # one thread: the task owns one CPU slot
-
-
-class _Compression(NamedTuple):
-    outputs: list[Compressed]
-    cpu_seconds: float
+    compressor: Compressor
+    compress_thread: Executor  # the one thread that asks the compressor: the task owns one CPU slot
 
 
 class ImagePipeline:
@@ -65,7 +62,6 @@ class ImagePipeline:
         self._stores = stores
         self._reuse = reuse
         self._settings = settings
-        self._limits = Limits.of(settings)
 
     async def fetch(self, item: WorkItem) -> Download:
         """Download an image. Raises `ImageError`."""
@@ -95,20 +91,27 @@ class ImagePipeline:
             reuse.learn(content, result)
         return completed(item, _image(source.http_status, result, item.attempt, compression.cpu_seconds))
 
-    async def _compress(self, batch: Batch, item: WorkItem, source: Download, cpu_slot: CpuSlot) -> _Compression:
-        def compress_in_slot() -> _Compression:
+    async def _compress(self, batch: Batch, item: WorkItem, source: Download, cpu_slot: CpuSlot) -> Compression:
+        def compress_in_slot() -> Compression:
             with cpu_slot.compressing(item):
-                # libvips works in threads of its own, which the clock of this thread leaves out.
-                started = time.process_time()
-                try:
-                    outputs = compress(source.data, batch.options, self._limits)
-                except ImageError as error:
-                    seconds = _cpu_seconds_since(started)
-                    raise ImageError(error.code, error.message, source.http_status, cpu_seconds=seconds) from error
-                return _Compression(outputs, _cpu_seconds_since(started))
+                return self._stores.compressor.compress(source.data, batch.options)
 
         async with cpu_slot.turn(item):
-            return await asyncio.get_running_loop().run_in_executor(self._stores.compress_thread, compress_in_slot)
+            try:
+                loop = asyncio.get_running_loop()
+                return await loop.run_in_executor(self._stores.compress_thread, compress_in_slot)
+            except ImageError as error:
+                raise ImageError(
+                    error.code, error.message, source.http_status, cpu_seconds=error.cpu_seconds
+                ) from error
+
+    def end_overrun(self) -> None:
+        """End a compression that takes more time or memory than it may. Its image fails."""
+        self._stores.compressor.end_overrun()
+
+    def abandon_compression(self) -> None:
+        """End a compression whose result nobody waits for."""
+        self._stores.compressor.abandon()
 
     async def _put(self, batch: Batch, item: WorkItem, compressed: list[Compressed]) -> list[Output]:
         names = batch.options.output_names or [""]
@@ -145,10 +148,6 @@ class ImagePipeline:
             logger.warning("progress not counted: %s", error, extra={"requestId": batch.request_id})
             return Recorded.UNCOUNTED
         return Recorded.COUNTED
-
-
-def _cpu_seconds_since(started: float) -> float:
-    return round(time.process_time() - started, 3)
 
 
 def _output(batch: Batch, item: WorkItem, name: str, output: Compressed) -> Output:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ray.actor import ActorProxy
 
     from actors.messages import Batch, BatchKey, BatchReport
-    from actors.worker.task import BatchOwner, ReportKeeper
+    from actors.worker.task import BatchOwner
     from cluster.settings import Settings
 
 _EARLIER_BATCHES_WAIT_SECONDS = 10.0  # for batches of before to find out that their coordinator is gone
@@ -40,8 +40,6 @@ class WorkerPool(Pingable):
         log_as_json()
         self._settings = settings
         self._tasks: dict[BatchKey, ObjectRef[BatchReport]] = {}
-        self._last_reports: dict[BatchKey, BatchReport] = {}  # of workers that end with their batch
-        self._self: ActorProxy[ReportKeeper] = registry.this_actor(self)
         watchdog = Watchdog(settings)  # the queue manager watches all others
         self._background = Background()
         self._background.start(
@@ -58,25 +56,16 @@ class WorkerPool(Pingable):
         # A batch that waits for its sources takes no task slot from others. All tasks have one name: Ray keeps counters
         # of each name for ever, here, in every worker, and in the agent of each node.
         options = {"name": "images", "num_cpus": 0 if batch.is_io_bound else 1}
-        task = process_images.options(**options).remote(batch, self._settings, coordinator, self._self)
+        task = process_images.options(**options).remote(batch, self._settings, coordinator)
         self._tasks[batch.key] = task
         try:
             report: BatchReport = await task
         except RayError as error:
-            if batch.key in self._last_reports:
-                return self._last_reports[batch.key]
             logger.warning("batch lost: %s", type(error).__name__, extra={"requestId": batch.request_id})
             return _loss(error)
         finally:
             del self._tasks[batch.key]
-            self._last_reports.pop(batch.key, None)
         return report
-
-    @ray.method
-    async def keep_report(self, batch_key: BatchKey, report: BatchReport) -> None:
-        """Keep the report of a batch whose worker ends before its task does."""
-        if batch_key in self._tasks:
-            self._last_reports[batch_key] = report
 
     @ray.method
     async def connect(self, coordinator: ActorProxy[BatchOwner]) -> None:

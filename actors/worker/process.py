@@ -7,8 +7,10 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from actors.imaging.gate import Limits
 from actors.messages import Batch, BatchReport, OutcomeKind
 from actors.worker.batch_run import IO_BOUND_DOWNLOADS, BatchRun, downloads_at_once
+from actors.worker.compressor import Compressor
 from actors.worker.host_limiter import HostLimiter
 from actors.worker.pipeline import ImagePipeline, Stores
 from actors.worker.reuse import Reuse
@@ -42,10 +44,13 @@ class Worker:
 
     def __init__(self, settings: Settings, *, resolve: Resolve | None = None) -> None:
         self._settings = settings
-        # The task owns one CPU slot: one thread compresses, while the event loop waits for the network.
         compress_thread = ThreadPoolExecutor(1, "compress")
-        self.is_spent = False
-        """Whether this process must end, because a compression goes on that nothing can stop."""
+        compressor = Compressor(
+            Limits.of(settings),
+            max_memory_bytes=settings.max_image_memory_bytes,
+            timeout_seconds=settings.image_timeout_seconds,
+        )
+        compress_thread.submit(compressor.start)  # beside the first downloads
         at_once = max(IO_BOUND_DOWNLOADS, settings.downloads_per_task)
         self._objects = ObjectWriter(settings, max_connections=at_once)
         self._database = Database(settings)
@@ -57,6 +62,7 @@ class Worker:
             objects=self._objects,
             products=self._products,
             progress=Progress(settings),
+            compressor=compressor,
             compress_thread=compress_thread,
         )
 
@@ -66,6 +72,7 @@ class Worker:
             await each.close()
         if self._cache is not None:
             await self._cache.close()
+        self._stores.compressor.close()
         self._stores.compress_thread.shutdown()
 
     async def run(self, batch: Batch, stop: Awaitable[Stop]) -> BatchReport:
@@ -95,9 +102,6 @@ class Worker:
         except StoreUnavailableError as error:
             logger.warning("batch came to nothing: %s", error, extra={"requestId": batch.request_id})
             return BatchReport.all(batch, OutcomeKind.STORE_AWAY)
-        if run.has_overrun:
-            logger.warning("a compression cannot be stopped, so its worker ends", extra={"requestId": batch.request_id})
-            self.is_spent = True
         return report
 
     async def _release_attempts(self, batch: Batch, report: BatchReport, *, begun: Collection[Attempt]) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import logging
 from typing import TYPE_CHECKING
 
-from actors.imaging import EXTENSIONS
+from actors.imaging.formats import EXTENSIONS
 from cluster.errors import StoreUnavailableError
 from cluster.records import Decision, Output
 from cluster.redis.result_cache import KnownResult, KnownSource, ResultCache

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import psutil
 
-from actors.imaging import Limits, compress, keep_freed_memory
+from actors.imaging.allocator import keep_freed_memory
+from actors.imaging.compress import compress
+from actors.imaging.gate import Limits
 from cluster.options import ImageOptions
 from cluster.settings import Settings
 from tests.bench.pictures import mixed_pictures

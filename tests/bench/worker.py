@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from actors.imaging import keep_freed_memory
+from actors.imaging.allocator import keep_freed_memory
 from actors.messages import Batch, WorkItem
 from actors.worker.process import Worker
 from cluster.mongo.connection import Database

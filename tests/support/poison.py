@@ -15,14 +15,14 @@ from tests.support.pictures import picture
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_DECODER = Path(__file__).with_name("poisoned")
+DECODER = Path(__file__).with_name("poisoned")
 
 
 @contextmanager
 def poisonable_decoder() -> Iterator[None]:
     """Let every service that is started within the block have that decoder. All other pictures it does as ever."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join([str(_DECODER), *filter(None, [os.environ.get("PYTHONPATH")])]))
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(DECODER), *filter(None, [os.environ.get("PYTHONPATH")])]))
         yield
 
 

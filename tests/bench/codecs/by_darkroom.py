@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 
-from actors.imaging import Limits, keep_freed_memory
-from actors.imaging import compress as compress_image
+from actors.imaging.allocator import keep_freed_memory
+from actors.imaging.compress import compress as compress_image
+from actors.imaging.gate import Limits
 from cluster.options import ImageOptions
 from cluster.settings import Settings
 

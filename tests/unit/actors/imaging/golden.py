@@ -25,7 +25,7 @@ from tests.unit.actors.imaging.corpus import profile
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from actors.imaging import Compressed
+    from actors.imaging.compressed import Compressed
 
     Plane = npt.NDArray[np.float64]
 

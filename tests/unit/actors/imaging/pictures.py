@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import random
 from io import BytesIO
+from typing import TYPE_CHECKING
 
 import pytest
 from PIL import Image as Pillow
 from PIL import ImageChops, ImageStat
 
-from actors.imaging import Compressed, Limits, compress
+from actors.imaging.compress import compress
+from actors.imaging.gate import Limits
 from actors.imaging.libvips import VipsImage, pyvips
 from cluster.errors import ImageError
 from cluster.options import ImageOptions
+
+if TYPE_CHECKING:
+    from actors.imaging.compressed import Compressed
 
 LIMITS = Limits(
     max_pixels=50_000_000,

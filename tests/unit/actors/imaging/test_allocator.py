@@ -7,7 +7,8 @@ import pytest
 
 _PROGRAM = """
 import resource
-from actors.imaging import compress, keep_freed_memory
+from actors.imaging.allocator import keep_freed_memory
+from actors.imaging.compress import compress
 from cluster.options import ImageOptions
 from tests.unit.actors.imaging.pictures import LIMITS, photo, save
 

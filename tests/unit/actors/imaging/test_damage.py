@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from actors.imaging import compress
+from actors.imaging.compress import compress
 from cluster.codes import ImageErrorCode
 from cluster.errors import ImageError
 from cluster.options import ImageOptions

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from actors.imaging import compress
+from actors.imaging.compress import compress
 from actors.imaging.decode_cost import cpu_seconds
 from actors.imaging.formats import SourceFormat
 from actors.imaging.gate import check

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from actors.imaging import CONTENT_TYPES, EXTENSIONS
+from actors.imaging.formats import CONTENT_TYPES, EXTENSIONS
 from actors.imaging.libvips import pyvips
 from cluster.codes import ImageErrorCode
 from cluster.records import Decision, ImageFormat

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from actors.imaging import compress
+from actors.imaging.compress import compress
 from actors.imaging.containers import jpeg, png
 from actors.imaging.formats import SourceFormat
 from actors.imaging.gate import check

@@ -18,7 +18,7 @@ from tests.unit.actors.imaging.pictures import refusal, run, save
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from actors.imaging import Compressed
+    from actors.imaging.compressed import Compressed
     from tests.unit.actors.imaging.corpus import Kind
 
 QUALITY = 75

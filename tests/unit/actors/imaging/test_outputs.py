@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import random
 from importlib import resources
+from typing import TYPE_CHECKING
 
 import pytest
 from PIL import Image as Pillow
 
-from actors.imaging import Compressed, compress
+from actors.imaging.compress import compress
 from cluster.codes import ImageErrorCode
 from cluster.options import ImageOptions
 from cluster.records import Decision, ImageFormat
 from tests.unit.actors.imaging.pictures import LIMITS, difference, flat, look, photo, refusal, run, save
 from tests.unit.actors.imaging.test_colour import display_p3
+
+if TYPE_CHECKING:
+    from actors.imaging.compressed import Compressed
 
 SOURCE = save(photo(640, 480), "JPEG", quality=95)
 

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from actors.imaging import keep_freed_memory
+from actors.imaging.allocator import keep_freed_memory
 from cluster.errors import ImageError
 from tests.unit.actors.imaging.hostile.case import READABLE
 from tests.unit.actors.imaging.pictures import photo, run, save
