@@ -193,8 +193,7 @@ class Darkroom:
         self, *, status: str | None = None, limit: int | None = None, cursor: str | None = None
     ) -> RequestPage:
         """Return one page of the requests of the API key, newest first."""
-        response = self._transport.get("/api/requests", status=status, limit=limit, cursor=cursor)
-        return answer(RequestPage, response)
+        return answer(RequestPage, self._transport.get("/api/requests", status=status, limit=limit, cursor=cursor))
 
     def results(
         self,
@@ -270,8 +269,8 @@ class Darkroom:
 
     def deliveries(self, request_id: str) -> list[DeliveryAnswer]:
         """Return the deliveries of the webhook of a request."""
-        response = self._transport.get(f"/api/requests/{quoted(request_id)}/deliveries")
-        return answer(DeliveryPage, response).deliveries
+        path = f"/api/requests/{quoted(request_id)}/deliveries"
+        return answer(DeliveryPage, self._transport.get(path)).deliveries
 
     def redeliver(self, request_id: str, delivery_id: str) -> DeliveryAnswer:
         """Send a webhook once more, with the same id and body."""
@@ -279,11 +278,7 @@ class Darkroom:
         return answer(DeliveryAnswer, checked(self._transport.send("POST", path)))
 
     def ready(self) -> Readiness:
-        """Return whether the service can take work, with the result of each of its checks.
-
-        Raises:
-            ApiError: Code `starting`, the service cannot run its checks yet.
-        """
+        """Return whether the service can take work, with each of its checks. Raises `ApiError`, code `starting`."""
         response = self._transport.send("GET", "/readyz")
         return answer(Readiness, response).model_copy(update={"ready": response.is_success})
 
