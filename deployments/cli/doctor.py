@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,9 +15,11 @@ from deployments.cli.checks import Check, Verdict, check_machine, check_service
 from deployments.cli.display import print_json
 from deployments.cli.epilog import epilog
 from deployments.cli.exit_codes import ExitCode, handle_errors
+from deployments.cli.node_checks import check_nodes
 from deployments.cli.options import HomeOption, JsonOption, settings_for
 from deployments.local.home import Home
 from deployments.local.memory import memory_by_part
+from deployments.local.serve_client import dashboard_headers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +44,8 @@ def doctor(
     """Check every dependency, the settings and the running service, and print a fix for each fault."""
     settings = settings_for(home)
     folder = Home(settings.home)
-    checks = [*check_machine(settings), *check_service(settings, folder)]
+    nodes = check_nodes(Path.home(), lambda: dashboard_headers(None))
+    checks = [*check_machine(settings), *check_service(settings, folder), *nodes]
     parts = memory_by_part(folder) if show_memory else []
     if as_json:
         print_json({"checks": [check.document() for check in checks], "memoryBytes": dict(parts)})

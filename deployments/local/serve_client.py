@@ -26,6 +26,17 @@ _NOT_DEPLOYED = frozenset({"NOT_STARTED", "DEPLOYING", "DEPLOY_FAILED"})
 _FAILED = frozenset({"DEPLOY_FAILED", "UNHEALTHY"})
 
 
+def dashboard_headers(token: str | None) -> dict[str, str]:
+    """Return the headers of a call to Ray's dashboard. Without a token, Ray finds the one of this process."""
+    if token is not None:
+        return {"Authorization": f"Bearer {token}"}
+    from ray._private.authentication.http_token_authentication import (  # noqa: PLC0415 - it takes a second
+        get_auth_headers_if_auth_enabled,
+    )
+
+    return get_auth_headers_if_auth_enabled({})
+
+
 class ServeClient:
     """A client of one cluster's Ray Serve, by the REST API of its dashboard.
 
@@ -139,16 +150,9 @@ class ServeClient:
         return text
 
     def _client(self, timeout_seconds: float) -> httpx.Client:
-        return httpx.Client(base_url=self._url, headers=self._headers(), timeout=timeout_seconds, trust_env=False)
-
-    def _headers(self) -> dict[str, str]:
-        if self._token is not None:
-            return {"Authorization": f"Bearer {self._token}"}
-        from ray._private.authentication.http_token_authentication import (  # noqa: PLC0415 - it takes a second
-            get_auth_headers_if_auth_enabled,
+        return httpx.Client(
+            base_url=self._url, headers=dashboard_headers(self._token), timeout=timeout_seconds, trust_env=False
         )
-
-        return get_auth_headers_if_auth_enabled({})
 
     def _error(self, detail: str, remedy: str) -> ServerStartError:
         return ServerStartError("Ray Serve", self._log_path, detail, remedy)

@@ -97,7 +97,7 @@ def started_head(home: Path) -> list[str]:
     program.write_text(f'#!/bin/sh\necho "$@"\nexec {sys.executable} -c "$STATE"\n')
     program.chmod(0o755)
     config: dict[str, Any] = yaml.safe_load((ROOT / "ray-cluster.yaml").read_text())
-    environment = {**os.environ, "HOME": str(home), "STATE": STATE}
+    environment = {**os.environ, "HOME": str(home), "STATE": STATE, "SSH_CONNECTION": "10.0.0.1 50000 10.0.0.2 22"}
     command = f"{config['head_start_ray_commands'][0]}; exec /bin/sh ~/ray-start.sh"
     done = subprocess.run(
         ["/bin/sh", "-c", command], env=environment, capture_output=True, text=True, timeout=60, check=True
@@ -111,6 +111,11 @@ def test_the_autoscaler_knows_its_workers_after_a_boot_that_clears_tmp(tmp_path:
     path = str(tmp_path / ".local/state/darkroom/ray/cluster-darkroom.state")
     assert first == path
     assert started_head(tmp_path)[1] == f"{path} 127.0.0.2"
+
+
+def test_a_head_has_the_address_that_ssh_reached(tmp_path: Path) -> None:
+    """Without a default route, Ray would take 127.0.0.1, and no worker would find it."""
+    assert "--node-ip-address=10.0.0.2" in started_head(tmp_path)[0].split()
 
 
 def test_an_edit_on_the_head_sets_up_no_worker_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 UPLOAD = "/api/upload"
 REQUEST_ID = "req_0123456789"
+REQUEST = f"/api/requests/{REQUEST_ID}"
+STATUS = f"/api/status/{REQUEST_ID}"
+RESULTS = f"{REQUEST}/results"
 JSON = "application/json"
 PROBLEM = "application/problem+json"
 

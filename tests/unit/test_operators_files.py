@@ -16,6 +16,7 @@ import yaml
 from cluster.settings import Settings
 from deployments.local.environment import settings_from
 from deployments.local.ray_head import OBJECT_STORE_BYTES, TUNING_ENVIRONMENT
+from tests.support.operations import commands
 
 ROOT = Path(__file__).parents[2]
 
@@ -72,19 +73,29 @@ def test_the_files_that_you_may_edit_are_copied_by_a_command_of_their_own() -> N
     """The autoscaler restarts Ray on all workers when a file of `file_mounts` has changed on the head."""
     config: dict[str, Any] = yaml.safe_load((ROOT / "ray-cluster.yaml").read_text())
     assert not [each for each in config["file_mounts"] if each.endswith(("darkroom.env", "serve.yaml"))]
-    commands = (ROOT / "deployments" / "operations.md").read_text()
+    operations = (ROOT / "deployments" / "operations.md").read_text()
     user, head, workers = config["auth"]["ssh_user"], config["provider"]["head_ip"], config["provider"]["worker_ips"]
-    everywhere = f"for node in {' '.join([head, *workers])}; do scp -p darkroom.env {user}@$node:; done"
-    assert re.findall(r"^\$ (.*scp .*)$", commands, re.MULTILINE) == [
-        everywhere,
+    assert re.findall(r"^\$ (.*scp .*)$", operations, re.MULTILINE) == [
+        f"for node in {' '.join([head, *workers])}; do scp -p darkroom.env {user}@$node:; done",
         f"scp -p cluster/serve.yaml {user}@{head}:",
     ]
 
 
+def test_the_head_node_can_log_in_to_the_workers() -> None:
+    """Without a key, `ray up` ends well, and the workers wait for ssh for ever."""
+    config: dict[str, Any] = yaml.safe_load((ROOT / "ray-cluster.yaml").read_text())
+    key = config["auth"]["ssh_private_key"]
+    user, head, workers = config["auth"]["ssh_user"], config["provider"]["head_ip"], config["provider"]["worker_ips"]
+    documented = commands("Several nodes")
+    assert f'ssh-keygen -q -t ed25519 -N "" -f {key}' in documented
+    nodes = " ".join([head, *workers])
+    assert f"for node in {nodes}; do ssh-copy-id -i {key}.pub {user}@$node; done" in documented
+
+
 def test_nothing_but_the_script_reads_the_file_of_settings() -> None:
     assert "EnvironmentFile" not in (ROOT / "cluster" / "ray.service").read_text()
-    commands = re.findall(r"^\$ .*$", (ROOT / "deployments" / "operations.md").read_text(), re.MULTILINE)
-    assert not [each for each in commands if "set -a" in each]
+    shown = re.findall(r"^\$ .*$", (ROOT / "deployments" / "operations.md").read_text(), re.MULTILINE)
+    assert not [each for each in shown if "set -a" in each]
     assert "darkroom.env" in (ROOT / ".gitignore").read_text().splitlines()
 
 

@@ -18,6 +18,7 @@ from tests.unit.cluster.http.raw import CHUNKED, OK, endless, length
 if TYPE_CHECKING:
     from tests.support.origin import Answer, Exchange
 
+PATIENCE_SECONDS = 60  # for many small reads on a busy machine
 MEBIBYTE = 1024 * 1024
 MAX_KERNEL_BYTES = 16 * MEBIBYTE
 """More than the buffers of both sockets hold. The client does not read these bytes."""
@@ -82,8 +83,8 @@ def chunked(body: bytes, chunk_bytes: int) -> bytes:
 @pytest.mark.parametrize("chunk_bytes", [1024, 128])
 async def test_an_image_of_the_limit_may_come_in_small_chunks(origin: Origin, chunk_bytes: int) -> None:
     body = BODY[:4096] * 8192
-    received = await fetch(origin.route("/a.jpg", as_it_is(chunked(body, chunk_bytes))), max_image_bytes=len(body))
-    assert received == body
+    url = origin.route("/a.jpg", as_it_is(chunked(body, chunk_bytes)))
+    assert await fetch(url, max_image_bytes=len(body), download_timeout_seconds=PATIENCE_SECONDS) == body
 
 
 async def test_each_answer_counts_alone(origin: Origin) -> None:
@@ -91,7 +92,8 @@ async def test_each_answer_counts_alone(origin: Origin) -> None:
     turn = early + b"HTTP/1.1 302 Found\r\nLocation: /a.jpg\r\nContent-Length: 0\r\n\r\n"
     image = early + length(LIMIT_BYTES) + bytes(LIMIT_BYTES)
     url = origin.route("/a.jpg", sequence(*[as_it_is(each) for each in (turn, turn, turn, image)]))
-    async with guarded_session(SETTINGS, max_connections=1) as session:
+    settings = SETTINGS.model_copy(update={"download_timeout_seconds": PATIENCE_SECONDS})
+    async with guarded_session(settings, max_connections=1) as session:
         for _ in range(3):
-            assert (await download(session, url, settings=SETTINGS)).data == bytes(LIMIT_BYTES)
+            assert (await download(session, url, settings=settings)).data == bytes(LIMIT_BYTES)
     assert len({request.client_port for request in origin.requests}) == 1

@@ -74,6 +74,7 @@ def test_an_unclosed_quote_before_a_hundred_thousand_rows_costs_one_row() -> Non
 
 
 @pytest.mark.no_cover  # tracing makes it seven times as slow
+@pytest.mark.timeout(120)
 def test_going_back_is_bounded() -> None:
     # Each of these lines opens a quote that the next ones leave open.
     rows = read(b'a",""",x\n' * 500_000)
