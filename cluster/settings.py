@@ -158,9 +158,12 @@ class Settings(BaseSettings):
 
     # Batches.
     image_timeout_seconds: float = Field(default=120, gt=0)
-    """The time to compress one image. Then the attempt ends with `timeout`, and the worker process is replaced."""
+    """The time to compress one image. Then the attempt ends with `timeout`."""
     max_image_memory_bytes: int = Field(default=2048 * MEBIBYTE, gt=0)
-    """The memory to compress one image. Past it, the attempt ends with `out_of_memory`, and the process is replaced."""
+    """The memory to compress one image. Past it, the attempt ends with `out_of_memory`."""
+    max_memory_fraction: float = Field(default=0.9, gt=0, le=1)
+    """The share of the machine's memory past which a compression that takes much ends with `out_of_memory`. Keep it
+    below the share at which Ray ends whole processes, 0.95."""
     batch_timeout_seconds: float = Field(default=300, gt=0)
     """The time for one batch. Then its worker counts as hung and is ended, and its images are sent again."""
     batch_seconds: float = Field(default=1.5, gt=0)

@@ -12,7 +12,6 @@ import sys
 import threading
 import time
 from itertools import accumulate, pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import ValidationError
@@ -27,6 +26,7 @@ from actors.worker.compressor_frames import (
     read_frame,
     write_frame,
 )
+from actors.worker.machine_memory import resident_bytes, used_fraction
 from cluster.codes import ImageErrorCode
 from cluster.errors import ImageError
 
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from actors.imaging.gate import Limits
     from cluster.options import ImageOptions
 
-_RESIDENT = 1  # the field of /proc/PID/statm, in pages; see proc(5)
+# Ray knows nothing of this process. Short of memory, it would end its own: workers, actors and replicas, all of them.
+_MUCH_BYTES = 256 * 1024 * 1024
 _ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TZ")
 _PIPE_BYTES = 1024 * 1024  # the most that Linux gives everybody; most images go through at once
 _EXIT_TIMEOUT_SECONDS = 1.0  # from its last word to its end
@@ -72,12 +73,16 @@ class Compressor:
     Args:
         limits: How large an image may be.
         max_memory_bytes: The memory that a compression may take.
+        max_memory_fraction: The share of the machine's memory past which a compression that has taken much is ended.
         timeout_seconds: The time that a compression may take.
     """
 
-    def __init__(self, limits: Limits, *, max_memory_bytes: int, timeout_seconds: float) -> None:
+    def __init__(
+        self, limits: Limits, *, max_memory_bytes: int, max_memory_fraction: float, timeout_seconds: float
+    ) -> None:
         self._limits = limits
         self._max_memory_bytes = max_memory_bytes
+        self._max_memory_fraction = max_memory_fraction
         self._timeout_seconds = timeout_seconds
         self._lock = threading.Lock()
         self._running: _Running | None = None
@@ -100,7 +105,7 @@ class Compressor:
         running = self._running
         try:
             with self._lock:
-                self._job = _Job(time.monotonic(), _resident_bytes(running.process.pid))
+                self._job = _Job(time.monotonic(), resident_bytes(running.process.pid))
             try:
                 write_frame(running.orders, Order(options=options), [data])
                 head, body = read_frame(running.answers, max_body_bytes=MAX_ANSWER_BYTES)
@@ -117,13 +122,15 @@ class Compressor:
         if job is None or running is None:
             return
         try:
-            taken_bytes = _resident_bytes(running.process.pid) - job.resident_bytes
+            taken_bytes = resident_bytes(running.process.pid) - job.resident_bytes
         except OSError:  # it has died meanwhile
             return
         # Memory before time: an image that takes much memory may be slow for that alone.
         if taken_bytes > self._max_memory_bytes:
             message = f"The image needs more than {self._max_memory_bytes:,} bytes of memory. Make it smaller."
             self._end(job, ImageError(ImageErrorCode.OUT_OF_MEMORY, message))
+        elif taken_bytes > _MUCH_BYTES and used_fraction() > self._max_memory_fraction:
+            self._end(job, ImageError(ImageErrorCode.OUT_OF_MEMORY, _NO_MEMORY_MESSAGE))
         elif time.monotonic() - job.since >= self._timeout_seconds:
             message = f"The image could not be compressed within {self._timeout_seconds:g} seconds. Make it smaller."
             self._end(job, ImageError(ImageErrorCode.TIMEOUT, message))
@@ -201,7 +208,3 @@ def _compression(answer: Answer, body: bytes) -> Compression:
         for each, (begin, end) in zip(answer.outputs, pairwise(ends), strict=True)
     ]
     return Compression(outputs, round(answer.cpu_seconds, 3))
-
-
-def _resident_bytes(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[_RESIDENT]) * os.sysconf("SC_PAGE_SIZE")

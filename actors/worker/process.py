@@ -48,6 +48,7 @@ class Worker:
         compressor = Compressor(
             Limits.of(settings),
             max_memory_bytes=settings.max_image_memory_bytes,
+            max_memory_fraction=settings.max_memory_fraction,
             timeout_seconds=settings.image_timeout_seconds,
         )
         compress_thread.submit(compressor.start)  # beside the first downloads

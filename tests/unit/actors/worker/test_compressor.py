@@ -30,8 +30,15 @@ if TYPE_CHECKING:
 MEMORY_BYTES = 200_000_000
 
 
-def made(*, timeout_seconds: float = 30) -> Compressor:
-    return Compressor(LIMITS, max_memory_bytes=MEMORY_BYTES, timeout_seconds=timeout_seconds)
+def made(
+    *, timeout_seconds: float = 30, max_memory_bytes: int = MEMORY_BYTES, max_memory_fraction: float = 1
+) -> Compressor:
+    return Compressor(
+        LIMITS,
+        max_memory_bytes=max_memory_bytes,
+        max_memory_fraction=max_memory_fraction,
+        timeout_seconds=timeout_seconds,
+    )
 
 
 @pytest.fixture
@@ -99,6 +106,15 @@ def test_a_compression_that_takes_too_much_memory_is_ended(compressor: Compresso
     assert compressor.compress(jpeg(), ImageOptions()).outputs
 
 
+def test_a_large_compression_is_ended_when_the_machine_is_short_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(DECODER)
+    compressor = made(max_memory_bytes=10 * MEMORY_BYTES, max_memory_fraction=0.0)
+    assert code_of(compressor, poison("memory", 1), meanwhile=compressor.end_overrun) is ImageErrorCode.OUT_OF_MEMORY
+    compressor.end_overrun()
+    assert compressor.compress(jpeg(), ImageOptions()).outputs
+    compressor.close()
+
+
 def test_a_compression_that_is_abandoned_ends_and_the_next_one_begins(compressor: Compressor) -> None:
     child = child_of(compressor)
     abandoned = threading.Timer(0.3, compressor.abandon)
@@ -121,7 +137,7 @@ import os, psutil
 from actors.imaging.compress import compress
 from actors.worker.compressor import Compressor
 from tests.unit.actors.imaging.pictures import LIMITS
-compressor = Compressor(LIMITS, max_memory_bytes=1, timeout_seconds=1)
+compressor = Compressor(LIMITS, max_memory_bytes=1, max_memory_fraction=1, timeout_seconds=1)
 compressor.start()
 open({str(told)!r}, "w").write(str(psutil.Process().children()[0].pid))
 os.kill(os.getpid(), 9)
