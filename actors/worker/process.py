@@ -73,7 +73,8 @@ class Worker:
             await each.close()
         if self._cache is not None:
             await self._cache.close()
-        self._stores.compressor.close()
+        self._stores.compressor.abandon()
+        self._stores.compress_thread.submit(self._stores.compressor.close)  # in its turn: it may be starting
         self._stores.compress_thread.shutdown()
 
     async def run(self, batch: Batch, stop: Awaitable[Stop]) -> BatchReport:
