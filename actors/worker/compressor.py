@@ -11,12 +11,14 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from pydantic import ValidationError
 
 from actors.imaging.compressed import Compressed
+from actors.imaging.gate import Limits
 from actors.worker.compressor_frames import (
     MAX_ANSWER_BYTES,
     Answer,
@@ -33,8 +35,8 @@ from cluster.errors import ImageError
 if TYPE_CHECKING:
     from typing import IO
 
-    from actors.imaging.gate import Limits
     from cluster.options import ImageOptions
+    from cluster.settings import Settings
 
 # Ray knows nothing of this process. Short of memory, it would end its own: workers, actors and replicas, all of them.
 _MUCH_BYTES = 256 * 1024 * 1024
@@ -67,7 +69,7 @@ class _Running(NamedTuple):
 class Compressor:
     """A process without network, files and secrets that compresses one image at a time.
 
-    One thread asks it, and any other may end what it does. It ends with that thread. When it has died, the next image
+    It begins to start at once. One thread asks it, and any other may end what it does. When it has died, the next image
     starts another one.
 
     Args:
@@ -88,6 +90,19 @@ class Compressor:
         self._running: _Running | None = None
         self._job: _Job | None = None
         self._verdict: ImageError | None = None
+        self.thread = ThreadPoolExecutor(1, "compress")
+        """The thread that may call `compress`. The process ends with it."""
+        self.thread.submit(self.start)
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Return a compressor with the limits of a deployment."""
+        return cls(
+            Limits.of(settings),
+            max_memory_bytes=settings.max_image_memory_bytes,
+            max_memory_fraction=settings.max_memory_fraction,
+            timeout_seconds=settings.image_timeout_seconds,
+        )
 
     def start(self) -> None:
         """Start the process, unless it runs."""
@@ -141,7 +156,12 @@ class Compressor:
             self._end(self._job, None)
 
     def close(self) -> None:
-        """End the process."""
+        """End the process and the thread."""
+        self.abandon()
+        self.thread.submit(self._stop)  # in its turn: the process may be starting
+        self.thread.shutdown()
+
+    def _stop(self) -> None:
         if self._running is not None:
             self._running.process.kill()
             self._running.process.communicate()

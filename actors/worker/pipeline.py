@@ -20,8 +20,6 @@ from cluster.retry import while_store_away
 from cluster.s3.object_writer import object_key
 
 if TYPE_CHECKING:
-    from concurrent.futures import Executor
-
     import aiohttp
 
     from actors.imaging.compressed import Compressed
@@ -46,7 +44,6 @@ class Stores(NamedTuple):
     products: ProductStore
     progress: Progress
     compressor: Compressor
-    compress_thread: Executor  # the one thread that asks the compressor: the task owns one CPU slot
 
 
 class ImagePipeline:
@@ -99,7 +96,7 @@ class ImagePipeline:
         async with cpu_slot.turn(item):
             try:
                 loop = asyncio.get_running_loop()
-                return await loop.run_in_executor(self._stores.compress_thread, compress_in_slot)
+                return await loop.run_in_executor(self._stores.compressor.thread, compress_in_slot)
             except ImageError as error:
                 raise ImageError(
                     error.code, error.message, source.http_status, cpu_seconds=error.cpu_seconds

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from actors.imaging.gate import Limits
 from actors.messages import Batch, BatchReport, OutcomeKind
 from actors.worker.batch_run import IO_BOUND_DOWNLOADS, BatchRun, downloads_at_once
 from actors.worker.compressor import Compressor
@@ -39,19 +37,14 @@ class Worker:
 
     Args:
         settings: The settings of the deployment.
+        compressor: Its compressor, which the worker closes. By default it starts a new one.
         resolve: A function from a host and a port to addresses. By default the resolver of the system's configuration.
     """
 
-    def __init__(self, settings: Settings, *, resolve: Resolve | None = None) -> None:
+    def __init__(
+        self, settings: Settings, *, compressor: Compressor | None = None, resolve: Resolve | None = None
+    ) -> None:
         self._settings = settings
-        compress_thread = ThreadPoolExecutor(1, "compress")
-        compressor = Compressor(
-            Limits.of(settings),
-            max_memory_bytes=settings.max_image_memory_bytes,
-            max_memory_fraction=settings.max_memory_fraction,
-            timeout_seconds=settings.image_timeout_seconds,
-        )
-        compress_thread.submit(compressor.start)  # beside the first downloads
         at_once = max(IO_BOUND_DOWNLOADS, settings.downloads_per_task)
         self._objects = ObjectWriter(settings, max_connections=at_once)
         self._database = Database(settings)
@@ -63,8 +56,7 @@ class Worker:
             objects=self._objects,
             products=self._products,
             progress=Progress(settings),
-            compressor=compressor,
-            compress_thread=compress_thread,
+            compressor=compressor or Compressor.of(settings),
         )
 
     async def close(self) -> None:
@@ -73,9 +65,7 @@ class Worker:
             await each.close()
         if self._cache is not None:
             await self._cache.close()
-        self._stores.compressor.abandon()
-        self._stores.compress_thread.submit(self._stores.compressor.close)  # in its turn: it may be starting
-        self._stores.compress_thread.shutdown()
+        self._stores.compressor.close()
 
     async def run(self, batch: Batch, stop: Awaitable[Stop]) -> BatchReport:
         """Do a batch until it is done or must stop. No image and no absent store makes this raise."""

@@ -39,12 +39,15 @@ class _Process:
 
     def __init__(self, settings: Settings) -> None:
         # Imported here, because a coordinator sends this task and needs no connection of a worker.
-        from actors.worker.process import Worker  # noqa: PLC0415
+        from actors.worker.compressor import Compressor  # noqa: PLC0415
 
         log_as_json()
+        compressor = Compressor.of(settings)  # it starts beside the next imports
+
+        from actors.worker.process import Worker  # noqa: PLC0415
 
         async def make() -> Worker:
-            return Worker(settings)
+            return Worker(settings, compressor=compressor)
 
         self._runner = asyncio.Runner()
         self._worker = self._runner.run(make())

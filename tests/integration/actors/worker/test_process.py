@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from actors.messages import Batch, BatchReport, OutcomeKind, Stop, WorkItem
+from actors.worker.compressor import Compressor
 from actors.worker.process import Worker
 from cluster.mongo.connection import Database
 from cluster.mongo.products import FencedWrite, ProductStore
@@ -42,7 +43,9 @@ def patient(isolated: Settings, service: Service) -> Settings:
 
 @pytest.fixture
 async def worker(patient: Settings) -> AsyncIterator[Worker]:
-    opened = Worker(patient)
+    compressor = Compressor.of(patient)
+    await asyncio.wrap_future(compressor.thread.submit(compressor.start))
+    opened = Worker(patient, compressor=compressor)
     yield opened
     await opened.close()
 

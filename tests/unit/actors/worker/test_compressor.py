@@ -7,14 +7,13 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 
 from actors.imaging.compress import compress
-from actors.worker.compressor import Compressor
+from actors.worker.compressor import Compression, Compressor
 from cluster.codes import ImageErrorCode
 from cluster.errors import ImageError
 from cluster.options import ImageOptions
@@ -50,17 +49,20 @@ def compressor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Compressor]:
 
 
 def child_of(compressor: Compressor) -> psutil.Process:
-    compressor.start()
+    compressor.thread.submit(compressor.start).result()
     (child,) = psutil.Process().children()
     return child
 
 
+def compressed(compressor: Compressor, data: bytes, options: ImageOptions | None = None) -> Compression:
+    return compressor.thread.submit(compressor.compress, data, options or ImageOptions()).result()
+
+
 def code_of(compressor: Compressor, data: bytes, *, meanwhile: Callable[[], object] = lambda: None) -> ImageErrorCode:
-    with ThreadPoolExecutor(1) as thread:
-        work = thread.submit(compressor.compress, data, ImageOptions())
-        while not work.done():
-            meanwhile()
-            time.sleep(0.05)
+    work = compressor.thread.submit(compressor.compress, data, ImageOptions())
+    while not work.done():
+        meanwhile()
+        time.sleep(0.05)
     error = work.exception()
     assert isinstance(error, ImageError)
     return error.code
@@ -76,21 +78,21 @@ def code_of(compressor: Compressor, data: bytes, *, meanwhile: Callable[[], obje
     ids=["one", "auto", "several"],
 )
 def test_it_gives_the_outputs_of_this_process(compressor: Compressor, options: ImageOptions) -> None:
-    compression = compressor.compress(jpeg(), options)
+    compression = compressed(compressor, jpeg(), options)
     assert compression.outputs == compress(jpeg(), options, LIMITS)
     assert compression.cpu_seconds > 0
 
 
 def test_an_image_that_fails_has_its_reason_and_its_time(compressor: Compressor) -> None:
     with pytest.raises(ImageError, match="not an image") as caught:
-        compressor.compress(b"hello", ImageOptions())
+        compressed(compressor, b"hello")
     assert caught.value.code is ImageErrorCode.NOT_AN_IMAGE
     assert caught.value.cpu_seconds is not None
 
 
 def test_a_crash_costs_its_image_alone(compressor: Compressor) -> None:
     assert code_of(compressor, poison("segfault", 1)) is ImageErrorCode.DECODER_CRASHED
-    assert compressor.compress(jpeg(), ImageOptions()).outputs
+    assert compressed(compressor, jpeg()).outputs
 
 
 @pytest.mark.parametrize("kind", ["hang", "lock"])
@@ -103,7 +105,7 @@ def test_a_compression_that_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPa
 
 def test_a_compression_that_takes_too_much_memory_is_ended(compressor: Compressor) -> None:
     assert code_of(compressor, poison("memory", 1), meanwhile=compressor.end_overrun) is ImageErrorCode.OUT_OF_MEMORY
-    assert compressor.compress(jpeg(), ImageOptions()).outputs
+    assert compressed(compressor, jpeg()).outputs
 
 
 def test_a_large_compression_is_ended_when_the_machine_is_short_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,7 +113,7 @@ def test_a_large_compression_is_ended_when_the_machine_is_short_of_memory(monkey
     compressor = made(max_memory_bytes=10 * MEMORY_BYTES, max_memory_fraction=0.0)
     assert code_of(compressor, poison("memory", 1), meanwhile=compressor.end_overrun) is ImageErrorCode.OUT_OF_MEMORY
     compressor.end_overrun()
-    assert compressor.compress(jpeg(), ImageOptions()).outputs
+    assert compressed(compressor, jpeg()).outputs
     compressor.close()
 
 
@@ -121,7 +123,7 @@ def test_a_compression_that_is_abandoned_ends_and_the_next_one_begins(compressor
     abandoned.start()
     code_of(compressor, poison("hang", 1))
     assert not child.is_running()
-    assert compressor.compress(jpeg(), ImageOptions()).outputs
+    assert compressed(compressor, jpeg()).outputs
 
 
 def test_a_process_that_the_kernel_has_killed_was_short_of_memory(compressor: Compressor) -> None:
@@ -138,7 +140,7 @@ from actors.imaging.compress import compress
 from actors.worker.compressor import Compressor
 from tests.unit.actors.imaging.pictures import LIMITS
 compressor = Compressor(LIMITS, max_memory_bytes=1, max_memory_fraction=1, timeout_seconds=1)
-compressor.start()
+compressor.thread.submit(compressor.start).result()
 open({str(told)!r}, "w").write(str(psutil.Process().children()[0].pid))
 os.kill(os.getpid(), 9)
 """
