@@ -22,8 +22,9 @@ from cluster.client import Darkroom
 from deployments.local.grpc_sockets import remove_sockets
 from deployments.local.home import Home
 from tests.support import machines as machine_support
+from tests.support.api_watch import ApiWatch
 from tests.support.catalogues import catalogue
-from tests.support.cluster import HEAD, NODES, STORES, Cluster, store_ports, store_settings
+from tests.support.cluster import HEAD, NODES, STORES, WORKERS, Cluster, store_ports, store_settings
 from tests.support.machines import Machines
 from tests.support.network import DRIVER, Network
 from tests.support.operations import commands
@@ -32,7 +33,7 @@ from tests.support.pictures import jpeg
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 ROOT = Path(__file__).parents[2]
 HOSTS = {"head": "head.internal", "worker1": "worker-1.internal", "worker2": "worker-2.internal"}
@@ -225,8 +226,36 @@ def assert_images_are_made(site: Site, token: str) -> None:
     assert (status.status, status.counts.failed) == ("completed", 0), status
 
 
+def with_workers(site: Site, workers: Sequence[str]) -> None:
+    """Name these workers in `ray-cluster.yaml`, as the document says."""
+    file = site.checkout / "ray-cluster.yaml"
+    text = re.sub(r"worker_ips: .*", f"worker_ips: [{', '.join(HOSTS[each] for each in workers)}]", file.read_text())
+    file.write_text(re.sub(r"(m(?:in|ax)_workers): .*", rf"\1: {len(workers)}", text))
+
+
+@contextmanager
+def api_watched(site: Site, token: str, what: str) -> Iterator[None]:
+    with ApiWatch([site.url(node) for node in NODES], "/api/requests?limit=1", token) as watch:
+        yield
+    print(f"{watch.longest_gap_seconds:6.1f} s without the API at most: {what}")
+
+
+def test_a_node_is_removed(site: Site, token: str) -> None:
+    with api_watched(site, token, "a node is removed"):
+        with_workers(site, WORKERS[:1])
+        for command in commands("Remove a node"):
+            run_for(site, WORKERS[1], command)
+        await_nodes(site, len(NODES) - 1)
+        await_ready(site)
+
+
 def await_ready(site: Site) -> None:
     wait_until(lambda: is_ready(site, HEAD), "the head node is ready", timeout_seconds=READY_SECONDS)
+
+
+def run_for(site: Site, node: str, command: str) -> None:
+    """Run a documented command on behalf of a node, whose name it has in place of `worker-3.internal`."""
+    site.run(command.replace("worker-3.internal", HOSTS[node]), timeout_seconds=UP_SECONDS)
 
 
 def is_ready(site: Site, node: str) -> bool:
