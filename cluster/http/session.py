@@ -68,7 +68,7 @@ class GuardedResolver(AbstractResolver):
             async with asyncio.timeout(self._timeout_seconds):
                 addresses = await self._resolve(host, port)
             if not addresses:
-                raise NoAddressError("the name has no address")
+                raise NoAddressError("the name has no address")  # noqa: TRY301 - as if the resolver had raised it
         except NoAddressError:
             self._guard.check_without_address(host, port)
             raise
