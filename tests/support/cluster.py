@@ -79,7 +79,8 @@ class Cluster:
     settings: Settings
     mongo: MongoClient[dict[str, Any]]
     token: str = ""
-    _environment: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
+    """The environment of every node."""
 
     @cached_property
     def credentials(self) -> Credentials:
@@ -173,7 +174,7 @@ class Cluster:
             options += ["--head", f"--port={_GCS_PORT}", "--num-cpus=0", *dashboard]
         else:
             options += [f"--address={head}:{_GCS_PORT}", "--num-cpus=1"]
-        self._spawn(node, node, [*_RESTARTED, *_RAY, *options], self._environment)
+        self._spawn(node, node, [*_RESTARTED, *_RAY, *options], self.environment)
 
     def start_stores(self) -> None:
         """Start all stores, and return when they answer."""
@@ -206,7 +207,7 @@ class Cluster:
     def use_environment(self) -> None:
         """Make the environment of every node, as `ray.service` gives it, with additions for nodes that share cores."""
         keys = self.credentials
-        self._environment = {
+        self.environment = {
             **settings_environment(self.settings),
             **aws_environment(keys.s3_access_key, keys.s3_secret_key),
             **TUNING_ENVIRONMENT,
@@ -229,7 +230,7 @@ class Cluster:
 
 def _stores(network: Network, home: Home) -> tuple[Mongod, RedisServer, SeaweedFS]:
     """Return the embedded stores, on the machine of the stores instead of on loopback."""
-    numbers, credentials = _store_ports(), Credentials.of(home)
+    numbers, credentials = store_ports(), Credentials.of(home)
     stores = (
         Mongod(home, numbers, credentials=credentials),
         RedisServer(home, numbers, credentials=credentials),
@@ -248,7 +249,8 @@ def _answers(store: Server) -> bool:
     return True
 
 
-def _store_ports() -> dict[str, int]:
+def store_ports() -> dict[str, int]:
+    """Return the ports of the stores, by name."""
     return {port.name: port.usual + _STORE_PORTS_ABOVE for port in ports.ALL}
 
 
@@ -258,7 +260,7 @@ def running_cluster(folder: Path, **changes: object) -> Iterator[Cluster]:
     home = Home(folder)
     home.create()
     with Network.made(STORES, *NODES) as network:
-        settings = _settings(network, home).model_copy(update=changes)
+        settings = store_settings(network, home).model_copy(update=changes)
         cluster = Cluster(network, home, settings, MongoClient(settings.mongo_url, tz_aware=True))
         cluster.use_environment()
         try:
@@ -272,10 +274,11 @@ def running_cluster(folder: Path, **changes: object) -> Iterator[Cluster]:
             for node in NODES:
                 network.kill(node)
             network.kill(STORES)
-            remove_sockets(_store_ports())
+            remove_sockets(store_ports())
 
 
-def _settings(network: Network, home: Home) -> Settings:
+def store_settings(network: Network, home: Home) -> Settings:
+    """Return the settings with which nodes reach the stores of a network."""
     mongod, redis, seaweedfs = _stores(network, home)
     return Settings(
         home=home.path,
