@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import fcntl
 import json
 import logging
 import os
@@ -114,6 +116,7 @@ class Compressor:
 
         Raises:
             ImageError: As there, or `decoder_crashed`, `out_of_memory` or `timeout` when the process died of it.
+            RuntimeError: A defect, with its traceback.
         """
         self.start()
         assert self._running is not None  # noqa: S101 - for the type checker
@@ -179,7 +182,6 @@ class Compressor:
             [sys.executable, "-m", "actors.worker.compressor_process", limits],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            pipesize=_PIPE_BYTES,
             env={
                 **{name: value for name, value in os.environ.items() if name in _ENVIRONMENT},
                 "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
@@ -188,6 +190,9 @@ class Compressor:
         assert process.stdin is not None  # noqa: S101 - for the type checker
         assert process.stdout is not None  # noqa: S101 - for the type checker
         running = _Running(process, process.stdin, process.stdout)
+        for pipe in (process.stdin, process.stdout):
+            with contextlib.suppress(OSError):  # the user has many large pipes already
+                fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         try:
             head, _ = read_frame(running.answers, max_body_bytes=0)
             not_closed = Greeting.model_validate_json(head).not_closed
@@ -218,6 +223,8 @@ class Compressor:
 
 
 def _compression(answer: Answer, body: bytes) -> Compression:
+    if answer.defect is not None:
+        raise RuntimeError(answer.defect)
     if answer.failure is not None:
         raise ImageError(answer.failure.code, answer.failure.message, cpu_seconds=round(answer.cpu_seconds, 3))
     ends = list(accumulate((each.size_bytes for each in answer.outputs), initial=0))

@@ -23,6 +23,7 @@ _LENGTHS = struct.Struct("!II")
 _MAX_HEAD_BYTES = 64 * 1024
 MAX_ANSWER_BYTES = 1024 * 1024 * 1024
 """The largest body of an answer. No source and no output comes near it."""
+MAX_DEFECT_CHARACTERS = 4_000
 
 
 class FrameError(Exception):
@@ -61,6 +62,8 @@ class Answer(BaseModel):
     cpu_seconds: Annotated[float, Field(ge=0)]
     outputs: Annotated[list[OutputHead], Field(max_length=10)] = []
     failure: Failure | None = None
+    defect: Annotated[str, Field(max_length=MAX_DEFECT_CHARACTERS)] | None = None
+    """The traceback of an error that is no fault of the image."""
 
 
 class Greeting(BaseModel):

@@ -9,6 +9,7 @@ import json
 import os
 import sys
 import time
+import traceback
 from typing import TYPE_CHECKING
 
 from PIL import Image as Pillow
@@ -19,6 +20,7 @@ from actors.imaging.gate import Limits
 from actors.worker import sandbox
 from actors.worker.compressor_frames import (
     MAX_ANSWER_BYTES,
+    MAX_DEFECT_CHARACTERS,
     Answer,
     Failure,
     Greeting,
@@ -37,9 +39,11 @@ def main() -> None:
     """Compress one image after another, until the worker ends."""
     limits = Limits(**json.loads(sys.argv[1]))
     orders, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # a library that prints must not reach the answers
     keep_freed_memory()
     Pillow.init()  # it would look for its plugins at the first picture
+    silence = os.open(os.devnull, os.O_WRONLY)  # libraries print, and no file may grow
+    os.dup2(silence, 1)
+    os.dup2(silence, 2)
     write_frame(answers, Greeting(not_closed=sandbox.enter()))
     while True:
         try:
@@ -57,6 +61,10 @@ def _compress(order: Order, source: bytes, limits: Limits, answers: BinaryIO) ->
     except ImageError as error:
         failure = Failure(code=error.code, message=error.message)
         write_frame(answers, Answer(cpu_seconds=time.process_time() - started, failure=failure))
+        return
+    except Exception:  # noqa: BLE001 - the worker logs it
+        defect = traceback.format_exc()[-MAX_DEFECT_CHARACTERS:]
+        write_frame(answers, Answer(cpu_seconds=time.process_time() - started, defect=defect))
         return
     heads = [
         OutputHead(

@@ -35,6 +35,8 @@ _decoder = _real()
 
 def decode_jpeg(data: bytes, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - as the real one
     """Decode, unless it is poison."""
+    if b"poison: defect" in data:
+        raise KeyError("a defect of our own")
     if b"poison: segfault" in data:
         ctypes.string_at(0)
     if b"poison: memory" in data:

@@ -90,6 +90,12 @@ def test_an_image_that_fails_has_its_reason_and_its_time(compressor: Compressor)
     assert caught.value.cpu_seconds is not None
 
 
+def test_a_defect_has_its_traceback(compressor: Compressor) -> None:
+    with pytest.raises(RuntimeError, match="a defect of our own"):
+        compressed(compressor, poison("defect", 1))
+    assert compressed(compressor, jpeg()).outputs
+
+
 def test_a_crash_costs_its_image_alone(compressor: Compressor) -> None:
     assert code_of(compressor, poison("segfault", 1)) is ImageErrorCode.DECODER_CRASHED
     assert compressed(compressor, jpeg()).outputs
