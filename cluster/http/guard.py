@@ -145,6 +145,15 @@ class Guard:
         if port not in self._ports or is_internal_name(host):
             raise BlockedAddressError(host, port)
 
+    def check_without_answer(self, host: str, port: int) -> None:
+        """Refuse a host whose name is not answered, if no answer could lead to an allowed address.
+
+        Raises:
+            BlockedAddressError: As of `check_without_address`, unless the name may lead into an allowed network.
+        """
+        if not self._networks:
+            self.check_without_address(host, port)
+
     def check_before_lookup(self, host: str, port: int) -> None:
         """Check the host of a URL as far as that is possible without resolving its name.
 

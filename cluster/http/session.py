@@ -68,12 +68,13 @@ class GuardedResolver(AbstractResolver):
             async with asyncio.timeout(self._timeout_seconds):
                 addresses = await self._resolve(host, port)
             if not addresses:
-                raise NoAddressError("the name has no address")
-        except OSError as error:
+                raise NoAddressError("the name has no address")  # noqa: TRY301 - as if the resolver had raised it
+        except NoAddressError:
             self._guard.check_without_address(host, port)
-            if isinstance(error, TimeoutError):  # aiohttp would take it for one of the connection
-                raise NameSilentError("no name server has answered") from error
             raise
+        except (NameSilentError, TimeoutError) as error:  # aiohttp would take a timeout for one of the connection
+            self._guard.check_without_answer(host, port)
+            raise NameSilentError(str(error) or "no name server has answered") from error
         for address in addresses:
             self._guard.check(host, address, port)
         return [

@@ -218,6 +218,13 @@ def test_a_name_without_an_address_is_refused_for_its_port_too() -> None:
 TEN = IPv4Network("10.1.0.0/16")
 
 
+@pytest.mark.parametrize(("host", "port"), [("db.internal", 443), ("shop.example", 6379)])
+def test_a_name_without_an_answer_is_refused_unless_it_may_lead_into_an_allowed_network(host: str, port: int) -> None:
+    guard(TEN).check_without_answer(host, port)
+    with pytest.raises(BlockedAddressError):
+        guard().check_without_answer(host, port)
+
+
 @pytest.mark.parametrize(
     ("host", "port", "networks"),
     [
