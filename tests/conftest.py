@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from xdist.scheduler import LoadScopeScheduling
 
+from deployments.local.ray_head import LOOPBACK_ENVIRONMENT
+
 if TYPE_CHECKING:
     import pytest
     from xdist.remote import Producer
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
 for setting in [name for name in os.environ if name.startswith("DARKROOM_")]:
     del os.environ[setting]  # a developer's settings must not decide how a test ends
+os.environ.update({**LOOPBACK_ENVIRONMENT, "RAY_AUTH_MODE": "token"})  # Ray reads them when a test module imports it
 logging.getLogger("httpx").setLevel(logging.WARNING)  # or polls would be most of what a failed test shows
 
 

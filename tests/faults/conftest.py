@@ -52,7 +52,7 @@ def _started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 @pytest.fixture
 def own(_started: Service) -> Service:
-    """A service for faults alone. It runs when a test begins, whatever the one before has done to it."""
+    """Return a service for faults alone. It runs when a test begins, also after a test that has ended it."""
     home = _started.stack.home
     running = started_stack(home) if is_ready(home.url) else None
     return replace(_started, stack=running or bring_up(_started.given, home, lambda _event: None))

@@ -165,8 +165,7 @@ def fill_in(site: Site) -> None:
     lines = [line for line in file.read_text().splitlines() if line.split("=")[0] not in values]
     file.write_text("\n".join([*lines, *(f"{name}={value}" for name, value in values.items())]) + "\n")
     serve = site.checkout / "cluster" / "serve.yaml"
-    everywhere = ".".join("0000")
-    serve.write_text(serve.read_text().replace("host: 127.0.0.1", f"host: {everywhere}"))
+    serve.write_text(serve.read_text().replace("host: 127.0.0.1", "host: 0.0.0.0"))
 
 
 def fill_wheels(site: Site) -> None:

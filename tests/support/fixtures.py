@@ -9,15 +9,11 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+import ray
 from redis import Redis
 
-from deployments.local.ray_head import LOOPBACK_ENVIRONMENT
-from tests.support.service import running_service
-
-os.environ.update({**LOOPBACK_ENVIRONMENT, "RAY_AUTH_MODE": "token"})  # Ray reads them when it is imported
-import ray
-
 from actors import registry
+from tests.support.service import running_service
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

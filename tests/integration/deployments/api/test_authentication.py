@@ -1,4 +1,4 @@
-"""What is refused before a route is reached: a caller without a valid key, and a body that is too large."""
+"""A caller without a valid key, and a body that is too large, are refused before a route is reached."""
 
 from __future__ import annotations
 

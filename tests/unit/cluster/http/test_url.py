@@ -269,6 +269,7 @@ def test_no_other_module_looks_for_the_parts_of_a_url_in_its_text() -> None:
         "deployments/api/browsers.py",  # the origins of a page of its own, which it writes
         "deployments/catalogue/image_urls.py",  # where the next address of a cell begins
         # The others only write an address.
+        "deployments/cli/node_checks.py",
         "deployments/cli/options.py",
         "deployments/cli/up.py",
         "deployments/demo/loopback.py",

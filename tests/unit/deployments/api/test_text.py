@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import tracemalloc
 
 import pytest
 
 from deployments.api.problems import problem
 from deployments.api.text import printable, unusable_text
+from tests.support.memory import peak_below
 
 MOST_PEAK_BYTES = 2_000_000
 
@@ -31,11 +31,8 @@ def test_an_unusable_text_is_named(text: str, place: str | None) -> None:
 
 def test_the_places_of_many_texts_take_little_memory() -> None:
     value = {"k" * 32_000: [1] * 2_000}
-    tracemalloc.start()
-    assert unusable_text(value) is None
-    peak_bytes = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak_bytes < MOST_PEAK_BYTES
+    with peak_below(MOST_PEAK_BYTES):
+        assert unusable_text(value) is None
 
 
 def test_a_problem_can_quote_anything() -> None:
