@@ -9,6 +9,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from actors.messages import Batch, BatchReport, Outcome, OutcomeKind, Recorded, Stop, WorkItem
+from actors.worker.compressor_child import StartError
 from actors.worker.cpu_slot import CpuSlot, CpuSlotClosedError
 from actors.worker.host_limiter import FetchLaterError
 from actors.worker.processed_image import ProcessedImage, after_error
@@ -45,7 +46,10 @@ class Pipeline(Protocol):
         """Download an image. Raises `ImageError`."""
 
     async def store(self, batch: Batch, item: WorkItem, source: Download, cpu_slot: CpuSlot) -> ProcessedImage:
-        """Compress and put an image. Raises `ImageError`, `StoreUnavailableError` or `FetchAgainError`."""
+        """Compress and put an image.
+
+        Raises `ImageError`, `StartError`, `StoreUnavailableError` or `FetchAgainError`.
+        """
 
     async def record(self, batch: Batch, images: list[ProcessedImage]) -> Recorded:
         """Write results. Raises `StoreUnavailableError`."""
@@ -186,7 +190,7 @@ class BatchRun:
                     self._sources_in_memory.release()
         except CpuSlotClosedError:
             return self._release(item)
-        except FetchLaterError as later:
+        except (FetchLaterError, StartError) as later:
             return ProcessedImage(Outcome(item, OutcomeKind.RELEASED, later.seconds))
         except StoreUnavailableError as error:
             logger.warning("image not stored: %s", error, extra=self._log_fields(item))

@@ -1,71 +1,45 @@
-"""A worker's side of its compressor: the process is started, asked, watched and ended here."""
+"""The compressor of a worker: it has a process for the images, watches what they take, and judges why they failed."""
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
-import fcntl
-import json
 import logging
-import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING, NamedTuple, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
 
-from pydantic import ValidationError
-
-from actors.imaging.compressed import Compressed
 from actors.imaging.gate import Limits
-from actors.worker.compressor_frames import (
-    MAX_ANSWER_BYTES,
-    Answer,
-    FrameError,
-    Greeting,
-    Order,
-    read_frame,
-    write_frame,
-)
-from actors.worker.machine_memory import resident_bytes, used_fraction
+from actors.worker.compressor_child import Compression, CompressorChild, DiedError, StartError
+from actors.worker.machine_memory import used_fraction
 from cluster.codes import ImageErrorCode
 from cluster.errors import ImageError
 
 if TYPE_CHECKING:
-    from typing import IO
-
     from cluster.options import ImageOptions
     from cluster.settings import Settings
 
 # Ray knows nothing of this process. Short of memory, it would end its own: workers, actors and replicas, all of them.
 _MUCH_BYTES = 256 * 1024 * 1024
-_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TZ")
-_PIPE_BYTES = 1024 * 1024  # the most that Linux gives everybody; most images go through at once
-_EXIT_TIMEOUT_SECONDS = 1.0  # from its last word to its end
+_MAX_KEPT_BYTES = 128 * 1024 * 1024  # between two images; the allocator keeps up to half of it
 _NO_MEMORY_MESSAGE = "The machine was short of memory when it had this image. Make it smaller, or retry it later."
 _CRASH_MESSAGE = "The decoder crashed on this image. Save the image anew in an editor, and send it again."
 logger = logging.getLogger("darkroom.compressor")
 
 
-class Compression(NamedTuple):
-    """The outputs of an image, and the CPU time that they took."""
-
-    outputs: list[Compressed]
-    cpu_seconds: float
+class AbandonedError(Exception):
+    """Nobody waits for the result of this compression."""
 
 
-class _Job(NamedTuple):
-    since: float  # of `time.monotonic()`
-    resident_bytes: int  # of the process, when the compression began
+@dataclass(slots=True)
+class _Job:
+    """The image at work. Its verdict is the reason for which it was ended."""
 
-
-class _Running(NamedTuple):
-    process: subprocess.Popen[bytes]
-    orders: IO[bytes]
-    answers: IO[bytes]
+    child: CompressorChild | None = None  # None while it starts
+    since: float = 0  # of `time.monotonic()`
+    resident_bytes: int = 0  # of the process, when the compression began
+    verdict: Exception | None = None
 
 
 class Compressor:
@@ -89,9 +63,8 @@ class Compressor:
         self._max_memory_fraction = max_memory_fraction
         self._timeout_seconds = timeout_seconds
         self._lock = threading.Lock()
-        self._running: _Running | None = None
+        self._child: CompressorChild | None = None  # of the thread alone
         self._job: _Job | None = None
-        self._verdict: ImageError | None = None
         self.thread = ThreadPoolExecutor(1, "compress")
         """The thread that may call `compress`. The process ends with it."""
         self.thread.submit(self.start)
@@ -106,10 +79,18 @@ class Compressor:
             timeout_seconds=settings.image_timeout_seconds,
         )
 
-    def start(self) -> None:
-        """Start the process, unless it runs."""
-        if self._running is None:
-            self._running = self._start()
+    def start(self) -> CompressorChild:
+        """Return the process, a new one unless it runs and has kept little memory. Raises `StartError`."""
+        if self._child is not None:
+            if self._child.is_running and self._child.kept_bytes() <= _MAX_KEPT_BYTES:
+                return self._child
+            self._stop()
+        try:
+            self._child = CompressorChild.start(self._limits, max_answer_bytes=self._max_memory_bytes)
+        except StartError:
+            logger.exception("no image can be compressed now")
+            raise
+        return self._child
 
     def compress(self, data: bytes, options: ImageOptions) -> Compression:
         """Return smaller copies of an image, as `actors.imaging.compress` makes them.
@@ -117,30 +98,47 @@ class Compressor:
         Raises:
             ImageError: As there, or `decoder_crashed`, `out_of_memory` or `timeout` when the process died of it.
             RuntimeError: A defect, with its traceback.
+            StartError: No process can be started now.
+            AbandonedError: `abandon` was called.
         """
-        self.start()
-        assert self._running is not None  # noqa: S101 - for the type checker
-        running = self._running
+        job = _Job()
+        with self._lock:
+            self._job = job
         try:
+            return self._compress(job, data, options)
+        finally:
             with self._lock:
-                self._job = _Job(time.monotonic(), resident_bytes(running.process.pid))
+                self._job = None
+            if job.verdict is not None:  # the process was killed, perhaps after its answer
+                self._stop()
+
+    def _compress(self, job: _Job, data: bytes, options: ImageOptions) -> Compression:
+        while True:
+            child = self.start()
+            self._begin(job, child)
             try:
-                write_frame(running.orders, Order(options=options), [data])
-                head, body = read_frame(running.answers, max_body_bytes=MAX_ANSWER_BYTES)
-            finally:
-                with self._lock:
-                    self._job = None
-            return _compression(Answer.model_validate_json(head), body)
-        except (OSError, EOFError, FrameError, ValidationError) as error:
-            raise self._death(running) from error
+                return child.compress(data, options)
+            except DiedError as died:
+                if job.verdict is not None:
+                    raise job.verdict from died
+                if died.is_first:
+                    raise _death(died.signal) from died
+                # An image before this one may have harmed the process. A new one tells.
+
+    def _begin(self, job: _Job, child: CompressorChild) -> None:
+        taken_bytes = child.resident_bytes()
+        with self._lock:
+            if job.verdict is not None:
+                raise job.verdict
+            job.child, job.since, job.resident_bytes = child, time.monotonic(), taken_bytes
 
     def end_overrun(self) -> None:
         """End a compression that takes more time or memory than it may."""
-        job, running = self._job, self._running
-        if job is None or running is None:
+        job = self._job
+        if job is None or job.child is None:
             return
         try:
-            taken_bytes = resident_bytes(running.process.pid) - job.resident_bytes
+            taken_bytes = job.child.resident_bytes() - job.resident_bytes
         except OSError:  # it has died meanwhile
             return
         # Memory before time: an image that takes much memory may be slow for that alone.
@@ -155,8 +153,16 @@ class Compressor:
 
     def abandon(self) -> None:
         """End a compression whose result nobody waits for."""
-        if self._job is not None:
-            self._end(self._job, None)
+        job = self._job
+        if job is not None:
+            self._end(job, AbandonedError())
+
+    def _end(self, job: _Job, verdict: Exception) -> None:
+        with self._lock:
+            if self._job is job and job.verdict is None:
+                job.verdict = verdict
+                if job.child is not None:
+                    job.child.kill()
 
     def close(self) -> None:
         """End the process and the thread."""
@@ -165,73 +171,14 @@ class Compressor:
         self.thread.shutdown()
 
     def _stop(self) -> None:
-        if self._running is not None:
-            self._running.process.kill()
-            self._running.process.communicate()
-            self._running = None
-
-    def _end(self, job: _Job, verdict: ImageError | None) -> None:
-        with self._lock:
-            if self._job is job and self._running is not None:
-                self._verdict = verdict
-                self._running.process.kill()
-
-    def _start(self) -> _Running:
-        limits = json.dumps(dataclasses.asdict(self._limits))
-        process = subprocess.Popen(  # noqa: S603 - this Python, and no argument from outside
-            [sys.executable, "-m", "actors.worker.compressor_process", limits],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={
-                **{name: value for name, value in os.environ.items() if name in _ENVIRONMENT},
-                "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-            },
-        )
-        assert process.stdin is not None  # noqa: S101 - for the type checker
-        assert process.stdout is not None  # noqa: S101 - for the type checker
-        running = _Running(process, process.stdin, process.stdout)
-        for pipe in (process.stdin, process.stdout):
-            with contextlib.suppress(OSError):  # the user has many large pipes already
-                fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-        try:
-            head, _ = read_frame(running.answers, max_body_bytes=0)
-            not_closed = Greeting.model_validate_json(head).not_closed
-        except (EOFError, FrameError, ValidationError) as error:
-            process.kill()
-            process.communicate()
-            message = "the compressor did not start; its worker's log says why"
-            raise RuntimeError(message) from error
-        if not_closed:
-            logger.warning("the kernel lacks %s, so decoders have more rights", " and ".join(not_closed))
-        return running
-
-    def _death(self, running: _Running) -> ImageError:
-        """Return the reason why an image has no outputs. The process has died, or has given an answer that is none."""
-        try:
-            ended_by = -running.process.wait(_EXIT_TIMEOUT_SECONDS)
-        except subprocess.TimeoutExpired:
-            ended_by = 0
-        running.process.kill()
-        running.process.communicate()
-        with self._lock:
-            verdict, self._verdict, self._running = self._verdict, None, None
-        if verdict is not None:
-            return verdict
-        if ended_by == signal.SIGKILL:  # of the kernel, which had no memory left
-            return ImageError(ImageErrorCode.OUT_OF_MEMORY, _NO_MEMORY_MESSAGE)
-        return ImageError(ImageErrorCode.DECODER_CRASHED, _CRASH_MESSAGE)
+        if self._child is not None:
+            self._child.kill()
+            self._child.end()
+            self._child = None
 
 
-def _compression(answer: Answer, body: bytes) -> Compression:
-    if answer.defect is not None:
-        raise RuntimeError(answer.defect)
-    if answer.failure is not None:
-        raise ImageError(answer.failure.code, answer.failure.message, cpu_seconds=round(answer.cpu_seconds, 3))
-    ends = list(accumulate((each.size_bytes for each in answer.outputs), initial=0))
-    if not answer.outputs or ends[-1] != len(body):
-        raise FrameError("an answer has no outputs, or others than its files")
-    outputs = [
-        Compressed(body[begin:end], each.width, each.height, each.format, each.quality, each.decision)
-        for each, (begin, end) in zip(answer.outputs, pairwise(ends), strict=True)
-    ]
-    return Compression(outputs, round(answer.cpu_seconds, 3))
+def _death(ended_by: int) -> ImageError:
+    """Return the reason why an image has no outputs, by the signal that ended its process."""
+    if ended_by == signal.SIGKILL:  # of the kernel, which had no memory left
+        return ImageError(ImageErrorCode.OUT_OF_MEMORY, _NO_MEMORY_MESSAGE)
+    return ImageError(ImageErrorCode.DECODER_CRASHED, _CRASH_MESSAGE)

@@ -1,4 +1,4 @@
-"""The frames between a worker and its compressor: a head in JSON and a body of files.
+"""The frames between a worker and its compressor: a head in JSON, and files.
 
 A frame is the length of the head, the length of the body, both as unsigned 32-bit numbers in network order, the head,
 and the body. The compressor reads strangers' pictures, so a worker trusts no length and no value of its answers.
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
 _LENGTHS = struct.Struct("!II")
 _MAX_HEAD_BYTES = 64 * 1024
-MAX_ANSWER_BYTES = 1024 * 1024 * 1024
-"""The largest body of an answer. No source and no output comes near it."""
+MAX_BODY_BYTES = 2**32 - 1
+"""The most that a length can say. A compressor trusts its worker."""
+_Pixels = Annotated[int, Field(ge=1, le=2**31 - 1)]  # no format has more
+_CpuSeconds = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
 MAX_DEFECT_CHARACTERS = 4_000
 
 
@@ -41,9 +43,9 @@ class OutputHead(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    size_bytes: Annotated[int, Field(ge=0)]
-    width: Annotated[int, Field(ge=1)]
-    height: Annotated[int, Field(ge=1)]
+    size_bytes: Annotated[int, Field(ge=1)]
+    width: _Pixels
+    height: _Pixels
     format: ImageFormat
     quality: Annotated[int, Field(ge=1, le=100)] | None
     decision: Decision
@@ -59,7 +61,7 @@ class Failure(BaseModel):
 class Answer(BaseModel):
     """The head of an answer. Its body is the files of all outputs, one behind the other."""
 
-    cpu_seconds: Annotated[float, Field(ge=0)]
+    cpu_seconds: _CpuSeconds
     outputs: Annotated[list[OutputHead], Field(max_length=10)] = []
     failure: Failure | None = None
     defect: Annotated[str, Field(max_length=MAX_DEFECT_CHARACTERS)] | None = None

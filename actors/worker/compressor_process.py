@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 import traceback
@@ -19,7 +20,7 @@ from actors.imaging.compress import compress
 from actors.imaging.gate import Limits
 from actors.worker import sandbox
 from actors.worker.compressor_frames import (
-    MAX_ANSWER_BYTES,
+    MAX_BODY_BYTES,
     MAX_DEFECT_CHARACTERS,
     Answer,
     Failure,
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Compress one image after another, until the worker ends."""
+    for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):  # they are meant for the worker
+        signal.signal(each, signal.SIG_IGN)
     limits = Limits(**json.loads(sys.argv[1]))
     orders, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     keep_freed_memory()
@@ -47,7 +50,7 @@ def main() -> None:
     write_frame(answers, Greeting(not_closed=sandbox.enter()))
     while True:
         try:
-            head, source = read_frame(orders, max_body_bytes=MAX_ANSWER_BYTES)
+            head, source = read_frame(orders, max_body_bytes=MAX_BODY_BYTES)
         except EOFError:
             return
         _compress(Order.model_validate_json(head), source, limits, answers)

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from actors.imaging.compressed import Compressed
     from actors.messages import Batch, WorkItem
-    from actors.worker.compressor import Compression, Compressor
+    from actors.worker.compressor import Compressor
+    from actors.worker.compressor_child import Compression
     from actors.worker.cpu_slot import CpuSlot
     from actors.worker.reuse import Reuse
     from cluster.mongo.products import ProductStore
@@ -70,6 +71,7 @@ class ImagePipeline:
 
         Raises:
             ImageError: It cannot be compressed.
+            StartError: No compressor can be started now.
             StoreUnavailableError: S3 does not answer.
             FetchAgainError: The source has sent no bytes, and there is no earlier result.
         """

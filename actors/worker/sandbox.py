@@ -19,7 +19,10 @@ import signal
 import struct
 import sysconfig
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP = 1, 38, 22
 _LANDLOCK_CREATE_RULESET, _LANDLOCK_ADD_RULE, _LANDLOCK_RESTRICT_SELF = 444, 445, 446  # the same on every machine
@@ -37,7 +40,8 @@ _AUDIT_ARCH_X86_64 = 0xC000003E
 _RETURN_ALLOW, _RETURN_ERRNO = 0x7FFF0000, 0x00050000
 _LOAD_WORD, _JUMP_IF_EQUAL, _JUMP_IF_SET, _RETURN = 0x20, 0x15, 0x45, 0x06  # classic BPF
 _SECCOMP_MODE_FILTER = 2
-_NUMBER_AT, _ARCHITECTURE_AT, _FIRST_ARGUMENT_AT = 0, 4, 16  # of struct seccomp_data, little-endian
+_NUMBER_AT, _ARCHITECTURE_AT = 0, 4  # of struct seccomp_data, little-endian
+_ARGUMENT_AT = (16, 24)  # the lower half, which is all that the kernel reads of an int
 # Numbers of x86-64, from asm/unistd_64.h.
 _ALLOWED_CALLS: Final = {
     "read": 0,
@@ -61,7 +65,6 @@ _ALLOWED_CALLS: Final = {
     "nanosleep": 35,
     "getpid": 39,
     "exit": 60,
-    "fcntl": 72,
     "getcwd": 79,
     "readlink": 89,
     "getrusage": 98,
@@ -76,7 +79,6 @@ _ALLOWED_CALLS: Final = {
     "clock_getres": 229,
     "clock_nanosleep": 230,
     "exit_group": 231,
-    "tgkill": 234,
     "openat": 257,
     "newfstatat": 262,
     "set_robust_list": 273,
@@ -86,18 +88,25 @@ _ALLOWED_CALLS: Final = {
     "membarrier": 324,
     "statx": 332,
 }
-_CLONE = 56  # with CLONE_THREAD alone. clone3 hides its flags in memory, and glibc does without it.
+_CLONE, _FCNTL, _TGKILL = 56, 72, 234  # clone3 hides its flags in memory, and glibc does without it
 _CLONE_THREAD = 0x00010000
+# F_DUPFD, F_GETFD, F_SETFD, F_GETFL and F_DUPFD_CLOEXEC. Others let the kernel send signals to any process of the user.
+_FCNTL_COMMANDS = (0, 1, 2, 3, 1030)
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def enter() -> list[str]:
-    """Give up the rights of this process and of its coming threads. Call it before there is a second thread.
+    """Give up the rights of this process.
 
     Returns:
         The parts that this machine lacks, of `landlock` and `seccomp`.
+
+    Raises:
+        RuntimeError: The process has a second thread, which would keep its rights.
     """
+    if len(list(Path("/proc/self/task").iterdir())) > 1:
+        raise RuntimeError("a thread has started before the sandbox was entered, and would keep its rights")
     _die_with_parent()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
@@ -146,28 +155,39 @@ def _library_folders() -> set[Path]:
 def _close_calls() -> None:
     if platform.machine() != _MACHINE:
         raise OSError(errno.ENOSYS, "the numbers of the system calls are those of another machine")
-    numbers = sorted(_ALLOWED_CALLS.values())
-    refuse, allow = _instruction(_RETURN, _RETURN_ERRNO | errno.ENOSYS), _instruction(_RETURN, _RETURN_ALLOW)
     program = [
         _instruction(_LOAD_WORD, _ARCHITECTURE_AT),
         _instruction(_JUMP_IF_EQUAL, _AUDIT_ARCH_X86_64, if_true=1),
-        refuse,
+        _REFUSE,
         _instruction(_LOAD_WORD, _NUMBER_AT),
-        *(_instruction(_JUMP_IF_EQUAL, each, if_true=len(numbers) - at + 3) for at, each in enumerate(numbers)),
-        _instruction(_JUMP_IF_EQUAL, _CLONE, if_false=2),
-        _instruction(_LOAD_WORD, _FIRST_ARGUMENT_AT),
-        _instruction(_JUMP_IF_SET, _CLONE_THREAD, if_true=1),
-        refuse,
-        allow,
     ]
-    code = ctypes.create_string_buffer(b"".join(program), len(program) * len(program[0]))
+    for number in _ALLOWED_CALLS.values():
+        program += _if_call(number, [_ALLOW])
+    program += _if_call(_CLONE, _if_argument(0, _JUMP_IF_SET, [_CLONE_THREAD]))
+    program += _if_call(_FCNTL, _if_argument(1, _JUMP_IF_EQUAL, _FCNTL_COMMANDS))
+    program += _if_call(_TGKILL, _if_argument(0, _JUMP_IF_EQUAL, [os.getpid()]))
+    program.append(_REFUSE)
+    code = ctypes.create_string_buffer(b"".join(program), len(program) * len(_REFUSE))
     filter_program = struct.pack("@HP", len(program), ctypes.addressof(code))
     _prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, filter_program)
+
+
+def _if_call(number: int, then: Sequence[bytes]) -> list[bytes]:
+    return [_instruction(_JUMP_IF_EQUAL, number, if_false=len(then)), *then]
+
+
+def _if_argument(index: int, test: int, values: Sequence[int]) -> list[bytes]:
+    """Allow the call when an argument passes the test for one of the values, else refuse it."""
+    tests = [_instruction(test, value, if_true=len(values) - at) for at, value in enumerate(values)]
+    return [_instruction(_LOAD_WORD, _ARGUMENT_AT[index]), *tests, _REFUSE, _ALLOW]
 
 
 def _instruction(code: int, operand: int, *, if_true: int = 0, if_false: int = 0) -> bytes:
     """Return a struct sock_filter. Jumps count from the next instruction."""
     return struct.pack("=HBBI", code, if_true, if_false, operand)
+
+
+_ALLOW, _REFUSE = _instruction(_RETURN, _RETURN_ALLOW), _instruction(_RETURN, _RETURN_ERRNO | errno.ENOSYS)
 
 
 def _prctl(option: int, *arguments: object) -> None:

@@ -27,7 +27,7 @@ def poisonable_decoder() -> Iterator[None]:
 
 
 def poison(kind: str, seed: int) -> bytes:
-    """Return a picture that does harm of one kind: `segfault`, `memory`, `hang`, `lock` or `defect`."""
+    """Return a picture that does harm of one kind, which `HARM` of that decoder names."""
     file = io.BytesIO()
     picture(seed=seed).save(file, "JPEG", quality=95, comment=f"poison: {kind}".encode())
     return file.getvalue()

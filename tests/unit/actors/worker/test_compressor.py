@@ -1,71 +1,32 @@
-"""The process that compresses images: its outputs, its ends, and what a decoder in it can reach."""
+"""The process that compresses images: its outputs, its life, and what it knows."""
 
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
-import threading
-import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 
 from actors.imaging.compress import compress
-from actors.worker.compressor import Compression, Compressor
+from actors.worker.compressor_child import StartError
 from cluster.codes import ImageErrorCode
 from cluster.errors import ImageError
 from cluster.options import ImageOptions
+from tests.support.compressing import child_of, compressed, compressing, kill_child_of
 from tests.support.pictures import jpeg
-from tests.support.poison import DECODER, poison
+from tests.support.poison import poison
 from tests.support.waiting import wait_until
 from tests.unit.actors.imaging.pictures import LIMITS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from actors.worker.compressor import Compressor
 
-MEMORY_BYTES = 200_000_000
-
-
-def made(
-    *, timeout_seconds: float = 30, max_memory_bytes: int = MEMORY_BYTES, max_memory_fraction: float = 1
-) -> Compressor:
-    return Compressor(
-        LIMITS,
-        max_memory_bytes=max_memory_bytes,
-        max_memory_fraction=max_memory_fraction,
-        timeout_seconds=timeout_seconds,
-    )
-
-
-@pytest.fixture
-def compressor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Compressor]:
-    monkeypatch.syspath_prepend(DECODER)
-    compressor = made()
-    yield compressor
-    compressor.close()
-
-
-def child_of(compressor: Compressor) -> psutil.Process:
-    compressor.thread.submit(compressor.start).result()
-    (child,) = psutil.Process().children()
-    return child
-
-
-def compressed(compressor: Compressor, data: bytes, options: ImageOptions | None = None) -> Compression:
-    return compressor.thread.submit(compressor.compress, data, options or ImageOptions()).result()
-
-
-def code_of(compressor: Compressor, data: bytes, *, meanwhile: Callable[[], object] = lambda: None) -> ImageErrorCode:
-    work = compressor.thread.submit(compressor.compress, data, ImageOptions())
-    while not work.done():
-        meanwhile()
-        time.sleep(0.05)
-    error = work.exception()
-    assert isinstance(error, ImageError)
-    return error.code
+LEAKED_BYTES = 150 * 1024 * 1024  # what each such picture leaves behind
 
 
 @pytest.mark.parametrize(
@@ -96,48 +57,6 @@ def test_a_defect_has_its_traceback(compressor: Compressor) -> None:
     assert compressed(compressor, jpeg()).outputs
 
 
-def test_a_crash_costs_its_image_alone(compressor: Compressor) -> None:
-    assert code_of(compressor, poison("segfault", 1)) is ImageErrorCode.DECODER_CRASHED
-    assert compressed(compressor, jpeg()).outputs
-
-
-@pytest.mark.parametrize("kind", ["hang", "lock"])
-def test_a_compression_that_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-    monkeypatch.syspath_prepend(DECODER)
-    compressor = made(timeout_seconds=0.5)
-    assert code_of(compressor, poison(kind, 1), meanwhile=compressor.end_overrun) is ImageErrorCode.TIMEOUT
-    compressor.close()
-
-
-def test_a_compression_that_takes_too_much_memory_is_ended(compressor: Compressor) -> None:
-    assert code_of(compressor, poison("memory", 1), meanwhile=compressor.end_overrun) is ImageErrorCode.OUT_OF_MEMORY
-    assert compressed(compressor, jpeg()).outputs
-
-
-def test_a_large_compression_is_ended_when_the_machine_is_short_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(DECODER)
-    compressor = made(max_memory_bytes=10 * MEMORY_BYTES, max_memory_fraction=0.0)
-    assert code_of(compressor, poison("memory", 1), meanwhile=compressor.end_overrun) is ImageErrorCode.OUT_OF_MEMORY
-    compressor.end_overrun()
-    assert compressed(compressor, jpeg()).outputs
-    compressor.close()
-
-
-def test_a_compression_that_is_abandoned_ends_and_the_next_one_begins(compressor: Compressor) -> None:
-    child = child_of(compressor)
-    abandoned = threading.Timer(0.3, compressor.abandon)
-    abandoned.start()
-    code_of(compressor, poison("hang", 1))
-    assert not child.is_running()
-    assert compressed(compressor, jpeg()).outputs
-
-
-def test_a_process_that_the_kernel_has_killed_was_short_of_memory(compressor: Compressor) -> None:
-    child = child_of(compressor)
-    threading.Timer(0.3, child.kill).start()
-    assert code_of(compressor, poison("hang", 1)) is ImageErrorCode.OUT_OF_MEMORY
-
-
 def test_it_ends_with_its_worker(tmp_path: Path) -> None:
     told = tmp_path / "pid"
     program = f"""
@@ -160,7 +79,44 @@ def test_it_knows_no_secret_and_imports_nothing_of_the_service(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("DARKROOM_MONGO_URL", "mongodb://darkroom:secret@127.0.0.1")
     child = child_of(compressor)
-    assert set(child.environ()) <= {"PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TZ", "PYTHONPATH"}
+    known = {"PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TZ", "PYTHONPATH", "OPENBLAS_NUM_THREADS"}
+    assert set(child.environ()) <= known
     program = "import sys, json; import actors.worker.compressor_process; print(json.dumps(sorted(sys.modules)))"
     found = json.loads(subprocess.check_output([sys.executable, "-c", program]))
     assert not {"ray", "pymongo", "boto3", "redis", "aiohttp"} & set(found)
+
+
+def test_each_of_its_threads_is_in_the_sandbox(compressor: Compressor) -> None:
+    compressed(compressor, jpeg())
+    tasks = Path(f"/proc/{child_of(compressor).pid}/task").iterdir()
+    states = {
+        dict(line.split(":\t") for line in (task / "status").read_text().splitlines())["Seccomp"] for task in tasks
+    }
+    assert states == {"2"}  # a filter; see proc(5)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_to_the_whole_service_ends_no_image(compressor: Compressor, number: signal.Signals) -> None:
+    child_of(compressor).send_signal(number)
+    child = child_of(compressor)
+    assert compressed(compressor, jpeg()).outputs
+    assert child.is_running()
+
+
+def test_a_start_that_fails_blames_no_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    with compressing() as compressor:
+        kill_child_of(compressor)
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "executable", "/nonexistent")
+            with pytest.raises(StartError):
+                compressed(compressor, jpeg())
+        assert compressed(compressor, jpeg()).outputs
+
+
+def test_a_process_that_keeps_much_memory_is_replaced(compressor: Compressor) -> None:
+    child = child_of(compressor)
+    before_bytes = child.memory_info().rss
+    for seed in range(3):
+        compressed(compressor, poison("leak", seed))
+        assert child_of(compressor).memory_info().rss - before_bytes < LEAKED_BYTES
+    assert not child.is_running()

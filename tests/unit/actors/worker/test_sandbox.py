@@ -25,6 +25,8 @@ ATTEMPTS = {
     "start a process": "os.fork()",
     "signal the parent": "os.kill(os.getppid(), 0)",
     "signal the parent in another way": "call(234, os.getppid(), os.getppid(), 0)",
+    "own a pipe in the parent's name": "fcntl.fcntl(0, fcntl.F_SETOWN, os.getppid())",
+    "choose a pipe's signal": "fcntl.fcntl(0, 10, 9)",
     "trace the parent": "call(101, 16, os.getppid(), 0, 0)",
     "read the parent's memory by a call": "call(310, os.getppid(), 0, 0, 0, 0, 0)",
     "mount a file system": "call(165, 0, 0, 0, 0, 0)",
@@ -33,7 +35,7 @@ ATTEMPTS = {
     "load a BPF program": "call(321, 0, 0, 0)",
 }
 PROGRAM = """
-import ctypes, os, socket, sys
+import ctypes, fcntl, os, socket, sys
 from actors.worker import sandbox
 
 def call(number, *arguments):
@@ -52,8 +54,8 @@ else:
 """
 
 
-def outcome(attempt: str) -> str:
-    program = PROGRAM.format(attempt=attempt)
+def outcome(attempt: str, program: str = PROGRAM) -> str:
+    program = program.format(attempt=attempt)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
@@ -75,3 +77,18 @@ def test_a_decoder_that_was_taken_over_cannot(what: str) -> None:
 )
 def test_a_decoder_still_can(need: str) -> None:
     assert outcome(need) == "done"
+
+
+@pytest.mark.parametrize("attempt", ["signal the parent", "signal the parent in another way"])
+@pytest.mark.parametrize("version", [2, 4])
+def test_an_older_landlock_lets_no_signal_through(attempt: str, version: int) -> None:
+    """Landlock knows signals since its version 6, of Linux 6.12."""
+    older = f"sandbox._SCOPES_SINCE = 1_000; sandbox._NETWORK_SINCE = {version + 1}"
+    program = PROGRAM.replace("missing =", f"{older}\nmissing =")
+    assert outcome(ATTEMPTS[attempt], program) == "refused"
+
+
+def test_a_process_with_a_second_thread_is_refused() -> None:
+    program = "import threading; threading.Timer(1, print).start(); from actors.worker import sandbox; sandbox.enter()"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert "would keep its rights" in done.stderr
