@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ray.exceptions import RayError
 
-from actors.messages import NO_SHARE, BatchKey, BatchLostError, Loss, RequestReport, ShareUpdate, Stop
+from actors.messages import NO_SHARE, BatchLostError, Loss, RequestReport, ShareUpdate, Stop
 from actors.request.closing import Closing
 from actors.request.dispatcher import Dispatcher
 from actors.request.duplicates import settle_duplicates
@@ -110,8 +110,6 @@ class RequestLifecycle:
 
     async def _coordinate(self) -> None:
         while (request := await self._claim()) is not None:
-            first = BatchKey(request.request_id, request.epoch, next(self._batch_numbers))
-            self._background.start(self._end_earlier_batches(first))
             if request.retrying is not None:
                 await self._reopen(request)
             await self._products.take_over(request.request_id, request.epoch)
@@ -132,9 +130,6 @@ class RequestLifecycle:
         request = await self._claims.claim(self.request_id)
         self._epoch = None if request is None else request.epoch
         return request
-
-    async def _end_earlier_batches(self, first: BatchKey) -> None:
-        (await self._find_pool()).end_earlier_batches.remote(first)
 
     async def _reopen(self, request: ProcessingRequest) -> None:
         """Begin a retry. Its failed images are pending again, and nothing has counted them."""

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from actors.worker.task import BatchOwner
     from cluster.settings import Settings
 
-_EARLIER_BATCHES_WAIT_SECONDS = 10.0  # for batches of before to find out that their coordinator is gone
 logger = logging.getLogger("darkroom.worker_pool")
 
 
@@ -74,20 +73,6 @@ class WorkerPool(Pingable):
     @ray.method
     async def end_worker(self, batch_key: BatchKey) -> None:
         """End the worker that has a batch, even in the middle of an image."""
-        self._end_worker(batch_key)
-
-    @ray.method
-    async def end_earlier_batches(self, first: BatchKey) -> None:
-        """End the workers of all batches that a request had before this one, of any of its coordinators.
-
-        No coordinator waits for such a batch, so none would see that it hangs. The others end by themselves before.
-        """
-        await asyncio.sleep(_EARLIER_BATCHES_WAIT_SECONDS)
-        for key in [each for each in self._tasks if each.request_id == first.request_id and each < first]:
-            logger.warning("a worker hangs in an earlier batch, so it is ended", extra={"requestId": first.request_id})
-            self._end_worker(key)
-
-    def _end_worker(self, batch_key: BatchKey) -> None:
         task = self._tasks.get(batch_key)
         if task is not None:
             ray.cancel(task, force=True)
