@@ -7,10 +7,9 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING
 
-import ray
-
 from actors import registry
 from actors.messages import NO_SHARE, Share
+from actors.queue import nodes
 from actors.queue.plan import Admit, Assign, DismissOrphans, Preempt, SetShares, StartStandby, Stop, Unassign
 from actors.queue.stall_guard import StallGuard
 from actors.registry import Pingable, WakeUps
@@ -170,12 +169,9 @@ class Effects:
 
 
 def _stall_guard(settings: Settings) -> StallGuard:
-    async def free_cores() -> float:
-        return float((await asyncio.to_thread(ray.available_resources)).get("CPU", 0))
-
     async def end_pool() -> None:
         pool = await asyncio.to_thread(registry.find, Pingable, registry.WORKER_POOL, settings)
         if pool is not None:
             await asyncio.to_thread(registry.kill, pool, restart=True)
 
-    return StallGuard(free_cores, end_pool)
+    return StallGuard(nodes.free_cores, end_pool)

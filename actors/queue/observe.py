@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-import ray
-
+from actors.queue import nodes
 from actors.queue.capacity import Capacity
 from actors.queue.plan import QueueState
 from cluster.aio import Question
@@ -39,7 +38,7 @@ class Observer:
         self._max_active = max_active
         self._now = asyncio.get_running_loop().time
         self._capacity = Capacity(1, 0)  # until the head has answered
-        self._head = Question(_capacity_of_cluster, _HEAD_WAIT_SECONDS)
+        self._head = Question(nodes.capacity, _HEAD_WAIT_SECONDS)
         self._reports: Mapping[str, RequestReport] = {}
         self._working_since: dict[str, float] = {}  # by request, on the loop's clock
         self.shared_before: Mapping[str, int] = {}
@@ -96,8 +95,3 @@ class Observer:
         """Whether the head node answers, or has answered lately. It may be busy."""
         await self._head.answer()
         return self._head.unanswered_seconds < _HEAD_SILENT_SECONDS
-
-
-async def _capacity_of_cluster() -> Capacity:
-    resources = await asyncio.to_thread(ray.cluster_resources)
-    return Capacity(float(resources.get("CPU", 1)), float(resources.get("memory", 0)))

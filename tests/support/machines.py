@@ -69,17 +69,8 @@ class Machines:
         self._key(keys / "id_ed25519")
         (keys / "config").write_text("StrictHostKeyChecking accept-new\nLogLevel ERROR\n")
         for machine in self.hosts:
-            node = self._make(machine)
-            (node / ".ssh" / "authorized_keys").write_text((keys / "id_ed25519.pub").read_text())
-            python = Path(sys.base_prefix) / "bin"
-            for profile in (".bashrc", ".profile"):
-                (node / profile).write_text((FILES / "profile").read_text().replace("@PYTHON@", str(python)))
-            (node / "bin").mkdir()
-            for program in ("systemctl", "unit"):
-                shutil.copy(FILES / program, node / "bin")
-            (node / "bin" / "loginctl").symlink_to("/bin/true")
-            shutil.copy(FILES / "sshd_config", node.parent)
-            self._key(node.parent / "ssh_host_key")
+            self._install(machine)
+            self._key(self.home(machine).parent / "ssh_host_key")
 
     def boot(self, machine: str) -> None:
         """Switch a machine on, and return at once."""
@@ -95,6 +86,15 @@ class Machines:
         """End all processes of a machine at once."""
         self.network.kill(machine)
         self._running.pop(machine).wait()
+
+    def reinstall(self, machine: str) -> None:
+        """Switch a machine off, make it anew with the same address and host key, and switch it on."""
+        self.power_off(machine)
+        for name in (f"home/{USER}", "etc", "tmp"):
+            shutil.rmtree(self.folder / machine / name)
+        (self.folder / machine / "wheels").unlink()
+        self._install(machine)
+        self.boot(machine)
 
     def off(self) -> None:
         """Switch all machines off."""
@@ -133,6 +133,20 @@ class Machines:
     def home(self, machine: str) -> Path:
         """Return the home of the user, as the test sees it."""
         return self.folder / machine / "home" / USER
+
+    def _install(self, machine: str) -> None:
+        """Make the files of a node that has nothing but ssh."""
+        node = self._make(machine)
+        key = self.home("operator") / ".ssh" / "id_ed25519.pub"
+        (node / ".ssh" / "authorized_keys").write_text(key.read_text())
+        python = Path(sys.base_prefix) / "bin"
+        for profile in (".bashrc", ".profile"):
+            (node / profile).write_text((FILES / "profile").read_text().replace("@PYTHON@", str(python)))
+        (node / "bin").mkdir()
+        for program in ("systemctl", "unit"):
+            shutil.copy(FILES / program, node / "bin")
+        (node / "bin" / "loginctl").symlink_to("/bin/true")
+        shutil.copy(FILES / "sshd_config", node.parent)
 
     def _make(self, machine: str) -> Path:
         home = self.home(machine)

@@ -44,9 +44,26 @@ def test_every_node_gets_the_wheel_that_was_built_here() -> None:
     assert installed == ["~/requirements.txt", f"~/{wheel}"]
 
 
+def test_a_wheel_is_installed_once(tmp_path: Path) -> None:
+    """`ray up --no-restart` gives the setup commands to a head node whose Ray goes on."""
+    config: dict[str, Any] = yaml.safe_load((ROOT / "ray-cluster.yaml").read_text())
+    at = next(number for number, each in enumerate(config["setup_commands"]) if "--force-reinstall" in each)
+    wheel = next(tmp_path / Path(each).name for each in config["file_mounts"] if each.endswith(".whl"))
+    pip = tmp_path / "darkroom" / "bin" / "pip"
+    pip.parent.mkdir(parents=True)
+    pip.write_text('#!/bin/sh\necho installed >> "$HOME/told"\n')
+    pip.chmod(0o755)
+    for text in ("first", "first", "second", "second"):
+        wheel.write_text(text)
+        for command in config["setup_commands"][at : at + 2]:
+            environment = {**os.environ, "HOME": str(tmp_path)}
+            subprocess.run(["/bin/sh", "-c", command], env=environment, check=True, timeout=10)
+    assert (tmp_path / "told").read_text().splitlines() == ["installed", "installed"]
+
+
 def test_every_node_gets_the_packages_of_the_service(tmp_path: Path) -> None:
     operations = (ROOT / "deployments" / "operations.md").read_text()
-    (arguments,) = re.findall(r"^\$ .venv/bin/uv (export .*) --output-file", operations, re.MULTILINE)
+    (arguments,) = {*re.findall(r"^\$ .venv/bin/uv (export .*) --output-file", operations, re.MULTILINE)}
     uv = str(Path(sys.executable).with_name("uv"))
     done = subprocess.run(
         [uv, *arguments.split(), "--offline"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
@@ -75,9 +92,12 @@ def test_the_files_that_you_may_edit_are_copied_by_a_command_of_their_own() -> N
     assert not [each for each in config["file_mounts"] if each.endswith(("darkroom.env", "serve.yaml"))]
     operations = (ROOT / "deployments" / "operations.md").read_text()
     user, head, workers = config["auth"]["ssh_user"], config["provider"]["head_ip"], config["provider"]["worker_ips"]
-    assert re.findall(r"^\$ (.*scp .*)$", operations, re.MULTILINE) == [
-        f"for node in {' '.join([head, *workers])}; do scp -p darkroom.env {user}@$node:; done",
+    to_all = f"for node in {' '.join([head, *workers])}; do scp -p darkroom.env {user}@$node:; done"
+    assert re.findall(r"^\$ (.*scp .*(?:env|serve).*)$", operations, re.MULTILINE) == [
+        to_all,
         f"scp -p cluster/serve.yaml {user}@{head}:",
+        to_all,
+        f"scp -p darkroom.env {user}@worker-3.internal:",
     ]
 
 
