@@ -13,6 +13,7 @@ import aiohttp
 from cluster.codes import ImageErrorCode
 from cluster.errors import BlockedAddressError, ImageError
 from cluster.http.content import ContentDecoder, ContentError
+from cluster.http.cookies import FetchCookies
 from cluster.http.head import check_status, strong_etag
 from cluster.http.names import NameSilentError
 from cluster.http.pool import TooMuchFramingError
@@ -21,6 +22,8 @@ from cluster.http.url import UrlError, WebUrl, parse_url
 if TYPE_CHECKING:
     from cluster.settings import Settings
 
+# Some sources refuse a request that does not ask for images.
+_ACCEPT = "image/avif,image/webp,image/*,*/*;q=0.8"
 _REDIRECTS = (301, 302, 303, 307, 308)
 
 _NO_ANSWER = "The source closed the connection without an answer. Check that it is up, then retry the image."
@@ -83,9 +86,10 @@ async def download(
 
 async def _follow(session: aiohttp.ClientSession, url: str, settings: Settings, known_etag: str | None) -> Download:
     target = _target(url)
-    etag, redirected_by = known_etag, None
+    etag, redirected_by, cookies = known_etag, None, FetchCookies()
     for redirects in range(settings.max_redirects + 1):
-        async with await _send(session, target, etag, redirected_by) as response:
+        headers = {"Accept": _ACCEPT, **({} if etag is None else {"If-None-Match": etag}), **cookies.headers(target)}
+        async with await _send(session, target, headers, redirected_by) as response:
             location = response.headers.get("Location")
             if response.status not in _REDIRECTS or location is None:
                 if response.status == HTTPStatus.NOT_MODIFIED and etag is not None:
@@ -93,6 +97,7 @@ async def _follow(session: aiohttp.ClientSession, url: str, settings: Settings, 
                 check_status(response.status, response.headers)
                 data = await _read(response, settings.max_image_bytes)
                 return Download(data, response.status, None if redirects else strong_etag(response.headers))
+            cookies.keep(target, response)
             # The ETag belongs to this URL. The target of a redirect may have another image.
             target, etag, redirected_by = _redirected(target, location, response.status), None, response.status
     message = f"The source redirects more than {settings.max_redirects} times. Use the URL of the image itself."
@@ -125,9 +130,8 @@ def _text(header: str) -> str:
 
 
 async def _send(
-    session: aiohttp.ClientSession, target: WebUrl, known_etag: str | None, redirected_by: int | None
+    session: aiohttp.ClientSession, target: WebUrl, headers: dict[str, str], redirected_by: int | None
 ) -> aiohttp.ClientResponse:
-    headers = {} if known_etag is None else {"If-None-Match": known_etag}
     try:
         response = await session.get(target.for_aiohttp, allow_redirects=False, headers=headers)
     except BlockedAddressError as error:

@@ -111,8 +111,8 @@ def guarded_session(
 ) -> aiohttp.ClientSession:
     """Return a session for addresses that strangers wrote. Call this inside the event loop that uses the session.
 
-    The session keeps no cookies. It reads no proxy and no netrc from the environment. It neither asks for compression
-    nor decompresses.
+    The session keeps no cookies. `FetchCookies` has those of one fetch. The session reads no proxy and no netrc from
+    the environment. It neither asks for compression nor decompresses.
 
     Each call must pass `allow_redirects=False`. Each call needs a deadline, because the session limits only the time to
     connect.

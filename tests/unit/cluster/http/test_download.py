@@ -208,3 +208,8 @@ async def test_a_source_that_recovers(origin: Origin) -> None:
     assert [(await failure(url)).code for _ in range(2)] == [ImageErrorCode.SOURCE_ERROR] * 2
     assert await fetch(url) == BODY
     assert [request.method for request in origin.requests_to("/a.jpg")] == ["GET"] * 3
+
+
+async def test_a_source_is_asked_for_images(origin: Origin) -> None:
+    await fetch(origin.route("/a.jpg", reply(BODY)))
+    assert origin.requests[0].headers["accept"] == "image/avif,image/webp,image/*,*/*;q=0.8"

@@ -160,6 +160,13 @@ def test_the_usual_port_is_left_out(port: str) -> None:
         ("/b c.jpg?x#d", "http://shop.example:8080/b%20c.jpg?x#d"),
         ("//cdn.example/b.jpg", "http://cdn.example/b.jpg"),
         ("https://127.1/b.jpg", "https://127.0.0.1/b.jpg"),
+        (r"\b\c.jpg?x=\d", r"http://shop.example:8080/b/c.jpg?x=\d"),
+        (r"b\c.jpg", "http://shop.example:8080/images/b/c.jpg"),
+        (r"..\c.jpg", "http://shop.example:8080/c.jpg"),
+        (r"\\cdn.example\b.jpg", "http://cdn.example/b.jpg"),
+        (r"/\127.1/b.jpg", "http://127.0.0.1/b.jpg"),
+        (r"https:\\cdn.example\b.jpg", "https://cdn.example/b.jpg"),
+        (r" https://cdn.example\@shop.example/b.jpg ", "https://cdn.example/@shop.example/b.jpg"),
         ("", "http://shop.example:8080/images/a.jpg?v=1"),
     ],
 )
