@@ -13,7 +13,7 @@ from functools import lru_cache
 import httpx
 from yarl import URL
 
-MAX_URL_CHARACTERS = 2_048
+MAX_URL_CHARACTERS = 8_192
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _MAX_PORT = 65_535
@@ -150,7 +150,7 @@ def _with_plain_address(url: httpx.URL) -> httpx.URL:
 def url_problem(text: str) -> str | None:
     """Return the reason why a text may not be fetched, as the end of a sentence. None means that it may.
 
-    A URL may have at most 2,048 characters. A user name or password in it is refused.
+    A URL may have at most 8,192 characters. A user name or password in it is refused.
     """
     if len(text) > MAX_URL_CHARACTERS:
         return f"it has {len(text):,} characters and may have {MAX_URL_CHARACTERS:,}"

@@ -13,6 +13,7 @@ from cluster.errors import ImageError
 from cluster.http.download import download
 from cluster.http.names import NameResolver
 from cluster.http.session import guarded_session
+from cluster.http.url import MAX_URL_CHARACTERS
 from tests.support import origin as answers
 from tests.support.dns_server import dns_server
 from tests.support.origin import Origin, redirect, reply
@@ -213,3 +214,10 @@ async def test_a_source_that_recovers(origin: Origin) -> None:
 async def test_a_source_is_asked_for_images(origin: Origin) -> None:
     await fetch(origin.route("/a.jpg", reply(BODY)))
     assert origin.requests[0].headers["accept"] == "image/avif,image/webp,image/*,*/*;q=0.8"
+
+
+async def test_the_longest_url_is_fetched_and_redirected(origin: Origin) -> None:
+    path = "/b.jpg?token=" + "a" * (MAX_URL_CHARACTERS - 100)
+    origin.route("/b.jpg", reply(BODY))
+    assert await fetch(origin.route("/a.jpg", redirect(path)) + path.removeprefix("/b.jpg")) == BODY
+    assert origin.requests[1].path == path

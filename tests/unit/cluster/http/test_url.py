@@ -81,11 +81,15 @@ def test_a_url_is_read_as_a_browser_reads_it(text: str, requested: str) -> None:
         ("http://shop.example/a\nb", "control characters"),
         ("https://user:secret@shop.example/a.jpg", "user name or password"),
         ("https://user@shop.example/a.jpg", "user name or password"),
-        ("https://shop.example/" + "a" * 2_048, "may have 2,048"),
+        ("https://shop.example/" + "a" * 8_192, "may have 8,192"),
     ],
 )
 def test_an_invalid_url_has_a_reason(text: str, problem: str) -> None:
     assert problem in (url_problem(text) or "")
+
+
+def test_a_presigned_url_with_a_session_token_is_not_too_long() -> None:
+    assert url_problem(("https://shop.example/a.jpg?X-Amz-Security-Token=" + "a" * 8_192)[:8_192]) is None
 
 
 @pytest.fixture(scope="module")
