@@ -14,7 +14,7 @@ from cluster.codes import ImageErrorCode
 from cluster.errors import BlockedAddressError, ImageError
 from cluster.http.content import ContentDecoder, ContentError
 from cluster.http.cookies import FetchCookies
-from cluster.http.head import check_status, strong_etag
+from cluster.http.head import check_status, redirect_target, strong_etag
 from cluster.http.names import NameSilentError
 from cluster.http.pool import TooMuchFramingError
 from cluster.http.url import UrlError, WebUrl, parse_url
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 # Some sources refuse a request that does not ask for images.
 _ACCEPT = "image/avif,image/webp,image/*,*/*;q=0.8"
-_REDIRECTS = (301, 302, 303, 307, 308)
 
 _NO_ANSWER = "The source closed the connection without an answer. Check that it is up, then retry the image."
 _TOO_MUCH_FRAMING = (
@@ -90,8 +89,8 @@ async def _follow(session: aiohttp.ClientSession, url: str, settings: Settings, 
     for redirects in range(settings.max_redirects + 1):
         headers = {"Accept": _ACCEPT, **({} if etag is None else {"If-None-Match": etag}), **cookies.headers(target)}
         async with await _send(session, target, headers, redirected_by) as response:
-            location = response.headers.get("Location")
-            if response.status not in _REDIRECTS or location is None:
+            location = redirect_target(response.status, response.headers)
+            if location is None:
                 if response.status == HTTPStatus.NOT_MODIFIED and etag is not None:
                     return Download(b"", response.status, etag)
                 check_status(response.status, response.headers)
@@ -114,19 +113,10 @@ def _target(url: str) -> WebUrl:
 
 def _redirected(source: WebUrl, location: str, status: int) -> WebUrl:
     try:
-        return source.join(_text(location))
+        return source.join(location)
     except UrlError as error:
         message = f"The source redirects to a URL that cannot be fetched: {error}. Use another URL."
         raise ImageError(ImageErrorCode.HTTP_ERROR, message, status) from error
-
-
-def _text(header: str) -> str:
-    """Return the value of a header. aiohttp reads all of them as UTF-8, but some are Latin-1."""
-    raw = header.encode(errors="surrogateescape")
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return raw.decode("latin-1")
 
 
 async def _send(

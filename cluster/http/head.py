@@ -14,6 +14,7 @@ from cluster.errors import ImageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_REDIRECTS = (301, 302, 303, 307, 308)
 _CODE_BY_STATUS = {
     401: ImageErrorCode.FORBIDDEN,
     403: ImageErrorCode.FORBIDDEN,
@@ -32,6 +33,19 @@ _PARTIAL = "The source sent a part of the image, but Darkroom asked for all of i
 _STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e]{1,256}"', re.ASCII)
 _SECONDS = re.compile(r"\d{1,9}", re.ASCII)
 _RANGE = re.compile(r"bytes\s+(\d{1,18})\s*-\s*(\d{1,18})\s*/\s*(\d{1,18})", re.ASCII | re.IGNORECASE)
+
+
+def redirect_target(status: int, headers: Mapping[str, str]) -> str | None:
+    """Return the `Location` of a redirect. None means that the answer is no redirect."""
+    location = headers.get("Location")
+    if status not in _REDIRECTS or location is None:
+        return None
+    # aiohttp reads all headers as UTF-8, but some are Latin-1.
+    raw = location.encode(errors="surrogateescape")
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
 
 
 def check_status(status: int, headers: Mapping[str, str]) -> None:
