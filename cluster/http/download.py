@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _ACCEPT = "image/avif,image/webp,image/*,*/*;q=0.8"
 
 _NO_ANSWER = "The source closed the connection without an answer. Check that it is up, then retry the image."
+_NOT_HTTP = "The answer of the source is not valid HTTP. Check the server of the image, or use another URL."
 _TOO_MUCH_FRAMING = (
     "The source sent far more bytes than the image has, beside the image itself. Check the server of the image."
 )
@@ -136,11 +137,13 @@ async def _send(
         raise
     except TooMuchFramingError as error:
         raise ImageError(ImageErrorCode.TOO_LARGE, _TOO_MUCH_FRAMING, redirected_by) from error
+    except aiohttp.ClientResponseError as error:
+        raise ImageError(ImageErrorCode.HTTP_ERROR, _NOT_HTTP, redirected_by) from error
     except aiohttp.ClientError as error:
         raise ImageError(ImageErrorCode.CONNECTION_FAILED, _connection_message(error)) from error
     if response.status < HTTPStatus.OK:  # a switch of protocols, or not a valid status
         response.close()
-        raise ImageError(ImageErrorCode.CONNECTION_FAILED, _NO_ANSWER)
+        raise ImageError(ImageErrorCode.HTTP_ERROR, _NOT_HTTP, redirected_by)
     return response
 
 
