@@ -184,6 +184,8 @@ class WebhookSender(Wakeable):
         except aiohttp.ClientConnectorDNSError as problem:
             is_silent = isinstance(problem.os_error, NameSilentError)
             error = _SILENT_NAME if is_silent else "the host name could not be resolved"
+        except aiohttp.ClientResponseError:
+            error = "the answer is not valid HTTP"
         except aiohttp.ClientError as problem:
             error = type(problem).__name__
         except TimeoutError:

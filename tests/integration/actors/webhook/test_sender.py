@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from cluster.mongo.connection import Database
     from cluster.records import Delivery
     from cluster.settings import Settings
+    from tests.support.origin import Exchange
 
 SILENT = 60
 
@@ -187,3 +188,15 @@ async def test_the_longest_url_is_called(
     stored = await answered(database, isolated, server, url, state=DeliveryState.DELIVERED)
     assert stored.url == url
     assert url.endswith(origin.requests[0].path)
+
+
+async def test_an_invalid_answer_is_named(
+    database: Database, isolated: Settings, server: DnsServer, origin: Origin
+) -> None:
+    def garbled(exchange: Exchange) -> None:
+        exchange.wfile.write(b"hello\r\n\r\n")
+        exchange.close_connection = True
+
+    origin.route("/hook", garbled)
+    stored = await answered(database, isolated, server, f"http://shop.example:{origin.port}/hook")
+    assert stored.responses[0].error == "the answer is not valid HTTP"
