@@ -239,6 +239,7 @@ class DeliveryResponse(Record):
     at: datetime
     http_status: int | None = None
     error: str | None = None  # when there was no answer
+    location: str | None = None  # the target of a redirect, which is not followed
     duration_seconds: float
 
 

@@ -72,6 +72,9 @@ class Settings(BaseSettings):
     """The URL of the S3 service. Without it, S3 is AWS."""
     s3_public_url: str | None = None
     """The URL under which everybody can read the bucket, for example a CDN. Without it, links are presigned."""
+    s3_cache_control: str | None = None
+    """The `Cache-Control` of each output. An empty text means none. By default it is
+    `public, max-age=31536000, immutable` with `DARKROOM_S3_PUBLIC_URL`, and none without it."""
     s3_region: str = "us-east-1"
     """The region of the bucket."""
     s3_server_side_encryption: str | None = None

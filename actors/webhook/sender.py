@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from http import HTTPStatus
@@ -19,9 +20,10 @@ from actors.registry import Wakeable
 from actors.self_fencing import fence_when_cut_off
 from cluster.aio import Background, forever
 from cluster.errors import BlockedAddressError
+from cluster.http.head import redirect_target, retry_after_seconds
 from cluster.http.names import NameSilentError
 from cluster.http.session import guarded_session
-from cluster.http.url import origin_of, parse_url
+from cluster.http.url import MAX_URL_CHARACTERS, origin_of, parse_url
 from cluster.mongo.connection import Database
 from cluster.mongo.outbox import Outbox
 from cluster.mongo.requests import WebhookAttempts
@@ -45,7 +47,18 @@ _JITTER = 0.2  # of each pause, up and down
 _SILENT_NAME_PAUSE_SECONDS = 5.0
 _SILENT_NAME = "no name server answered for the host"
 _GONE = 410
+_MAX_RETRY_AFTER_SECONDS = 24 * 3600.0
 logger = logging.getLogger("darkroom.webhook")
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    status: int | None
+    location: str | None
+    retry_after_seconds: float
+
+
+_NO_ANSWER = _Answer(None, None, 0)
 
 
 class WebhookSender(Wakeable):
@@ -134,10 +147,10 @@ class WebhookSender(Wakeable):
             logger.error("delivery interrupted", exc_info=task.exception())
 
     async def _deliver(self, delivery: Delivery) -> None:
-        response = await self._post(delivery)
+        response, asked_seconds = await self._post(delivery)
         if response.error == _SILENT_NAME and await self._postpone(delivery, response.at):
             return
-        state, pause_seconds = self._verdict(delivery, response)
+        state, pause_seconds = self._verdict(delivery, response, asked_seconds)
         next_attempt_at = utc_now() + timedelta(seconds=pause_seconds)
         await self._attempts.record(delivery, response, state=state, next_attempt_at=next_attempt_at)
         logger.info(
@@ -159,17 +172,20 @@ class WebhookSender(Wakeable):
         await self._outbox.postpone(delivery, next_attempt_at=now + pause, unresolved_since=since)
         return True
 
-    async def _post(self, delivery: Delivery) -> DeliveryResponse:
+    async def _post(self, delivery: Delivery) -> tuple[DeliveryResponse, float]:
+        """Return the response, and the seconds of its `Retry-After`."""
         started_at, started = utc_now(), time.monotonic()
-        status, error = None, None
+        answer, error = _NO_ANSWER, None
         try:
             async with asyncio.timeout(self._settings.webhook_timeout_seconds):
-                status = await self._send(delivery)
+                answer = await self._send(delivery)
         except BlockedAddressError as problem:
             error = str(problem)
         except aiohttp.ClientConnectorDNSError as problem:
             is_silent = isinstance(problem.os_error, NameSilentError)
             error = _SILENT_NAME if is_silent else "the host name could not be resolved"
+        except aiohttp.ClientResponseError:
+            error = "the answer is not valid HTTP"
         except aiohttp.ClientError as problem:
             error = type(problem).__name__
         except TimeoutError:
@@ -177,12 +193,17 @@ class WebhookSender(Wakeable):
         except Exception:  # for example a secret that another DARKROOM_SECRET_KEY has encrypted
             logger.exception("webhook not sent", extra={"requestId": delivery.request_id})
             error = "internal error"
-        return DeliveryResponse(
-            at=started_at, http_status=status, error=error, duration_seconds=round(time.monotonic() - started, 3)
+        response = DeliveryResponse(
+            at=started_at,
+            http_status=answer.status,
+            error=error,
+            location=answer.location,
+            duration_seconds=round(time.monotonic() - started, 3),
         )
+        return response, answer.retry_after_seconds
 
-    async def _send(self, delivery: Delivery) -> int:
-        """Post a delivery. Returns the status of the answer, whose body is not read."""
+    async def _send(self, delivery: Delivery) -> _Answer:
+        """Post a delivery. Returns the head of the answer, whose body is not read."""
         now = utc_now()
         signer = Signer(self._secrets.decrypt(delivery.secret))
         headers = {
@@ -193,9 +214,13 @@ class WebhookSender(Wakeable):
         }
         url, body = parse_url(delivery.url).for_aiohttp, delivery.payload.encode()
         async with self._http.post(url, data=body, headers=headers, allow_redirects=False) as answer:
-            return answer.status
+            asked_seconds = retry_after_seconds(answer.headers.get("Retry-After", "")) or 0
+            location = redirect_target(answer.status, answer.headers)
+            return _Answer(answer.status, location and location[:MAX_URL_CHARACTERS], asked_seconds)
 
-    def _verdict(self, delivery: Delivery, response: DeliveryResponse) -> tuple[DeliveryState, float]:
+    def _verdict(
+        self, delivery: Delivery, response: DeliveryResponse, asked_seconds: float
+    ) -> tuple[DeliveryState, float]:
         """Return the new state of a delivery, and the pause before its next attempt. Redirects are not followed."""
         status = response.http_status
         if status is not None and HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
@@ -203,4 +228,5 @@ class WebhookSender(Wakeable):
         pauses = self._settings.webhook_retry_seconds
         if status == _GONE or delivery.attempts >= len(pauses):
             return DeliveryState.FAILED, 0
-        return DeliveryState.PENDING, jittered(pauses[delivery.attempts], _JITTER)
+        pause_seconds = jittered(pauses[delivery.attempts], _JITTER)
+        return DeliveryState.PENDING, max(pause_seconds, min(asked_seconds, _MAX_RETRY_AFTER_SECONDS))

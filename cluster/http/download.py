@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import ssl
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -16,6 +13,8 @@ import aiohttp
 from cluster.codes import ImageErrorCode
 from cluster.errors import BlockedAddressError, ImageError
 from cluster.http.content import ContentDecoder, ContentError
+from cluster.http.cookies import FetchCookies
+from cluster.http.head import check_status, redirect_target, strong_etag
 from cluster.http.names import NameSilentError
 from cluster.http.pool import TooMuchFramingError
 from cluster.http.url import UrlError, WebUrl, parse_url
@@ -23,24 +22,11 @@ from cluster.http.url import UrlError, WebUrl, parse_url
 if TYPE_CHECKING:
     from cluster.settings import Settings
 
-_REDIRECTS = (301, 302, 303, 307, 308)
-
-_CODE_BY_STATUS = {
-    401: ImageErrorCode.FORBIDDEN,
-    403: ImageErrorCode.FORBIDDEN,
-    404: ImageErrorCode.NOT_FOUND,
-    410: ImageErrorCode.NOT_FOUND,
-    429: ImageErrorCode.RATE_LIMITED,
-}
-_MEANING = {
-    ImageErrorCode.FORBIDDEN: "it does not let Darkroom read the image. Allow it there, or use another URL.",
-    ImageErrorCode.NOT_FOUND: "it has no image at this URL. Correct the URL.",
-    ImageErrorCode.RATE_LIMITED: "it got too many requests. Retry the image later.",
-    ImageErrorCode.SOURCE_ERROR: "it has an error of its own. Retry the image later.",
-    ImageErrorCode.HTTP_ERROR: "it did not send an image. Open the URL in a browser to see why.",
-}
+# Some sources refuse a request that does not ask for images.
+_ACCEPT = "image/avif,image/webp,image/*,*/*;q=0.8"
 
 _NO_ANSWER = "The source closed the connection without an answer. Check that it is up, then retry the image."
+_NOT_HTTP = "The answer of the source is not valid HTTP. Check the server of the image, or use another URL."
 _TOO_MUCH_FRAMING = (
     "The source sent far more bytes than the image has, beside the image itself. Check the server of the image."
 )
@@ -48,8 +34,6 @@ _NO_NAME_SERVER = (
     "No name server answered for the host of the URL. Check the name servers of its domain, then retry the image."
 )
 _MAX_COMPRESSION_FRACTION = 16  # the part by which compression may make an image larger
-_STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e]{1,256}"', re.ASCII)
-_SECONDS = re.compile(r"\d{1,9}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,16 +86,18 @@ async def download(
 
 async def _follow(session: aiohttp.ClientSession, url: str, settings: Settings, known_etag: str | None) -> Download:
     target = _target(url)
-    etag, redirected_by = known_etag, None
+    etag, redirected_by, cookies = known_etag, None, FetchCookies()
     for redirects in range(settings.max_redirects + 1):
-        async with await _send(session, target, etag, redirected_by) as response:
-            location = response.headers.get("Location")
-            if response.status not in _REDIRECTS or location is None:
+        headers = {"Accept": _ACCEPT, **({} if etag is None else {"If-None-Match": etag}), **cookies.headers(target)}
+        async with await _send(session, target, headers, redirected_by) as response:
+            location = redirect_target(response.status, response.headers)
+            if location is None:
                 if response.status == HTTPStatus.NOT_MODIFIED and etag is not None:
                     return Download(b"", response.status, etag)
-                _check_status(response)
+                check_status(response.status, response.headers)
                 data = await _read(response, settings.max_image_bytes)
-                return Download(data, response.status, None if redirects else _strong_etag(response))
+                return Download(data, response.status, None if redirects else strong_etag(response.headers))
+            cookies.keep(target, response)
             # The ETag belongs to this URL. The target of a redirect may have another image.
             target, etag, redirected_by = _redirected(target, location, response.status), None, response.status
     message = f"The source redirects more than {settings.max_redirects} times. Use the URL of the image itself."
@@ -128,25 +114,15 @@ def _target(url: str) -> WebUrl:
 
 def _redirected(source: WebUrl, location: str, status: int) -> WebUrl:
     try:
-        return source.join(_text(location))
+        return source.join(location)
     except UrlError as error:
         message = f"The source redirects to a URL that cannot be fetched: {error}. Use another URL."
         raise ImageError(ImageErrorCode.HTTP_ERROR, message, status) from error
 
 
-def _text(header: str) -> str:
-    """Return the value of a header. aiohttp reads all of them as UTF-8, but some are Latin-1."""
-    raw = header.encode(errors="surrogateescape")
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return raw.decode("latin-1")
-
-
 async def _send(
-    session: aiohttp.ClientSession, target: WebUrl, known_etag: str | None, redirected_by: int | None
+    session: aiohttp.ClientSession, target: WebUrl, headers: dict[str, str], redirected_by: int | None
 ) -> aiohttp.ClientResponse:
-    headers = {} if known_etag is None else {"If-None-Match": known_etag}
     try:
         response = await session.get(target.for_aiohttp, allow_redirects=False, headers=headers)
     except BlockedAddressError as error:
@@ -161,11 +137,13 @@ async def _send(
         raise
     except TooMuchFramingError as error:
         raise ImageError(ImageErrorCode.TOO_LARGE, _TOO_MUCH_FRAMING, redirected_by) from error
+    except aiohttp.ClientResponseError as error:
+        raise ImageError(ImageErrorCode.HTTP_ERROR, _NOT_HTTP, redirected_by) from error
     except aiohttp.ClientError as error:
         raise ImageError(ImageErrorCode.CONNECTION_FAILED, _connection_message(error)) from error
     if response.status < HTTPStatus.OK:  # a switch of protocols, or not a valid status
         response.close()
-        raise ImageError(ImageErrorCode.CONNECTION_FAILED, _NO_ANSWER)
+        raise ImageError(ImageErrorCode.HTTP_ERROR, _NOT_HTTP, redirected_by)
     return response
 
 
@@ -183,40 +161,6 @@ def _connection_message(error: aiohttp.ClientError) -> str:
     if isinstance(error, aiohttp.ClientConnectorError):
         return "The source did not accept a connection. Check that it is up, then retry the image."
     return _NO_ANSWER
-
-
-def _strong_etag(response: aiohttp.ClientResponse) -> str | None:
-    """Return the ETag if it stands for the same bytes. Source: RFC 9110, section 8.8.3."""
-    etag = response.headers.get("ETag", "").strip()
-    return etag if _STRONG_ETAG.fullmatch(etag) else None
-
-
-def _check_status(response: aiohttp.ClientResponse) -> None:
-    status = response.status
-    if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
-        return
-    code = _CODE_BY_STATUS.get(status, ImageErrorCode.HTTP_ERROR)
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        code = ImageErrorCode.SOURCE_ERROR
-    waits = status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
-    seconds = retry_after_seconds(response.headers.get("Retry-After", "")) if waits else None
-    raise ImageError(code, f"The source answered {status}: {_MEANING[code]}", status, seconds)
-
-
-def retry_after_seconds(value: str) -> float | None:
-    """Return the value of a `Retry-After` header as seconds from now. None means that it is not valid.
-
-    Source: RFC 9110, section 10.2.3.
-    """
-    value = value.strip()
-    if _SECONDS.fullmatch(value):
-        return float(value)
-    try:
-        moment = parsedate_to_datetime(value)
-    except (ValueError, OverflowError):
-        return None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
 
 
 async def _read(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:

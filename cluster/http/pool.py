@@ -8,6 +8,7 @@ The connections of aiohttp 3.14 have these faults:
 - A body that ends with a connection reset counts as complete.
 - A body with garbage for chunks is waited for until the deadline.
 - Interim answers and the extensions of chunks are read at full speed until the deadline.
+- Heads that every browser takes are refused. `cluster/http/wire_head.py` mends them before the parser sees them.
 - A server that does not answer the end of TLS holds the socket for 30 seconds.
 
 This module uses private names of aiohttp. tests/unit/cluster/http/test_pool.py fails if aiohttp renames one.
@@ -22,11 +23,13 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.http_exceptions import BadHttpMessage
+
+from cluster.http.wire_head import HeadReader, InvalidHeadError
 
 if TYPE_CHECKING:
     from aiohttp.client_reqrep import ConnectionKey
 
-_END_OF_HEADERS = b"\r\n\r\n"
 # The bytes of an answer beside its body: interim answers, headers and the framing of chunks. Chunks of 100 bytes need a
 # seventeenth of the body. Up to 256 KiB of these bytes may be a body that waits for its reader.
 _MAX_FRAMING_BYTES = 1024 * 1024
@@ -43,11 +46,13 @@ class Connection(ResponseHandler):
     idle = False
     _answered = False
     _received_bytes = 0
+    _head = HeadReader()
 
     def set_response_params(self, **params: Any) -> None:  # noqa: ANN401 - aiohttp's own, handed on
         """Begin a request."""
         self.idle = self._answered = False
         self._received_bytes = 0
+        self._head = HeadReader()
         self._payload = None
         super().set_response_params(**params)
 
@@ -61,7 +66,7 @@ class Connection(ResponseHandler):
                 self.close()
             return
         if self._has_too_much_framing():
-            self._refuse_rest()
+            self._refuse(TooMuchFramingError())
             return
         self._received_bytes += len(data)
         self._parse(data)
@@ -71,14 +76,24 @@ class Connection(ResponseHandler):
             self.close()
 
     def _parse(self, data: bytes) -> None:
-        if self._answered or not data:
+        if self._answered or not data or self._parser is None:
             super().data_received(data)
             return
-        # The headers are parsed alone, because an error in the bytes behind them would discard them.
+        self._head.feed(data)
+        try:
+            head = self._head.take()
+        except InvalidHeadError:
+            self._refuse(BadHttpMessage("not valid HTTP"))
+            return
+        if head is None:
+            return
         self._answered = True
-        head, end, body = data.partition(_END_OF_HEADERS)
-        super().data_received(head + end)
-        if body:
+        if head.odd:
+            self.force_close()
+        # The head is parsed alone, because an error in the bytes behind it would discard it.
+        super().data_received(head.data)
+        body = self._head.rest()
+        if body and self.exception() is None:
             super().data_received(body)
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -95,13 +110,13 @@ class Connection(ResponseHandler):
         body_bytes = 0 if self._payload is None else self._payload.total_bytes
         return self._received_bytes - body_bytes > _MAX_FRAMING_BYTES + body_bytes // _MAX_FRAMING_FRACTION
 
-    def _refuse_rest(self) -> None:
-        error = TooMuchFramingError()
+    def _refuse(self, error: Exception) -> None:
         self.set_exception(error)
         self._fail_body(error)
-        self.close()
+        if self.transport is not None:
+            self.transport.abort()
 
-    def _fail_body(self, error: aiohttp.ClientPayloadError) -> None:
+    def _fail_body(self, error: Exception) -> None:
         if self._payload is not None and not self._payload.is_eof():
             self._payload.set_exception(error)
 

@@ -20,6 +20,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from cluster.http.guard import Guard
 from cluster.http.names import NameResolver, NameSilentError, NoAddressError
 from cluster.http.pool import Pool
+from cluster.http.wire_head import MAX_HEAD_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -35,9 +36,8 @@ _KEEPALIVE_TIMEOUT_SECONDS = 5.0
 _RESOLVE_TIMEOUT_FRACTION = 0.9
 # aiohttp goes through all remaining addresses after each failure. A name with thousands of them would keep it busy.
 _MAX_ADDRESSES_TRIED = 8
-# The headers of an answer together have the limit of the pool.
-_MAX_HEADERS = 256
-_MAX_HEADER_BYTES = 32 * 1024
+# The pool limits the bytes of all headers together. A header has at least four: `a:` and the end of the line.
+_MAX_HEADERS = MAX_HEAD_BYTES // 4
 
 
 class GuardedResolver(AbstractResolver):
@@ -111,8 +111,8 @@ def guarded_session(
 ) -> aiohttp.ClientSession:
     """Return a session for addresses that strangers wrote. Call this inside the event loop that uses the session.
 
-    The session keeps no cookies. It reads no proxy and no netrc from the environment. It neither asks for compression
-    nor decompresses.
+    The session keeps no cookies. `FetchCookies` has those of one fetch. The session reads no proxy and no netrc from
+    the environment. It neither asks for compression nor decompresses.
 
     Each call must pass `allow_redirects=False`. Each call needs a deadline, because the session limits only the time to
     connect.
@@ -143,8 +143,8 @@ def guarded_session(
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
         trust_env=False,
-        max_line_size=_MAX_HEADER_BYTES,
-        max_field_size=_MAX_HEADER_BYTES,
+        max_line_size=MAX_HEAD_BYTES,
+        max_field_size=MAX_HEAD_BYTES,
         max_headers=_MAX_HEADERS,
     )
 

@@ -13,7 +13,7 @@ from functools import lru_cache
 import httpx
 from yarl import URL
 
-MAX_URL_CHARACTERS = 2_048
+MAX_URL_CHARACTERS = 8_192
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _MAX_PORT = 65_535
@@ -74,18 +74,25 @@ class WebUrl:
         return URL.build(scheme=self.scheme, authority=self._authority, path=self.target, encoded=True)
 
     @property
+    def without_query(self) -> URL:
+        """The URL by which a jar chooses cookies."""
+        return URL.build(
+            scheme=self.scheme, authority=self._authority, path=self.target.partition("?")[0], encoded=True
+        )
+
+    @property
     def _authority(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
     def join(self, location: str) -> WebUrl:
-        """Return the address that a redirect of this one leads to.
+        r"""Return the address that a redirect of this one leads to. `\` counts as `/`, as in a URL.
 
         Raises:
             UrlError: The redirect leads to something that is not a web address.
         """
         try:
-            joined = httpx.URL(self.text).join(location)
+            joined = httpx.URL(self.text).join(_with_slashes(location.strip()))
         except (httpx.InvalidURL, ValueError) as error:  # ValueError: half of a surrogate pair
             raise UrlError("its host or port is not valid") from error
         return parse_url(str(joined))
@@ -106,11 +113,8 @@ def parse_url(text: str) -> WebUrl:
     scheme = scheme.lower()
     if not separator or scheme not in _DEFAULT_PORTS:
         raise UrlError("it must start with http:// or https://")
-    found = _QUERY_OR_FRAGMENT.search(rest)
-    end = found.start() if found else len(rest)
-    before_query = rest[:end].replace("\\", "/")
     try:
-        url = httpx.URL(f"{scheme}://{before_query}{rest[end:]}")
+        url = httpx.URL(f"{scheme}://{_with_slashes(rest)}")
     except (httpx.InvalidURL, UnicodeError) as error:
         raise UrlError("its host or port is not valid") from error
     port = _DEFAULT_PORTS[scheme] if url.port is None else url.port
@@ -127,6 +131,13 @@ def parse_url(text: str) -> WebUrl:
     )
 
 
+def _with_slashes(text: str) -> str:
+    r"""Return the text with `/` for each `\` before the query and the fragment."""
+    found = _QUERY_OR_FRAGMENT.search(text)
+    end = found.start() if found else len(text)
+    return text[:end].replace("\\", "/") + text[end:]
+
+
 def _with_plain_address(url: httpx.URL) -> httpx.URL:
     host = url.raw_host.decode("ascii")
     try:
@@ -139,7 +150,7 @@ def _with_plain_address(url: httpx.URL) -> httpx.URL:
 def url_problem(text: str) -> str | None:
     """Return the reason why a text may not be fetched, as the end of a sentence. None means that it may.
 
-    A URL may have at most 2,048 characters. A user name or password in it is refused.
+    A URL may have at most 8,192 characters. A user name or password in it is refused.
     """
     if len(text) > MAX_URL_CHARACTERS:
         return f"it has {len(text):,} characters and may have {MAX_URL_CHARACTERS:,}"

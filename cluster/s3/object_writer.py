@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _CREDENTIALS_MAX_AGE_SECONDS = 30  # after which botocore is asked for fresh ones
 _MAX_ANSWER_BYTES = 4096
 _MIN_PUT_BYTES_PER_SECOND = 100_000  # a slower S3 counts as silent
+_PUBLIC_CACHE_CONTROL = "public, max-age=31536000, immutable"  # no output of a key ever changes
 _ERROR_CODE = re.compile(rb"<Code>(\w+)</Code>")
 
 
@@ -39,7 +40,7 @@ class ObjectWriter:
     one event loop.
 
     Args:
-        settings: The bucket, its region, its encryption and the timeout of a store.
+        settings: The bucket, its region, its encryption, the `Cache-Control` of outputs and the timeout of a store.
         max_connections: The limit on puts at once.
     """
 
@@ -52,6 +53,7 @@ class ObjectWriter:
         self.bucket_url = _bucket_url(self._aws, settings)
         sse = settings.s3_server_side_encryption
         self._headers = {} if sse is None else {"x-amz-server-side-encryption": sse}
+        self._cache_control = _cache_control(settings)
         self._signer: S3SigV4Auth | None = None
         self._signer_until = 0.0
         authorities = self._aws.get_config_variable("ca_bundle") or certifi.where()
@@ -69,12 +71,12 @@ class ObjectWriter:
         Raises:
             StoreUnavailableError: S3 does not answer, or refuses the put.
         """
-        status, body = await self._send(key, data, {"Content-Type": content_type})
+        status, body = await self._send(key, data, {"Content-Type": content_type, **self._cache_control})
         if status != HTTPStatus.OK:
             raise StoreUnavailableError("s3", _error_code(body, status))
 
     async def copy(self, source_key: str, key: str) -> bool:
-        """Copy an object to another key. Return False if there is no such object.
+        """Copy an object to another key, with its `Cache-Control`. Return False if there is no such object.
 
         Raises:
             StoreUnavailableError: S3 does not answer, or refuses the copy.
@@ -143,6 +145,13 @@ def object_key(request_id: str, row: int, index: int, extension: str, name: str 
     """
     suffix = f"-{name}" if name else ""
     return f"{request_id}/{row}/{index}{suffix}.{extension}"
+
+
+def _cache_control(settings: Settings) -> dict[str, str]:
+    value = settings.s3_cache_control
+    if value is None and settings.s3_public_url is not None:
+        value = _PUBLIC_CACHE_CONTROL
+    return {"Cache-Control": value} if value else {}
 
 
 def _bucket_url(aws: botocore.session.Session, settings: Settings) -> str:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 import tempfile
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.alias_generators import to_camel
 from starlette.datastructures import UploadFile
-from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 
 from cluster.errors import OptionsError, RefusedError, listed
 from cluster.options import ImageOptions
+from deployments.api.form_parser import FILE_FIELD, UploadFormParser
 from deployments.api.text import UNUSABLE_TEXT, unusable_text
 
 if TYPE_CHECKING:
@@ -142,22 +142,25 @@ async def upload_form(request: Request) -> AsyncIterator[UploadForm]:
 @asynccontextmanager
 async def _multipart(request: Request) -> AsyncIterator[UploadForm]:
     try:
-        form = await request.form(max_files=MAX_FILES, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES)
-    except (MultiPartException, HTTPException) as error:
-        reason = error.message if isinstance(error, MultiPartException) else error.detail
-        raise RefusedError(400, "malformed_form", f"The form is not valid multipart/form-data. {reason}") from error
+        async with aclosing(request.stream()) as stream:
+            form = await UploadFormParser(
+                request.headers, stream, max_files=MAX_FILES, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES
+            ).parse()
+    except MultiPartException as error:
+        message = f"The form is not valid multipart/form-data. {error.message}"
+        raise RefusedError(400, "malformed_form", message) from error
     except UnicodeError as error:  # some of Python's own codecs never decode
         raise RefusedError(
             400, "malformed_form", "The form has a name or a text that is not in its charset. Send it in UTF-8."
         ) from error
     try:
-        files = form.getlist("file")
+        files = form.getlist(FILE_FIELD)
         if not files or not isinstance(files[0], UploadFile):
             raise RefusedError(400, "missing_file", "The form has no file in the field `file`. Put the CSV there.")
         if len(files) > 1:
             raise RefusedError(400, "several_files", "The form has several files. Upload one at a time.")
-        fields = {name: await _text(value) for name, value in form.multi_items() if name != "file"}
-        _check_texts({**fields, "file": files[0].filename})
+        fields = {name: await _text(value) for name, value in form.multi_items() if name != FILE_FIELD}
+        _check_texts({**fields, FILE_FIELD: files[0].filename})
         yield UploadForm(files[0].file, files[0].filename, _parse_fields(fields))
     finally:
         await form.close()

@@ -47,6 +47,33 @@ async def test_an_object_that_was_put_can_be_read(isolated: Settings, size_bytes
     assert answer.content == data
 
 
+@pytest.mark.parametrize(
+    ("public_url", "cache_control", "expected"),
+    [
+        (None, None, None),
+        ("https://cdn.example", None, "public, max-age=31536000, immutable"),
+        ("https://cdn.example", "public, max-age=60", "public, max-age=60"),
+        ("https://cdn.example", "", None),
+        (None, "private", "private"),
+    ],
+)
+async def test_an_output_has_the_cache_control_of_the_settings(
+    isolated: Settings, public_url: str | None, cache_control: str | None, expected: str | None
+) -> None:
+    key = f"{new_identifier('test')}/a.jpg"
+    settings = isolated.model_copy(update={"s3_public_url": public_url, "s3_cache_control": cache_control})
+    writer = ObjectWriter(settings, max_connections=2)
+    try:
+        await writer.put(key, b"data", content_type="image/jpeg")
+        assert await writer.copy(key, f"{key}.copy")
+    finally:
+        await writer.close()
+    bucket = Bucket(isolated)
+    async with httpx.AsyncClient(trust_env=False) as client:
+        answers = [await client.get(bucket.link(each)) for each in (key, f"{key}.copy")]
+    assert [answer.headers.get("cache-control") for answer in answers] == [expected] * 2
+
+
 async def test_a_large_object_may_take_longer_than_a_call_on_a_slow_line(isolated: Settings) -> None:
     there, key = httpx.URL(str(isolated.s3_endpoint_url)), f"{new_identifier('test')}/large"
     assert there.port is not None

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
 from cluster.codes import ImageErrorCode
 from cluster.errors import ImageError
-from cluster.http.download import download, retry_after_seconds
+from cluster.http.download import download
 from cluster.http.names import NameResolver
 from cluster.http.session import guarded_session
+from cluster.http.url import MAX_URL_CHARACTERS
 from tests.support import origin as answers
 from tests.support.dns_server import dns_server
 from tests.support.origin import Origin, redirect, reply
@@ -61,14 +60,6 @@ async def test_retry_after_is_kept(origin: Origin, status: int) -> None:
     assert (await failure(url)).retry_after_seconds == 120
 
 
-def test_retry_after_is_seconds_or_a_date() -> None:
-    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
-    assert 85 < (retry_after_seconds(soon) or 0) <= 90
-    assert retry_after_seconds("Wed, 21 Oct 2015 07:28:00 GMT") == 0
-    assert retry_after_seconds(" 7 ") == 7
-    assert [retry_after_seconds(value) for value in ("", "soon", "-1", "9" * 5000, "1.5")] == [None] * 5
-
-
 @pytest.mark.parametrize(
     ("answer", "code", "status"),
     [
@@ -85,6 +76,12 @@ def test_retry_after_is_seconds_or_a_date() -> None:
             reply(gzip.compress(BODY)[:-9], headers={"Content-Encoding": "gzip"}),
             ImageErrorCode.DOWNLOAD_TRUNCATED,
             200,
+        ),
+        (reply(BODY, status=206), ImageErrorCode.DOWNLOAD_TRUNCATED, 206),
+        (
+            reply(BODY, status=206, headers={"Content-Range": f"bytes 0-{len(BODY) - 1}/{len(BODY) + 1}"}),
+            ImageErrorCode.DOWNLOAD_TRUNCATED,
+            206,
         ),
         (redirect("/a.jpg"), ImageErrorCode.TOO_MANY_REDIRECTS, 302),
         (redirect("ftp://shop.example/a.jpg"), ImageErrorCode.HTTP_ERROR, 302),
@@ -103,6 +100,11 @@ async def test_a_bad_source_has_its_code(
     assert (error.code, error.http_status) == (code, status)
     assert error.message.endswith(".")
     assert "127.0.0.1" not in error.message
+
+
+async def test_a_part_that_covers_everything_is_the_whole(origin: Origin) -> None:
+    headers = {"Content-Range": f"bytes 0-{len(BODY) - 1}/{len(BODY)}"}
+    assert await fetch(origin.route("/a.jpg", reply(BODY, status=206, headers=headers))) == BODY
 
 
 async def test_an_image_of_exactly_the_limit_passes(origin: Origin) -> None:
@@ -207,3 +209,15 @@ async def test_a_source_that_recovers(origin: Origin) -> None:
     assert [(await failure(url)).code for _ in range(2)] == [ImageErrorCode.SOURCE_ERROR] * 2
     assert await fetch(url) == BODY
     assert [request.method for request in origin.requests_to("/a.jpg")] == ["GET"] * 3
+
+
+async def test_a_source_is_asked_for_images(origin: Origin) -> None:
+    await fetch(origin.route("/a.jpg", reply(BODY)))
+    assert origin.requests[0].headers["accept"] == "image/avif,image/webp,image/*,*/*;q=0.8"
+
+
+async def test_the_longest_url_is_fetched_and_redirected(origin: Origin) -> None:
+    path = "/b.jpg?token=" + "a" * (MAX_URL_CHARACTERS - 100)
+    origin.route("/b.jpg", reply(BODY))
+    assert await fetch(origin.route("/a.jpg", redirect(path)) + path.removeprefix("/b.jpg")) == BODY
+    assert origin.requests[1].path == path

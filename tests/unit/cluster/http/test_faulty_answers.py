@@ -18,7 +18,7 @@ from tests.unit.cluster.http.downloads import BODY, SETTINGS, failure, fetch
 from tests.unit.cluster.http.raw import CHUNKED, OK, endless, length, packet_swallower, raw
 
 if TYPE_CHECKING:
-    from tests.support.origin import Answer
+    from tests.support.origin import Answer, Exchange
 
 HANG_UPS = [
     raw(),
@@ -26,13 +26,19 @@ HANG_UPS = [
     raw(b"HTTP/1.1 2"),
     raw(OK + b"Content-Le"),
     raw(OK + b"Content-Le", reset=True),
+]
+NOT_HTTP = [
     raw(b"hello world\r\n\r\n"),
     raw(b"SSH-2.0-OpenSSH_9.0\r\n"),
     raw(b"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\nhello"),
     raw(b"HTTP/1.1 000 Nothing\r\nContent-Length: 5\r\n\r\nhello"),
+    raw(b"HTTP/1.1 twenty\r\n\r\nhello"),
     raw(OK + b"Content-Length: -5\r\n\r\nhello"),
-    raw(OK + b"X: " + b"a" * 40_000 + b"\r\nContent-Length: 5\r\n\r\nhello"),
-    raw(OK + b"X: a\r\n" * 300 + b"Content-Length: 5\r\n\r\nhello"),
+    raw(OK + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello"),
+    raw(OK + b"Content-Length: 5, 6\r\n\r\nhello"),
+    raw(OK + b"X: a\x00b\r\nContent-Length: 5\r\n\r\nhello"),
+    raw(OK + b"X: " + b"a" * 70_000 + b"\r\nContent-Length: 5\r\n\r\nhello"),
+    raw(OK + b"X: a\r\n" * 11_000 + b"Content-Length: 5\r\n\r\nhello"),
     endless(OK + b"X: ", b"a"),
     endless(OK, b"X-Abc: defgh\r\n"),
     endless(b"HTTP/1.1 200 ", b"a"),
@@ -40,13 +46,20 @@ HANG_UPS = [
 
 
 @pytest.mark.parametrize("answer", HANG_UPS)
-async def test_an_invalid_answer_is_a_failed_connection(origin: Origin, answer: Answer) -> None:
+async def test_no_answer_is_a_failed_connection(origin: Origin, answer: Answer) -> None:
     error = await failure(origin.route("/a.jpg", answer))
     assert (error.code, error.http_status) == (ImageErrorCode.CONNECTION_FAILED, None)
     assert (
         error.message
         == "The source closed the connection without an answer. Check that it is up, then retry the image."
     )
+
+
+@pytest.mark.parametrize("answer", NOT_HTTP)
+async def test_an_invalid_answer_says_so_and_is_final(origin: Origin, answer: Answer) -> None:
+    error = await failure(origin.route("/a.jpg", answer))
+    assert (error.code, error.http_status, error.code.transient) == (ImageErrorCode.HTTP_ERROR, None, False)
+    assert error.message.startswith("The answer of the source is not valid HTTP. Check the server of the image")
 
 
 @pytest.mark.parametrize(
@@ -79,6 +92,54 @@ async def test_a_body_that_breaks_off_is_truncated(origin: Origin, answer: Answe
 )
 async def test_an_unusual_answer_is_understood(origin: Origin, answer: Answer) -> None:
     assert await fetch(origin.route("/a.jpg", answer)) == b"hello"
+
+
+LENGTH_5 = b"Content-Length: 5\r\n"
+PLAIN = OK + LENGTH_5
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        raw(PLAIN + LENGTH_5 + b"\r\nhello"),
+        raw(PLAIN + b"content-length : 5\r\n\r\nhello"),
+        raw(OK + b"Content-Length: 5, 5\r\n\r\nhello"),
+        raw(OK + b"Content-Length: 5,\r\n\r\nhello"),
+        raw(OK + b"Content-Length:\r\n\r\nhello"),
+        raw(PLAIN + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"),
+        raw(OK + b"Transfer-Encoding: Chunked\r\nContent-Length: 99, 98\r\n\r\n5\r\nhello\r\n0\r\n\r\n"),
+        raw(PLAIN + b"Transfer-Encoding: identity\r\n\r\nhello"),
+        raw(OK + b"Content-Length : 5\r\n\r\nhello"),
+        raw(OK + b"Content-Length\t: 5\r\n\r\nhello"),
+        raw(PLAIN + b"no colon here\r\n\r\nhello"),
+        raw(OK + b"HTTP/1.1 200 OK\r\n" + LENGTH_5 + b"\r\nhello"),
+        raw(PLAIN + b": no name\r\n\r\nhello"),
+        raw(OK + b" : no name\r\n" + LENGTH_5 + b"\r\nhello"),
+        raw(PLAIN + b"\xff\xfe(x): no name\r\n\r\nhello"),
+        raw(PLAIN + b"X: a\r\n b: c\r\n\td\r\n\r\nhello"),
+        raw(b"\r\n" + PLAIN + b"\r\nhello"),
+        raw(OK + b"X: " + b"a" * 40_000 + b"\r\n" + LENGTH_5 + b"\r\nhello"),
+        raw(OK + b"X: a\r\n" * 5_000 + LENGTH_5 + b"\r\nhello"),
+        raw(b"HTTP/1.1 100 Continue\r\nno colon\r\n\r\n" + OK + b"Content-", b"Length : 5\r", b"\n\r\nhello"),
+    ],
+)
+async def test_an_answer_that_browsers_take(origin: Origin, answer: Answer) -> None:
+    assert await fetch(origin.route("/a.jpg", answer)) == b"hello"
+
+
+async def test_an_odd_answer_closes_its_connection(origin: Origin) -> None:
+    def odd(exchange: Exchange) -> None:
+        exchange.wfile.write(PLAIN + LENGTH_5 + b"\r\nhello")
+
+    def usual(exchange: Exchange) -> None:
+        exchange.wfile.write(PLAIN + b"X:y \r\n\r\nhello")
+
+    urls = [origin.route("/usual.jpg", usual), origin.route("/odd.jpg", odd)]
+    async with guarded_session(SETTINGS, max_connections=4) as session:
+        for url in (urls[0], urls[0], urls[1], urls[0]):
+            assert (await download(session, url, settings=SETTINGS)).data == b"hello"
+    first, second, third, fourth = (request.client_port for request in origin.requests)
+    assert first == second == third != fourth
 
 
 async def test_a_flood_of_tiny_chunks_ends_at_the_limit(origin: Origin) -> None:

@@ -235,7 +235,7 @@ async def test_the_session_introduces_itself_and_remembers_nothing(
     headers = origin.requests[1].headers
     assert set(headers) == {"host", "user-agent", "accept", "accept-encoding"}
     assert headers["user-agent"].startswith("Darkroom/")
-    assert headers["accept"] == "*/*"
+    assert headers["accept"].startswith("image/")
     assert headers["accept-encoding"] == "identity"
 
 

@@ -81,11 +81,15 @@ def test_a_url_is_read_as_a_browser_reads_it(text: str, requested: str) -> None:
         ("http://shop.example/a\nb", "control characters"),
         ("https://user:secret@shop.example/a.jpg", "user name or password"),
         ("https://user@shop.example/a.jpg", "user name or password"),
-        ("https://shop.example/" + "a" * 2_048, "may have 2,048"),
+        ("https://shop.example/" + "a" * 8_192, "may have 8,192"),
     ],
 )
 def test_an_invalid_url_has_a_reason(text: str, problem: str) -> None:
     assert problem in (url_problem(text) or "")
+
+
+def test_a_presigned_url_with_a_session_token_is_not_too_long() -> None:
+    assert url_problem(("https://shop.example/a.jpg?X-Amz-Security-Token=" + "a" * 8_192)[:8_192]) is None
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +164,13 @@ def test_the_usual_port_is_left_out(port: str) -> None:
         ("/b c.jpg?x#d", "http://shop.example:8080/b%20c.jpg?x#d"),
         ("//cdn.example/b.jpg", "http://cdn.example/b.jpg"),
         ("https://127.1/b.jpg", "https://127.0.0.1/b.jpg"),
+        (r"\b\c.jpg?x=\d", r"http://shop.example:8080/b/c.jpg?x=\d"),
+        (r"b\c.jpg", "http://shop.example:8080/images/b/c.jpg"),
+        (r"..\c.jpg", "http://shop.example:8080/c.jpg"),
+        (r"\\cdn.example\b.jpg", "http://cdn.example/b.jpg"),
+        (r"/\127.1/b.jpg", "http://127.0.0.1/b.jpg"),
+        (r"https:\\cdn.example\b.jpg", "https://cdn.example/b.jpg"),
+        (r" https://cdn.example\@shop.example/b.jpg ", "https://cdn.example/@shop.example/b.jpg"),
         ("", "http://shop.example:8080/images/a.jpg?v=1"),
     ],
 )

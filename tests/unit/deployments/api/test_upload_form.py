@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse
 
 from cluster.errors import RefusedError
 from deployments.api.problems import refusal
-from deployments.api.upload_form import UploadFields, upload_form
+from deployments.api.upload_form import MAX_FIELD_BYTES, UploadFields, upload_form
 from tests.support.memory import peak_below
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ async def parse(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer with the fields of the form."""
     try:
         async with upload_form(Request(scope, receive)) as form:
-            answer = JSONResponse(form.fields.model_dump(mode="json", by_alias=True))
+            fields = form.fields.model_dump(mode="json", by_alias=True)
+            answer = JSONResponse({**fields, "filename": form.filename, "file": form.file.read().decode()})
     except RefusedError as error:
         answer = refusal(error)
     await answer(scope, receive, send)
@@ -120,3 +121,56 @@ async def test_a_charset_that_decodes_nothing_is_a_malformed_form(client: httpx.
     answer = await client.post("/", content=part, headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (400, "malformed_form")
     assert "UTF-8" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("disposition", "filename"),
+    [
+        ('name="file"; filename="b\u00fccher.csv"', "b\u00fccher.csv"),
+        ("name=\"file\"; filename*=UTF-8''b%C3%BCcher.csv", "b\u00fccher.csv"),
+        ("name=file; filename*=iso-8859-1'de'b%FCcher.csv", "b\u00fccher.csv"),
+        ("name=\"file\"; FileName*=utf-8''a%20%22b%22.csv", 'a "b".csv'),
+        ("name=\"file\"; filename=a.csv; filename*=UTF-8''b.csv", "a.csv"),
+        ('name="file"; filename*=plain.csv', "plain.csv"),
+        ("name=\"file\"; filename*=klingon''b.csv", "b.csv"),
+        ('name="file"; filename=""', None),
+        ('name="file"', None),
+        ("name=file", None),
+    ],
+)
+async def test_the_file_is_found_however_it_is_marked(
+    client: httpx.AsyncClient, disposition: str, filename: str | None
+) -> None:
+    parts = (
+        f"--x\r\ncontent-disposition: form-data; {disposition}\r\n\r\na,b\r\n"
+        '--x\r\ncontent-disposition: form-data; name="priority"\r\n\r\n7\r\n--x--\r\n'
+    )
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    answer = (await client.post("/", content=parts.encode(), headers=headers)).json()
+    assert (answer["file"], answer["filename"], answer["priority"]) == ("a,b", filename, 7)
+
+
+async def test_a_file_without_a_name_may_be_larger_than_a_field(client: httpx.AsyncClient) -> None:
+    text = "a" * (MAX_FIELD_BYTES + 1)
+    part = f'--x\r\ncontent-disposition: form-data; name="file"\r\n\r\n{text}\r\n--x--\r\n'
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    answer = await client.post("/", content=part.encode(), headers=headers)
+    assert answer.json()["file"] == text
+
+
+async def test_a_field_may_be_a_file_with_an_extended_name(client: httpx.AsyncClient) -> None:
+    parts = (
+        '--x\r\ncontent-disposition: form-data; name="file"\r\n\r\na\r\n'
+        "--x\r\ncontent-disposition: form-data; name=\"options\"; filename*=UTF-8''o.json\r\n\r\n"
+        '{"quality": 70}\r\n--x--\r\n'
+    )
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    answer = await client.post("/", content=parts.encode(), headers=headers)
+    assert answer.json()["options"]["quality"] == 70
+
+
+async def test_two_files_are_refused_also_without_names(client: httpx.AsyncClient) -> None:
+    part = '--x\r\ncontent-disposition: form-data; name="file"\r\n\r\na\r\n'
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    answer = await client.post("/", content=f"{part}{part}--x--\r\n".encode(), headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (400, "several_files")
