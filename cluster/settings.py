@@ -157,7 +157,8 @@ class Settings(BaseSettings):
     max_progressive_pixels: int = Field(default=20_000_000, gt=0)
     """The largest number of pixels in a progressive JPEG."""
     max_image_cpu_seconds: float = Field(default=5, gt=0)
-    """The CPU time to decode one image, estimated by its header. Past it, the image fails with `too_many_pixels`."""
+    """The CPU time to decode one image, estimated by its header and measured when it is slow. Past it, the image fails
+    with `too_many_pixels`."""
 
     # Batches.
     image_timeout_seconds: float = Field(default=120, gt=0)

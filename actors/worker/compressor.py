@@ -36,9 +36,13 @@ class AbandonedError(Exception):
 class _Job:
     """The image at work. Its verdict is the reason for which it was ended."""
 
+    data: bytes
     child: CompressorChild | None = None  # None while it starts
     since: float = 0  # of `time.monotonic()`
     resident_bytes: int = 0  # of the process, when the compression began
+    cpu_seconds: float = 0  # in the same way
+    is_judged: bool = False
+    judge: CompressorChild | None = None
     verdict: Exception | None = None
 
 
@@ -52,15 +56,23 @@ class Compressor:
         limits: How large an image may be.
         max_memory_bytes: The memory that a compression may take.
         max_memory_fraction: The share of the machine's memory past which a compression that has taken much is ended.
+        max_decode_cpu_seconds: The CPU time that decoding alone may take.
         timeout_seconds: The time that a compression may take.
     """
 
     def __init__(
-        self, limits: Limits, *, max_memory_bytes: int, max_memory_fraction: float, timeout_seconds: float
+        self,
+        limits: Limits,
+        *,
+        max_memory_bytes: int,
+        max_memory_fraction: float,
+        max_decode_cpu_seconds: float,
+        timeout_seconds: float,
     ) -> None:
         self._limits = limits
         self._max_memory_bytes = max_memory_bytes
         self._max_memory_fraction = max_memory_fraction
+        self._max_decode_cpu_seconds = max_decode_cpu_seconds
         self._timeout_seconds = timeout_seconds
         self._lock = threading.Lock()
         self._child: CompressorChild | None = None  # of the thread alone
@@ -76,6 +88,7 @@ class Compressor:
             Limits.of(settings),
             max_memory_bytes=settings.max_image_memory_bytes,
             max_memory_fraction=settings.max_memory_fraction,
+            max_decode_cpu_seconds=settings.max_image_cpu_seconds,
             timeout_seconds=settings.image_timeout_seconds,
         )
 
@@ -101,23 +114,25 @@ class Compressor:
             StartError: No process can be started now.
             AbandonedError: `abandon` was called.
         """
-        job = _Job()
+        job = _Job(data)
         with self._lock:
             self._job = job
         try:
-            return self._compress(job, data, options)
+            return self._compress(job, options)
         finally:
             with self._lock:
                 self._job = None
+                if job.judge is not None:
+                    job.judge.kill()
             if job.verdict is not None:  # the process was killed, perhaps after its answer
                 self._stop()
 
-    def _compress(self, job: _Job, data: bytes, options: ImageOptions) -> Compression:
+    def _compress(self, job: _Job, options: ImageOptions) -> Compression:
         while True:
             child = self.start()
             self._begin(job, child)
             try:
-                return child.compress(data, options)
+                return child.compress(job.data, options)
             except DiedError as died:
                 if job.verdict is not None:
                     raise job.verdict from died
@@ -126,11 +141,12 @@ class Compressor:
                 # An image before this one may have harmed the process. A new one tells.
 
     def _begin(self, job: _Job, child: CompressorChild) -> None:
-        taken_bytes = child.resident_bytes()
+        taken_bytes, cpu_seconds = child.resident_bytes(), child.cpu_seconds()
         with self._lock:
             if job.verdict is not None:
                 raise job.verdict
-            job.child, job.since, job.resident_bytes = child, time.monotonic(), taken_bytes
+            job.child, job.since = child, time.monotonic()
+            job.resident_bytes, job.cpu_seconds = taken_bytes, cpu_seconds
 
     def end_overrun(self) -> None:
         """End a compression that takes more time or memory than it may."""
@@ -139,6 +155,7 @@ class Compressor:
             return
         try:
             taken_bytes = job.child.resident_bytes() - job.resident_bytes
+            cpu_seconds = job.child.cpu_seconds() - job.cpu_seconds
         except OSError:  # it has died meanwhile
             return
         # Memory before time: an image that takes much memory may be slow for that alone.
@@ -150,6 +167,25 @@ class Compressor:
         elif time.monotonic() - job.since >= self._timeout_seconds:
             message = f"The image could not be compressed within {self._timeout_seconds:g} seconds. Make it smaller."
             self._end(job, ImageError(ImageErrorCode.TIMEOUT, message))
+        elif not job.is_judged and cpu_seconds > self._max_decode_cpu_seconds:
+            job.is_judged = True
+            threading.Thread(target=self._judge, args=[job], name="judge", daemon=True).start()
+
+    def _judge(self, job: _Job) -> None:
+        """End a compression whose decode is too slow. Libvips decodes while it encodes, so another process decodes."""
+        try:
+            judge = CompressorChild.start(self._limits, max_answer_bytes=0)
+        except StartError:
+            logger.exception("nothing tells whether the decode of an image is too slow")
+            return
+        with self._lock:
+            if self._job is not job:
+                judge.kill()
+            job.judge = judge
+        if not judge.decodes_within(self._max_decode_cpu_seconds, job.data):
+            message = f"The image needs more than {self._max_decode_cpu_seconds:g} seconds of CPU to decode."
+            self._end(job, ImageError(ImageErrorCode.TOO_MANY_PIXELS, f"{message} Make it smaller."))
+        judge.end()
 
     def abandon(self) -> None:
         """End a compression whose result nobody waits for."""

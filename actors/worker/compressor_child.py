@@ -9,9 +9,11 @@ import json
 import logging
 import os
 import select
+import signal
 import subprocess
 import sys
 from itertools import accumulate, pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from pydantic import ValidationError
@@ -29,6 +31,7 @@ _ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TZ")
 _ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}  # by default numpy starts threads, and a sandbox holds only later ones
 _PIPE_BYTES = 1024 * 1024  # the most that Linux gives everybody; most images go through at once
 _START_TIMEOUT_SECONDS = 60.0
+_CPU_TICKS = slice(11, 13)  # utime and stime, counted from behind the name of the program; see proc(5)
 _EXIT_TIMEOUT_SECONDS = 1.0  # from its last word to its end
 logger = logging.getLogger("darkroom.compressor")
 
@@ -54,9 +57,9 @@ class DiedError(Exception):
         is_first: Whether it had this image alone, so that no other one is to blame.
     """
 
-    def __init__(self, signal: int, *, is_first: bool) -> None:
-        super().__init__(f"the compressor ended by signal {signal}")
-        self.signal = signal
+    def __init__(self, ended_by: int, *, is_first: bool) -> None:
+        super().__init__(f"the compressor ended by signal {ended_by}")
+        self.signal = ended_by
         self.is_first = is_first
 
 
@@ -127,6 +130,11 @@ class CompressorChild:
         """Return its resident set size. Raises `OSError` when it has ended."""
         return resident_bytes(self._process.pid)
 
+    def cpu_seconds(self) -> float:
+        """Return the CPU time of all its threads. Raises `OSError` when it has ended."""
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return sum(map(int, fields[_CPU_TICKS])) / os.sysconf("SC_CLK_TCK")
+
     def kept_bytes(self) -> int:
         """Return the memory that it has kept of its images. Raises `OSError` when it has ended."""
         return self.resident_bytes() - self._resident_bytes_at_first
@@ -155,6 +163,12 @@ class CompressorChild:
         if answer.failure is not None:
             raise ImageError(answer.failure.code, answer.failure.message, cpu_seconds=round(answer.cpu_seconds, 3))
         return Compression(outputs, round(answer.cpu_seconds, 3))
+
+    def decodes_within(self, cpu_seconds: float, data: bytes) -> bool:
+        """Decode an image alone, then end. Returns whether it took no more CPU time than this."""
+        with contextlib.suppress(OSError):  # it was killed
+            write_frame(self._orders, Order(decode_cpu_seconds=cpu_seconds), [data])
+        return self._process.wait() != -signal.SIGPROF
 
     def kill(self) -> None:
         """Let it end now. Any thread may do so, at any time."""

@@ -1,7 +1,7 @@
 """The frames between a worker and its compressor: a head in JSON, and files.
 
-A frame is the length of the head, the length of the body, both as unsigned 32-bit numbers in network order, the head,
-and the body. The compressor reads strangers' pictures, so a worker trusts no length and no value of its answers.
+A frame is the length of the head, the length of the body, the head, and the body. The lengths are unsigned 32-bit
+numbers in network order. The compressor reads strangers' pictures, so a worker trusts no length and no value of its answers.
 """
 
 from __future__ import annotations
@@ -33,9 +33,13 @@ class FrameError(Exception):
 
 
 class Order(BaseModel):
-    """The head of an order. Its body is the source."""
+    """The head of an order. Its body is the source.
 
-    options: ImageOptions
+    Without options it asks for a decode within some CPU seconds, and there is no answer.
+    """
+
+    options: ImageOptions | None = None
+    decode_cpu_seconds: float = 0
 
 
 class OutputHead(BaseModel):

@@ -17,6 +17,8 @@ from PIL import Image as Pillow
 
 from actors.imaging.allocator import keep_freed_memory
 from actors.imaging.compress import compress
+from actors.imaging.decode import is_decodable
+from actors.imaging.formats import SourceFormat, identify
 from actors.imaging.gate import Limits
 from actors.worker import sandbox
 from actors.worker.compressor_frames import (
@@ -34,6 +36,10 @@ from cluster.errors import ImageError
 
 if TYPE_CHECKING:
     from typing import BinaryIO
+
+    from cluster.options import ImageOptions
+
+_ANIMATED = (SourceFormat.GIF, SourceFormat.WEBP)
 
 
 def main() -> None:
@@ -53,14 +59,26 @@ def main() -> None:
             head, source = read_frame(orders, max_body_bytes=MAX_BODY_BYTES)
         except EOFError:
             return
-        _compress(Order.model_validate_json(head), source, limits, answers)
+        order = Order.model_validate_json(head)
+        if order.options is None:
+            _decode(source, order.decode_cpu_seconds)
+            return
+        _compress(source, order.options, limits, answers)
 
 
-def _compress(order: Order, source: bytes, limits: Limits, answers: BinaryIO) -> None:
+def _decode(source: bytes, cpu_seconds: float) -> None:
+    """Decode every pixel. When that takes more CPU time, the kernel ends this process by SIGPROF."""
+    source_format = identify(source)
+    signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
+    is_decodable(source, source_format, all_frames=source_format in _ANIMATED)
+    signal.setitimer(signal.ITIMER_PROF, 0)
+
+
+def _compress(source: bytes, options: ImageOptions, limits: Limits, answers: BinaryIO) -> None:
     # libvips works in threads of its own, which the clock of this thread leaves out.
     started = time.process_time()
     try:
-        outputs = compress(source, order.options, limits)
+        outputs = compress(source, options, limits)
     except ImageError as error:
         failure = Failure(code=error.code, message=error.message)
         write_frame(answers, Answer(cpu_seconds=time.process_time() - started, failure=failure))

@@ -63,6 +63,7 @@ _ALLOWED_CALLS: Final = {
     "mremap": 25,
     "madvise": 28,
     "nanosleep": 35,
+    "setitimer": 38,
     "getpid": 39,
     "exit": 60,
     "getcwd": 79,

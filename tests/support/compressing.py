@@ -25,13 +25,18 @@ MEMORY_BYTES = 200_000_000
 
 @contextmanager
 def compressing(
-    *, timeout_seconds: float = 30, max_memory_bytes: int = MEMORY_BYTES, max_memory_fraction: float = 1
+    *,
+    timeout_seconds: float = 30,
+    max_memory_bytes: int = MEMORY_BYTES,
+    max_memory_fraction: float = 1,
+    max_decode_cpu_seconds: float = 30,
 ) -> Iterator[Compressor]:
     """Have a compressor with such limits."""
     compressor = Compressor(
         LIMITS,
         max_memory_bytes=max_memory_bytes,
         max_memory_fraction=max_memory_fraction,
+        max_decode_cpu_seconds=max_decode_cpu_seconds,
         timeout_seconds=timeout_seconds,
     )
     try:

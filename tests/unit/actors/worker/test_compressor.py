@@ -64,7 +64,8 @@ import os, psutil
 from actors.imaging.compress import compress
 from actors.worker.compressor import Compressor
 from tests.unit.actors.imaging.pictures import LIMITS
-compressor = Compressor(LIMITS, max_memory_bytes=1, max_memory_fraction=1, timeout_seconds=1)
+compressor = Compressor(LIMITS, max_memory_bytes=1, max_memory_fraction=1, max_decode_cpu_seconds=1,
+                        timeout_seconds=1)
 compressor.thread.submit(compressor.start).result()
 open({str(told)!r}, "w").write(str(psutil.Process().children()[0].pid))
 os.kill(os.getpid(), 9)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+from PIL import Image as Pillow
 
 from actors.imaging.compress import compress
 from actors.worker.compressor import AbandonedError
@@ -18,7 +20,7 @@ from tests.support.compressing import MEMORY_BYTES, child_of, code_of, compresse
 from tests.support.pictures import jpeg
 from tests.support.poison import poison
 from tests.support.waiting import wait_until
-from tests.unit.actors.imaging.pictures import LIMITS
+from tests.unit.actors.imaging.pictures import LIMITS, save
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from actors.worker.compressor import Compressor
 
+MAX_DECODE_CPU_SECONDS = 0.1
 READ_FRAME = "actors.worker.compressor_child.read_frame"
 
 
@@ -77,6 +80,28 @@ def test_a_process_that_the_kernel_has_killed_was_short_of_memory(compressor: Co
     child = child_of(compressor)
     threading.Timer(0.3, child.kill).start()
     assert code_of(compressor, poison("hang", 1)) is ImageErrorCode.OUT_OF_MEMORY
+
+
+def test_a_decode_that_takes_too_much_cpu_time_is_ended() -> None:
+    slow = save(Pillow.effect_noise((5000, 4000), 100), "JPEG", quality=98, progressive=True)
+    with compressing(max_decode_cpu_seconds=MAX_DECODE_CPU_SECONDS) as compressor:
+        assert code_of(compressor, slow, meanwhile=compressor.end_overrun) is ImageErrorCode.TOO_MANY_PIXELS
+        assert compressed(compressor, jpeg()).outputs
+    wait_until(lambda: not psutil.Process().children(), "both processes are gone")
+
+
+def test_an_encode_may_take_more_cpu_time_than_a_decode() -> None:
+    options = ImageOptions.model_validate({"format": "avif", "effort": "max"})
+    with compressing(max_decode_cpu_seconds=MAX_DECODE_CPU_SECONDS) as compressor:
+        work = compressor.thread.submit(compressor.compress, jpeg(width=1200, height=900), options)
+        processes = set()
+        while not work.done():
+            compressor.end_overrun()
+            processes |= set(psutil.Process().children())
+            time.sleep(0.05)
+        assert work.result().cpu_seconds > MAX_DECODE_CPU_SECONDS
+        assert len(processes) == 2, "another one has decoded it"
+    wait_until(lambda: not psutil.Process().children(), "both processes are gone")
 
 
 def test_a_process_that_died_between_two_images_costs_none(compressor: Compressor) -> None:
