@@ -1,7 +1,8 @@
 """The frames between a worker and its compressor: a head in JSON, and files.
 
 A frame is the length of the head, the length of the body, the head, and the body. The lengths are unsigned 32-bit
-numbers in network order. The compressor reads strangers' pictures, so a worker trusts no length and no value of its answers.
+numbers in network order. The compressor reads strangers' pictures, so a worker trusts no length and no value of its
+answers.
 """
 
 from __future__ import annotations
