@@ -46,7 +46,7 @@ class Connection(ResponseHandler):
     idle = False
     _answered = False
     _received_bytes = 0
-    _head = HeadReader()
+    _head: HeadReader
 
     def set_response_params(self, **params: Any) -> None:  # noqa: ANN401 - aiohttp's own, handed on
         """Begin a request."""
