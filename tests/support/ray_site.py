@@ -138,8 +138,10 @@ class Site:
         """Return whether Ray was started on the node after the newer Darkroom was installed there."""
         home = self.machines.home(node)
         installed = home / "darkroom/lib/python3.11/site-packages/actors/newer.py"
-        pid = home / ".unit-pid"
-        return installed.exists() and pid.stat().st_mtime > installed.stat().st_ctime
+        try:
+            return (home / ".unit-pid").stat().st_mtime > installed.stat().st_ctime
+        except FileNotFoundError:  # not installed, or its unit is being restarted
+            return False
 
     @contextmanager
     def api_watched(self, token: str, what: str) -> Iterator[None]:
