@@ -4,7 +4,7 @@
   lossless.
 - GIF and WebP keep their animation in GIF and WebP. Every other output takes the first frame.
 - An animated PNG is handed on, without its metadata, when neither another format nor another size is asked for.
-- The first page of a TIFF is taken.
+- The first page of a TIFF is taken, or the page of which the first one is a thumbnail.
 - When the result is not smaller, the source's own encoded picture is taken. This needs the same format and size.
   Metadata is cut out of it without loss.
 - `kept_original` says that the output is the source, byte for byte. A source that only lost its metadata is
@@ -52,7 +52,8 @@ def compress(data: bytes, options: ImageOptions, limits: Limits) -> list[Compres
         plan_formats(each, source=source.format, frames=source.header.frames) for each in options.each_output
     ]
     all_frames = any(plan.keeps_frames for plan in format_plans)
-    opened = decode(data, source.format, all_frames=all_frames)
+    page = source.header.page
+    opened = decode(data, source.format, all_frames=all_frames, page=page)
     check_opened(opened, source, limits)
     full, orientation = Size.of(opened), transform.orientation(opened)
     plans = [plan.sized(full, orientation=orientation) for plan in format_plans]
@@ -60,7 +61,7 @@ def compress(data: bytes, options: ImageOptions, limits: Limits) -> list[Compres
         material = _material(source, opened, plans, all_frames=all_frames)
         return [make_output(material, plan) for plan in plans]
     except pyvips.Error as error:
-        if not is_decodable(data, source.format, all_frames=all_frames):
+        if not is_decodable(data, source.format, all_frames=all_frames, page=page):
             raise damaged() from error
         message = "The image could be read, but not be written in its output format. Ask for another format."
         raise ImageError(ImageErrorCode.ENCODE_FAILED, message) from error
@@ -76,5 +77,12 @@ def _material(source: Source, opened: VipsImage, plans: list[OutputPlan], *, all
     in_memory = takes_turns or (all_frames and largest != full)
     if shrink == 1 and not in_memory:
         return Material(source, opened, opened, in_memory)
-    picture = decode(source.data, source.format, all_frames=all_frames, shrink=shrink, in_memory=in_memory)
+    picture = decode(
+        source.data,
+        source.format,
+        all_frames=all_frames,
+        shrink=shrink,
+        in_memory=in_memory,
+        page=source.header.page,
+    )
     return Material(source, opened, picture, in_memory)

@@ -28,6 +28,7 @@ def decode(
     all_frames: bool = False,
     shrink: int = 1,
     in_memory: bool = False,
+    page: int = 0,
 ) -> VipsImage:
     """Open a file as a pyvips image. It is decoded while it is read, once and from top to bottom.
 
@@ -38,6 +39,7 @@ def decode(
         shrink: The factor by which a JPEG decoder shrinks: 1, 2, 4 or 8. Other formats ignore it.
         in_memory: Whether to decode now, so that the pixels may be read in any order. By itself libvips would put
             large pictures into a file.
+        page: The page of a TIFF to load, counted from 0. Other formats ignore it.
 
     Raises:
         ImageError: The picture cannot be decoded. It may also show later, as `pyvips.Error`.
@@ -47,6 +49,8 @@ def decode(
     arguments: dict[str, Any] = {"fail_on": "error", "access": "sequential"}
     if source is SourceFormat.JPEG:
         arguments["shrink"] = shrink
+    if source is SourceFormat.TIFF:
+        arguments["page"] = page
     if all_frames:
         arguments["n"] = _ALL_PAGES
     try:
@@ -80,10 +84,10 @@ def _decode_by_pillow(data: bytes, pillow_format: str) -> VipsImage:
     return image.copy(interpretation="b-w" if mode == "L" else "srgb")
 
 
-def is_decodable(data: bytes, source: SourceFormat, *, all_frames: bool) -> bool:
+def is_decodable(data: bytes, source: SourceFormat, *, all_frames: bool, page: int) -> bool:
     """Return whether every pixel can be decoded. This tells a damaged source from a failed encoder."""
     try:
-        decode(data, source, all_frames=all_frames).avg()
+        decode(data, source, all_frames=all_frames, page=page).avg()
     except (ImageError, pyvips.Error):
         return False
     return True

@@ -10,6 +10,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from actors.imaging.header import unsupported
 from cluster.codes import ImageErrorCode
 from cluster.errors import ImageError
 from cluster.records import ImageFormat
@@ -87,6 +88,14 @@ _UNSUPPORTED = (
     (b"\0\0\x01\0", "an icon file"),
     (b"%!PS", "a PostScript document"),
     (b"\xc5\xd0\xd3\xc6", "a PostScript document"),
+    (b"IIRO", "a camera raw picture (ORF)"),
+    (b"IIRS", "a camera raw picture (ORF)"),
+    (b"MMOR", "a camera raw picture (ORF)"),
+    (b"IIU\0", "a camera raw picture (RW2)"),
+    (b"FUJIFILMCCD-RAW", "a camera raw picture (RAF)"),
+    (b"II\x1a\0\0\0HEAPCCDR", "a camera raw picture (CRW)"),
+    (b"\0MRM", "a camera raw picture (MRW)"),
+    (b"FOVb", "a camera raw picture (X3F)"),
     (b"\x76\x2f\x31\x01", "an OpenEXR picture"),
     (b"#?RADIANCE", "a Radiance picture"),
     (b"\xb6\xa6\xf2\x08", "a libvips picture"),
@@ -132,23 +141,20 @@ def _identify_isobmff(data: bytes) -> SourceFormat:
     if brands & _AVIF_BRANDS:
         return SourceFormat.AVIF
     if brands & _HEIF_BRANDS:
-        raise _unsupported("a HEIC picture")  # HEVC is patented; the wheels of libvips and Pillow have no decoder
-    raise _unsupported("a video")
+        raise unsupported("a HEIC picture")  # HEVC is patented; the wheels of libvips and Pillow have no decoder
+    if b"crx " in brands:
+        raise unsupported("a camera raw picture (CR3)")
+    raise unsupported("a video")
 
 
 def _refusal(data: bytes) -> ImageError:
     for signature, name in _UNSUPPORTED:
         if data.startswith(signature):
-            return _unsupported(name)
+            return unsupported(name)
     text = data[:_MAX_SEARCHED_BYTES]
     if _HTML.search(text):
         message = "The source sent a web page instead of an image. Check that its URL is right and needs no login."
         return ImageError(ImageErrorCode.NOT_AN_IMAGE, message)
     if _SVG.search(text):
-        return _unsupported("an SVG drawing")
+        return unsupported("an SVG drawing")
     return ImageError(ImageErrorCode.NOT_AN_IMAGE, "The file is not an image. Check its URL.")
-
-
-def _unsupported(name: str) -> ImageError:
-    message = f"The file is {name}, which is not supported. Use JPEG, PNG, GIF, WebP, AVIF, TIFF or BMP."
-    return ImageError(ImageErrorCode.UNSUPPORTED_FORMAT, message)

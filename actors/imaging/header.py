@@ -36,6 +36,7 @@ class Header:
         is_buffered: Whether the decoder holds several bytes of every pixel, because the format does not go row by row.
         decoded_pixels: The pixels of all parts of an AVIF; 0 for all others.
         lossless: Whether the pixels are encoded without loss, where the format has both ways (WebP, TIFF).
+        page: The page of a TIFF that is taken, counted from 0.
     """
 
     width: int
@@ -46,6 +47,7 @@ class Header:
     is_buffered: bool = False
     decoded_pixels: int = 0
     lossless: bool = False
+    page: int = 0
 
     @property
     def coded_pixels(self) -> int:
@@ -56,6 +58,12 @@ class Header:
 def corrupt(detail: str) -> ImageError:
     """Return the error for a file that breaks its format's rules. `detail` ends the sentence."""
     return ImageError(ImageErrorCode.CORRUPT_IMAGE, f"The image is damaged: {detail}. Replace the file.")
+
+
+def unsupported(name: str) -> ImageError:
+    """Return the error for a file that cannot be read. `name` names its kind, with an article."""
+    message = f"The file is {name}, which is not supported. Use JPEG, PNG, GIF, WebP, AVIF, TIFF or BMP."
+    return ImageError(ImageErrorCode.UNSUPPORTED_FORMAT, message)
 
 
 def unpack(layout: str, data: bytes, at: int) -> tuple[Any, ...]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from actors.imaging.libvips import VipsImage
     from actors.imaging.output_plan import OutputPlan
+    from actors.imaging.source import Source
 
 _STRIPPERS: dict[SourceFormat, Callable[[bytes], bytes]] = {
     SourceFormat.JPEG: jpeg.without_metadata,
@@ -30,30 +31,31 @@ def is_kept(original: bytes, result: bytes, plan: OutputPlan) -> bool:
     return (len(result) >= len(original) or plan.loses_frames) and fits(original, plan.options)
 
 
-def reusable(data: bytes, source: SourceFormat, image: VipsImage, *, keep_metadata: bool) -> bytes | None:
+def reusable(source: Source, image: VipsImage, *, keep_metadata: bool) -> bytes | None:
     """Return the source's encoded picture, untouched, in a file that keeps the promises of every output.
 
     The promises are an upright picture, in sRGB without a profile, and no metadata unless it was asked for. A picture
     that must be turned or converted is therefore not reusable. Metadata is cut out of the file without encoding the
-    picture again. An AVIF or a TIFF with metadata is not reusable, because it cannot be cut out there.
+    picture again. An AVIF or a TIFF with metadata is not reusable, because it cannot be cut out there. Neither is a
+    TIFF that begins with a thumbnail, because many viewers show only that.
 
     Args:
-        data: The source, for an output of its own format and size.
-        source: Its format.
+        source: The source, for an output of its own format and size.
         image: The source as libvips opened it.
         keep_metadata: Whether EXIF, XMP and IPTC were asked for.
 
     Returns:
         None when there is no such file.
     """
-    if orientation(image) != 1 or image.interpretation == "cmyk":
+    data = source.data
+    if source.header.page != 0 or orientation(image) != 1 or image.interpretation == "cmyk":
         return None
     if keep_metadata:
         return data  # with its profile
     if not is_srgb(image):
         return None
-    if source in _STRIPPERS:
-        return _STRIPPERS[source](data)
-    if source is SourceFormat.AVIF and not avif.is_picture_only(data):
+    if source.format in _STRIPPERS:
+        return _STRIPPERS[source.format](data)
+    if source.format is SourceFormat.AVIF and not avif.is_picture_only(data):
         return None
     return None if any(image.get_typeof(field) for field in _METADATA) else data

@@ -83,9 +83,7 @@ def _made(
     fast = plain_encoder(source, opened, options, general) if is_unchanged and not material.in_memory else None
     encoder = fast or general()
     result = Encoded(encoder.encode(options.quality), options.quality if encoder.has_quality else None)
-    original = (
-        reusable(source.data, source.format, opened, keep_metadata=options.keep_metadata) if is_unchanged else None
-    )
+    original = reusable(source, opened, keep_metadata=options.keep_metadata) if is_unchanged else None
     if original is not None and is_kept(original, result.data, plan):
         decision = Decision.KEPT_ORIGINAL if original == source.data else Decision.COMPRESSED
         return Compressed(original, encoder.size.width, encoder.size.height, target, None, decision)

@@ -19,7 +19,7 @@ from actors.imaging.allocator import keep_freed_memory
 from actors.imaging.compress import compress
 from actors.imaging.decode import is_decodable
 from actors.imaging.formats import SourceFormat, identify
-from actors.imaging.gate import Limits
+from actors.imaging.gate import Limits, read_header
 from actors.worker import sandbox
 from actors.worker.compressor_frames import (
     MAX_BODY_BYTES,
@@ -69,8 +69,9 @@ def main() -> None:
 def _decode(source: bytes, cpu_seconds: float) -> None:
     """Decode every pixel. When that takes more CPU time, the kernel ends this process by SIGPROF."""
     source_format = identify(source)
+    page = read_header(source, source_format).page
     signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
-    is_decodable(source, source_format, all_frames=source_format in _ANIMATED)
+    is_decodable(source, source_format, all_frames=source_format in _ANIMATED, page=page)
     signal.setitimer(signal.ITIMER_PROF, 0)
 
 
