@@ -99,7 +99,7 @@ class Compressor:
                 return self._child
             self._stop()
         try:
-            self._child = CompressorChild.start(self._limits, max_answer_bytes=self._max_memory_bytes)
+            self._child = CompressorChild.start(self._limits)
         except StartError:
             logger.exception("no image can be compressed now")
             raise
@@ -174,7 +174,7 @@ class Compressor:
     def _judge(self, job: _Job) -> None:
         """End a compression whose decode is too slow. Libvips decodes while it encodes, so another process decodes."""
         try:
-            judge = CompressorChild.start(self._limits, max_answer_bytes=0)
+            judge = CompressorChild.start(self._limits)
         except StartError:
             logger.exception("nothing tells whether the decode of an image is too slow")
             return

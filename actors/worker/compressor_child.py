@@ -19,7 +19,15 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 from pydantic import ValidationError
 
 from actors.imaging.compressed import Compressed
-from actors.worker.compressor_frames import Answer, FrameError, Greeting, Order, read_frame, write_frame
+from actors.worker.compressor_frames import (
+    MAX_ANSWER_BYTES,
+    Answer,
+    FrameError,
+    Greeting,
+    Order,
+    read_frame,
+    write_frame,
+)
 from actors.worker.machine_memory import resident_bytes
 from cluster.errors import ImageError
 
@@ -71,24 +79,18 @@ class Compression(NamedTuple):
 
 
 class CompressorChild:
-    """A process without network, files and secrets. One thread asks it, and any other may kill it.
+    """A process without network, files and secrets. One thread asks it, and any other may kill it."""
 
-    Args:
-        process: The process, which has just begun.
-        max_answer_bytes: The largest body of an answer.
-    """
-
-    def __init__(self, process: subprocess.Popen[bytes], *, max_answer_bytes: int) -> None:
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdin is not None  # noqa: S101 - for the type checker
         assert process.stdout is not None  # noqa: S101 - for the type checker
         self._process = process
         self._orders, self._answers = process.stdin, process.stdout
-        self._max_answer_bytes = max_answer_bytes
         self._images = 0
         self._resident_bytes_at_first = 0
 
     @classmethod
-    def start(cls, limits: Limits, *, max_answer_bytes: int) -> Self:
+    def start(cls, limits: Limits) -> Self:
         """Start a process, and wait until it has given up its rights. Raises `StartError`."""
         command = [sys.executable, "-m", "actors.worker.compressor_process", json.dumps(dataclasses.asdict(limits))]
         environment = {name: value for name, value in os.environ.items() if name in _ENVIRONMENT}
@@ -99,7 +101,7 @@ class CompressorChild:
             )
         except OSError as error:
             raise StartError(str(error)) from error
-        child = cls(process, max_answer_bytes=max_answer_bytes)
+        child = cls(process)
         try:
             child._greet()
         except (OSError, EOFError, FrameError, ValidationError) as error:
@@ -150,9 +152,9 @@ class CompressorChild:
         self._images += 1
         try:
             write_frame(self._orders, Order(options=options), [data])
-            head, body = read_frame(self._answers, max_body_bytes=self._max_answer_bytes)
+            head, body = read_frame(self._answers, max_body_bytes=MAX_ANSWER_BYTES)
             answer = Answer.model_validate_json(head)
-            outputs = _outputs(answer, body)
+            outputs = _outputs(answer, body, ordered=len(options.each_output))
         except (OSError, EOFError, FrameError, ValidationError) as error:
             raise DiedError(self.end(), is_first=self._images == 1) from error
         except BaseException:  # the rest of the answer would be taken for the next one
@@ -185,12 +187,12 @@ class CompressorChild:
         return max(ended_by, 0)
 
 
-def _outputs(answer: Answer, body: bytes) -> list[Compressed]:
-    """Return the outputs of an answer. Raises `FrameError` when it has others than its files."""
+def _outputs(answer: Answer, body: bytes, *, ordered: int) -> list[Compressed]:
+    """Return the outputs of an answer. Raises `FrameError` when it has others than were ordered, or than its files."""
     ends = list(accumulate((each.size_bytes for each in answer.outputs), initial=0))
-    has_outputs = answer.defect is None and answer.failure is None
-    if ends[-1] != len(body) or has_outputs != bool(answer.outputs):
-        raise FrameError("an answer has no outputs, or others than its files")
+    expected = ordered if answer.defect is None and answer.failure is None else 0
+    if ends[-1] != len(body) or len(answer.outputs) != expected:
+        raise FrameError("an answer has other outputs than its order, or than its files")
     return [
         Compressed(body[begin:end], each.width, each.height, each.format, each.quality, each.decision)
         for each, (begin, end) in zip(answer.outputs, pairwise(ends), strict=True)

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 
 _LENGTHS = struct.Struct("!II")
 _MAX_HEAD_BYTES = 64 * 1024
-MAX_BODY_BYTES = 2**32 - 1
+MAX_SOURCE_BYTES = 2**32 - 1
 """The most that a length can say. A compressor trusts its worker."""
+MAX_ANSWER_BYTES = 512 * 1024 * 1024
+"""The most that all outputs of an image may have. A worker holds an answer in its own memory."""
 _Pixels = Annotated[int, Field(ge=1, le=2**31 - 1)]  # no format has more
 _CpuSeconds = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
 MAX_DEFECT_CHARACTERS = 4_000

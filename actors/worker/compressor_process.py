@@ -22,8 +22,9 @@ from actors.imaging.formats import SourceFormat, identify
 from actors.imaging.gate import Limits, read_header
 from actors.worker import sandbox
 from actors.worker.compressor_frames import (
-    MAX_BODY_BYTES,
+    MAX_ANSWER_BYTES,
     MAX_DEFECT_CHARACTERS,
+    MAX_SOURCE_BYTES,
     Answer,
     Failure,
     Greeting,
@@ -32,13 +33,16 @@ from actors.worker.compressor_frames import (
     read_frame,
     write_frame,
 )
+from cluster.codes import ImageErrorCode
 from cluster.errors import ImageError
 
 if TYPE_CHECKING:
     from typing import BinaryIO
 
+    from actors.imaging.compressed import Compressed
     from cluster.options import ImageOptions
 
+_TOO_LARGE = f"The outputs have more than {MAX_ANSWER_BYTES:,} bytes together. Ask for fewer or smaller ones."
 _ANIMATED = (SourceFormat.GIF, SourceFormat.WEBP)
 
 
@@ -56,7 +60,7 @@ def main() -> None:
     write_frame(answers, Greeting(not_closed=sandbox.enter()))
     while True:
         try:
-            head, source = read_frame(orders, max_body_bytes=MAX_BODY_BYTES)
+            head, source = read_frame(orders, max_body_bytes=MAX_SOURCE_BYTES)
         except EOFError:
             return
         order = Order.model_validate_json(head)
@@ -79,7 +83,7 @@ def _compress(source: bytes, options: ImageOptions, limits: Limits, answers: Bin
     # libvips works in threads of its own, which the clock of this thread leaves out.
     started = time.process_time()
     try:
-        outputs = compress(source, options, limits)
+        outputs = _checked(compress(source, options, limits))
     except ImageError as error:
         failure = Failure(code=error.code, message=error.message)
         write_frame(answers, Answer(cpu_seconds=time.process_time() - started, failure=failure))
@@ -101,6 +105,12 @@ def _compress(source: bytes, options: ImageOptions, limits: Limits, answers: Bin
     ]
     answer = Answer(cpu_seconds=time.process_time() - started, outputs=heads)
     write_frame(answers, answer, [each.data for each in outputs])
+
+
+def _checked(outputs: list[Compressed]) -> list[Compressed]:
+    if sum(len(each.data) for each in outputs) > MAX_ANSWER_BYTES:
+        raise ImageError(ImageErrorCode.OUT_OF_MEMORY, _TOO_LARGE)
+    return outputs
 
 
 if __name__ == "__main__":

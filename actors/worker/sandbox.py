@@ -41,7 +41,7 @@ _RETURN_ALLOW, _RETURN_ERRNO = 0x7FFF0000, 0x00050000
 _LOAD_WORD, _JUMP_IF_EQUAL, _JUMP_IF_SET, _RETURN = 0x20, 0x15, 0x45, 0x06  # classic BPF
 _SECCOMP_MODE_FILTER = 2
 _NUMBER_AT, _ARCHITECTURE_AT = 0, 4  # of struct seccomp_data, little-endian
-_ARGUMENT_AT = (16, 24)  # the lower half, which is all that the kernel reads of an int
+_ARGUMENT_AT = (16, 24, 32)  # the lower half, which is all that the kernel reads of an int
 # Numbers of x86-64, from asm/unistd_64.h.
 _ALLOWED_CALLS: Final = {
     "read": 0,
@@ -80,7 +80,6 @@ _ALLOWED_CALLS: Final = {
     "clock_getres": 229,
     "clock_nanosleep": 230,
     "exit_group": 231,
-    "openat": 257,
     "newfstatat": 262,
     "set_robust_list": 273,
     "getrandom": 318,
@@ -89,8 +88,9 @@ _ALLOWED_CALLS: Final = {
     "membarrier": 324,
     "statx": 332,
 }
-_CLONE, _FCNTL, _TGKILL = 56, 72, 234  # clone3 hides its flags in memory, and glibc does without it
+_CLONE, _FCNTL, _TGKILL, _OPENAT = 56, 72, 234, 257  # clone3 hides its flags in memory, and glibc does without it
 _CLONE_THREAD = 0x00010000
+_OPEN_TO_CHANGE = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC  # Landlock knows truncation since Linux 6.2
 # F_DUPFD, F_GETFD, F_SETFD, F_GETFL and F_DUPFD_CLOEXEC. Others let the kernel send signals to any process of the user.
 _FCNTL_COMMANDS = (0, 1, 2, 3, 1030)
 
@@ -167,6 +167,7 @@ def _close_calls() -> None:
     program += _if_call(_CLONE, _if_argument(0, _JUMP_IF_SET, [_CLONE_THREAD]))
     program += _if_call(_FCNTL, _if_argument(1, _JUMP_IF_EQUAL, _FCNTL_COMMANDS))
     program += _if_call(_TGKILL, _if_argument(0, _JUMP_IF_EQUAL, [os.getpid()]))
+    program += _if_call(_OPENAT, _unless_argument(2, _OPEN_TO_CHANGE))
     program.append(_REFUSE)
     code = ctypes.create_string_buffer(b"".join(program), len(program) * len(_REFUSE))
     filter_program = struct.pack("@HP", len(program), ctypes.addressof(code))
@@ -181,6 +182,12 @@ def _if_argument(index: int, test: int, values: Sequence[int]) -> list[bytes]:
     """Allow the call when an argument passes the test for one of the values, else refuse it."""
     tests = [_instruction(test, value, if_true=len(values) - at) for at, value in enumerate(values)]
     return [_instruction(_LOAD_WORD, _ARGUMENT_AT[index]), *tests, _REFUSE, _ALLOW]
+
+
+def _unless_argument(index: int, bits: int) -> list[bytes]:
+    """Refuse the call when an argument has one of the bits, else allow it."""
+    test = _instruction(_JUMP_IF_SET, bits, if_true=1)
+    return [_instruction(_LOAD_WORD, _ARGUMENT_AT[index]), test, _ALLOW, _REFUSE]
 
 
 def _instruction(code: int, operand: int, *, if_true: int = 0, if_false: int = 0) -> bytes:

@@ -50,7 +50,13 @@ def _eat() -> None:
         threading.Event().wait(1 / STEPS_PER_SECOND)
 
 
+def _spin() -> None:
+    while True:
+        pass
+
+
 HARM = {
+    b"spin": _spin,
     b"defect": _fail,
     b"segfault": lambda: ctypes.string_at(0),
     b"memory": _eat,

@@ -73,5 +73,6 @@ HARM = {
     b"empty": lambda: _answer(0, outputs=[{**OUTPUT, "size_bytes": 0}]),
     b"huge": lambda: _answer(1024 * MEBIBYTE, outputs=[{**OUTPUT, "size_bytes": 1024 * MEBIBYTE}]),
     b"other": lambda: _answer(8, outputs=[OUTPUT]),
+    b"more": lambda: _answer(8, outputs=[OUTPUT, OUTPUT]),
     b"escape": _escape,
 }

@@ -82,8 +82,9 @@ def test_a_process_that_the_kernel_has_killed_was_short_of_memory(compressor: Co
     assert code_of(compressor, poison("hang", 1)) is ImageErrorCode.OUT_OF_MEMORY
 
 
+@pytest.mark.usefixtures("poisonable")
 def test_a_decode_that_takes_too_much_cpu_time_is_ended() -> None:
-    slow = save(Pillow.effect_noise((5000, 4000), 100), "JPEG", quality=98, progressive=True)
+    slow = save(Pillow.effect_noise((5000, 4000), 100).convert("RGB"), "JPEG", quality=90, comment=b"poison: spin")
     with compressing(max_decode_cpu_seconds=MAX_DECODE_CPU_SECONDS) as compressor:
         assert code_of(compressor, slow, meanwhile=compressor.end_overrun) is ImageErrorCode.TOO_MANY_PIXELS
         assert compressed(compressor, jpeg()).outputs
@@ -157,7 +158,7 @@ def test_an_answer_that_cannot_be_read_hits_no_other_image(
     assert not child.is_running()
 
 
-@pytest.mark.parametrize("lie", ["wide", "endless", "empty", "huge", "other"])
+@pytest.mark.parametrize("lie", ["wide", "endless", "empty", "huge", "other", "more"])
 def test_an_answer_that_lies_is_a_crash(compressor: Compressor, lie: str) -> None:
     assert code_of(compressor, poison(lie, 1)) is ImageErrorCode.DECODER_CRASHED
     assert compressed(compressor, jpeg()).outputs
